@@ -1,0 +1,46 @@
+# make demo | make test | make test-all
+#
+# TORCH: what to give pip for torch. On Linux without a GPU, the CPU build saves
+# gigabytes:
+#   make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+TEXT ?=
+# As it was typed: a text may hold quotes and dollars.
+export INSTRUCTNER_TEXT := $(value TEXT)
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-all lint clean
+
+demo: $(VENV)/.installed
+	@mkdir -p demo
+	@if [ -n "$$INSTRUCTNER_TEXT" ]; then printf '%s\n' "$$INSTRUCTNER_TEXT"; \
+		else cat assets/workshop/example.txt; fi > demo/text.txt
+	@$(BIN)/python -m spacy project run demo . --vars.texts demo/text.txt
+
+test: lint
+	$(BIN)/python -m pytest -q
+
+test-all: lint
+	$(BIN)/python -m pytest -q --slow
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) corpus training metrics demo packages

@@ -1,0 +1,152 @@
+"""What is written on a Doc, and what is read off an Example. Source: ours."""
+
+import math
+from dataclasses import dataclass
+from typing import Iterable, List, Sequence, Set, Tuple
+
+import numpy
+from spacy.tokens import Doc, Span, SpanGroup
+from spacy.training import Example
+
+from .decoding.answers import Words
+from .resolve import Found, choose
+from .tasks.base import Entity, Gold
+from .windows import Window
+
+
+class ScoreLookup:
+    """Getter of a span's score: by start, end and label, in the span groups of
+    the components that asked for it; None where no score is known."""
+
+    def __init__(self) -> None:
+        self.keys: Set[str] = set()
+
+    def __call__(self, span: Span) -> "float | None":
+        return find_score(span, sorted(self.keys))
+
+
+def find_score(span: Span, keys: Iterable[str]) -> "float | None":
+    """A span's score in the first of these span groups that has one."""
+    for key in keys:
+        group = span.doc.spans.get(key, ())
+        scores = getattr(group, "attrs", {}).get("scores", ())
+        for other, score in zip(group, scores):
+            same = (other.start, other.end) == (span.start, span.end)
+            if same and other.label == span.label and not math.isnan(score):
+                return float(score)
+    return None
+
+
+def register_score(extension: str, spans_key: str) -> None:
+    """Make `Span._.<extension>` look scores up in this span group too.
+
+    Raises ValueError where the extension exists and is somebody else's."""
+    if not Span.has_extension(extension):
+        Span.set_extension(extension, getter=ScoreLookup())
+    lookup = Span.get_extension(extension)[2]
+    if not isinstance(lookup, ScoreLookup):
+        raise ValueError(
+            f"The extension Span._.{extension} exists already and is not ours. Give "
+            "`score_extension` another name."
+        )
+    lookup.keys.add(spans_key)
+
+
+def annotate(
+    doc: Doc,
+    found: Sequence[Found],
+    *,
+    spans_key: str,
+    threshold: float,
+    overwrite: bool,
+) -> None:
+    """Write spans on a Doc: all of them to its span group, the best that do not
+    overlap to its entities.
+
+    Without `overwrite`, earlier entities (and tokens blocked for entities) stay
+    as they are, and a span that overlaps one goes to the group only. Tokens that
+    nobody annotated become O."""
+    spans = [Span(doc, f.start, f.end, label=f.label) for f in found]
+    scores = numpy.asarray([f.score for f in found], dtype="float32")
+    doc.spans[spans_key] = SpanGroup(
+        doc, name=spans_key, spans=spans, attrs={"scores": scores}
+    )
+    earlier = [] if overwrite else list(doc.ents)
+    blocked = [] if overwrite else _blocked(doc)
+    taken = [(span.start, span.end) for span in (*earlier, *blocked)]
+    chosen = choose(found, taken, threshold)
+    entities = [Span(doc, f.start, f.end, label=f.label) for f in chosen]
+    doc.set_ents(entities + earlier, blocked=blocked, default="outside")
+
+
+def _blocked(doc: Doc) -> List[Span]:
+    """Tokens that somebody barred from being entities (B without a type)."""
+    return [doc[t.i : t.i + 1] for t in doc if t.ent_iob == 3 and not t.ent_type]
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """An Example's entities on the tokens of its predicted Doc.
+
+    misaligned: gold entities that no run of those tokens covers exactly."""
+
+    gold: Gold
+    misaligned: Tuple[Span, ...] = ()
+
+
+def read_example(example: Example) -> Annotated:
+    """The gold entities, aligned to the predicted tokens; tokens without
+    annotation, and those of entities that cannot be aligned, are missing."""
+    reference = example.reference
+    tokens = len(example.predicted)
+    if not reference.has_annotation("ENT_IOB"):
+        return Annotated(Gold((), frozenset(range(tokens))))
+    entities: List[Entity] = []
+    misaligned: List[Span] = []
+    for entity in reference.ents:
+        aligned = example.get_aligned_spans_y2x([entity], allow_overlap=False)
+        if len(aligned) == 1 and aligned[0].text == entity.text:
+            span = aligned[0]
+            entities.append((span.start, span.end, entity.label_))
+        else:
+            misaligned.append(entity)
+    tags = example.get_aligned_ner()
+    missing = frozenset(i for i, tag in enumerate(tags) if tag in (None, "-", ""))
+    covered = {token for start, end, _ in entities for token in range(start, end)}
+    return Annotated(Gold(tuple(entities), missing - covered), tuple(misaligned))
+
+
+def writable(gold: Gold, words: Words, labels: Sequence[str], max_span: int) -> Gold:
+    """The entities that an answer can say: with one of these labels, between words
+    that can be written, no longer than `max_span` (0: any length).
+
+    One with another label is learnt as none, as its label is not asked for; one
+    that cannot be said is not learnt at all: its tokens count as missing."""
+    entities: List[Entity] = []
+    missing = set(gold.missing)
+    for start, end, label in gold.entities:
+        if label not in labels:
+            continue
+        borders = words.writable(start) and words.writable(end - 1)
+        if borders and (not max_span or end - start <= max_span):
+            entities.append((start, end, label))
+        else:
+            missing.update(range(start, end))
+    return Gold(tuple(entities), frozenset(missing))
+
+
+def within(gold: Gold, window: Window) -> Gold:
+    """What is known of a window, counted from its start. An entity that the
+    window cuts is not learnt there, nor are its tokens learnt as none."""
+    entities: List[Entity] = []
+    missing = {i for i in gold.missing if window.start <= i < window.end}
+    for start, end, label in gold.entities:
+        if window.start <= start and end <= window.end:
+            entities.append((start, end, label))
+        else:
+            missing.update(range(max(start, window.start), min(end, window.end)))
+    shift = window.start
+    return Gold(
+        tuple((start - shift, end - shift, label) for start, end, label in entities),
+        frozenset(token - shift for token in missing),
+    )

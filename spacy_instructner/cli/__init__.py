@@ -1,0 +1,13 @@
+"""`python -m spacy instructner …`: importing this adds the commands to spaCy's."""
+
+from spacy.cli._util import app as spacy_app
+from typer import Typer
+
+app = Typer(
+    name="instructner",
+    help="Instruction-following language models for named-entity recognition",
+    no_args_is_help=True,
+)
+spacy_app.add_typer(app)
+
+from . import convert, debug_data, fetch, render, sample  # noqa: E402, F401

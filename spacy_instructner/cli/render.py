@@ -1,0 +1,96 @@
+"""`python -m spacy instructner render`"""
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from typer import Argument, Exit, Option
+from wasabi import msg
+
+from . import app
+
+# One colour a label, in the order of the labels.
+COLORS = (
+    "#7fc8f8", "#f9c74f", "#90be6d", "#f8961e", "#c9a7eb", "#f28482", "#84dcc6",
+    "#d4d700", "#ffb3c6", "#a3b18a", "#e0aaff", "#b8c0ff",
+)  # fmt: skip
+
+
+@app.command("render")
+def render_cli(
+    pipeline: str = Argument(
+        ..., help="A trained pipeline: a folder or a package's name"
+    ),
+    output_path: Path = Argument(..., help="The HTML page to write", dir_okay=False),
+    text: Optional[List[str]] = Option(
+        None, "--text", "-t", help="A text; may be given several times"
+    ),
+    input_path: Optional[Path] = Option(
+        None,
+        "--input",
+        "-i",
+        help="A file with a text a line",
+        exists=True,
+        dir_okay=False,
+    ),
+) -> None:
+    """Annotate texts, print entities with their scores, and write a displaCy page."""
+    import spacy
+    from spacy import displacy
+
+    texts = list(text or [])
+    if input_path is not None:
+        lines = input_path.read_text(encoding="utf8").splitlines()
+        texts.extend(line for line in lines if line.strip())
+    if not texts:
+        msg.fail("No text", "Give one with --text, or a file of them with --input.")
+        raise Exit(1)
+    try:
+        nlp = spacy.load(pipeline)
+    except (OSError, ValueError) as error:
+        msg.fail(f"Cannot load {pipeline}", str(error))
+        raise Exit(1) from error
+    rows = [to_row(doc) for doc in nlp.pipe(texts)]
+    labels = sorted({ent["name"] for row in rows for ent in row["ents"]})
+    chosen = {label: COLORS[at % len(COLORS)] for at, label in enumerate(labels)}
+    colors = {e["label"].upper(): chosen[e["name"]] for r in rows for e in r["ents"]}
+    page = displacy.render(
+        rows,
+        style="ent",
+        manual=True,
+        page=True,
+        options={"colors": colors},
+        jupyter=False,
+    )
+    output_path.parent.mkdir(parents=True, exist_ok=True)
+    output_path.write_text(page, encoding="utf8")
+    for row in rows:
+        msg.text(row["text"])
+        table = [
+            (row["text"][e["start"] : e["end"]], e["name"], e["score"])
+            for e in row["ents"]
+        ]
+        if table:
+            msg.table(table, header=("Entity", "Label", "Score"), divider=True)
+        else:
+            msg.info("No entities")
+    msg.good(f"Wrote {output_path}")
+
+
+def to_row(doc: Any) -> Dict[str, Any]:
+    """A Doc as displaCy's manual mode takes it, its scores in the labels."""
+    from ..annotations import find_score
+
+    row: Dict[str, Any] = {"text": doc.text, "ents": []}
+    for ent in doc.ents:
+        score = find_score(ent, doc.spans)
+        shown = "" if score is None else f"{score:.2f}"
+        row["ents"].append(
+            {
+                "start": ent.start_char,
+                "end": ent.end_char,
+                "label": f"{ent.label_} {shown}".strip(),
+                "name": ent.label_,
+                "score": shown,
+            }
+        )
+    return row

@@ -1,0 +1,64 @@
+"""`python -m spacy instructner sample`"""
+
+from pathlib import Path
+from typing import Optional
+
+import spacy
+from typer import Argument, Exit, Option
+from wasabi import msg
+
+from ..corpora import read_docs, write_docs
+from ..sampling import draw, too_few
+from . import app
+from .convert import report
+
+
+@app.command("sample")
+def sample_cli(
+    input_path: Path = Argument(
+        ...,
+        help=".spacy, JSON Lines or CoNLL/IOB; gzipped or not",
+        exists=True,
+        dir_okay=False,
+    ),
+    output_path: Path = Argument(..., help="The .spacy file to write", dir_okay=False),
+    protocol: str = Option(
+        "at-least-k",
+        "--protocol",
+        "-p",
+        help="at-least-k (entities a label), sentences (k in all) or all",
+    ),
+    k: int = Option(10, "--k", "-k", help="Shots"),
+    seed: int = Option(0, "--seed", "-s", help="Seed of the draw"),
+    exclude: Optional[Path] = Option(
+        None,
+        "--exclude",
+        "-x",
+        help="A file whose sentences are never drawn: the test set",
+        exists=True,
+        dir_okay=False,
+    ),
+    lang: str = Option(
+        "en",
+        "--lang",
+        "-l",
+        help="Language whose tokenizer cuts texts that come without tokens",
+    ),
+) -> None:
+    """Draw a support set, and print its counts by label."""
+    try:
+        nlp = spacy.blank(lang)
+        docs, problems = read_docs(input_path, nlp)
+        barred = read_docs(exclude, nlp)[0] if exclude else []
+        drawn = draw(docs, protocol, k, seed, barred)  # type: ignore[arg-type]
+    except (ImportError, OSError, ValueError) as error:
+        msg.fail("No draw", str(error))
+        raise Exit(1) from error
+    for problem in problems:
+        msg.warn(str(problem))
+    write_docs(drawn, output_path)
+    report(drawn, output_path)
+    if protocol == "at-least-k":
+        short = too_few(docs, drawn, k)
+        if short:
+            msg.warn(f"Fewer than {k} entities of: {', '.join(short)}")

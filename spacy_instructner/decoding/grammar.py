@@ -1,0 +1,341 @@
+"""The grammar of an answer: which token ids may come next, and what was said.
+
+Pure Python, no torch. An answer is either the task's no-entity answer or a
+list of clauses ``lead, span of the text, tail of a label`` in text order,
+closed by the task's terminator. Spans are contiguous runs of the text's words.
+Several sets of spans can write the same ids (a repeated word, a text that looks
+like the template), so a `State` holds every reading that is still possible and
+`State.read` returns the documented one: clause by clause the earliest start,
+then the shortest span. Source: ours (the papers constrain less or not at all).
+"""
+
+from bisect import bisect_left
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+
+from .answers import AnswerFormat, Clause, Ids, Words
+
+# Clauses read so far, each with the number of answer ids up to its label's end.
+History = Tuple[Tuple[int, int, int, int], ...]
+Location = Tuple[int, ...]
+
+# Kinds of locations in the automaton; each is followed by its own fields.
+LEAD, START, WORD, TAIL, CLOSE, EMPTY, DONE = range(7)
+
+
+class Trie:
+    """Label tails as a trie: node 0 is the root."""
+
+    def __init__(self, tails: Sequence[Tuple[str, Ids]]) -> None:
+        self.children: List[Dict[int, int]] = [{}]
+        self.label: List[int] = [-1]
+        for index, (_, ids) in enumerate(tails):
+            node = 0
+            for token in ids:
+                if token not in self.children[node]:
+                    self.children[node][token] = len(self.children)
+                    self.children.append({})
+                    self.label.append(-1)
+                node = self.children[node][token]
+            self.label[node] = index
+
+
+class Grammar:
+    """The legal answers about one window.
+
+    words (Words): the window.
+    format (AnswerFormat): the task's pieces.
+    max_span (int): most words in a span; 0 for no limit.
+    trie (Optional[Trie]): the format's trie, to share it between windows.
+    """
+
+    def __init__(
+        self,
+        words: Words,
+        format: AnswerFormat,
+        max_span: int = 0,
+        trie: Optional[Trie] = None,
+    ) -> None:
+        self.words = words
+        self.format = format
+        self.max_span = max_span
+        self.trie = trie or Trie(format.tails)
+        # Where spans may begin, by their first token.
+        self.starts: Dict[int, List[int]] = {}
+        for i in range(len(words)):
+            if self.may_border(i):
+                self.starts.setdefault(words.first[i][0], []).append(i)
+        self._start_tokens: Dict[int, Tuple[int, ...]] = {}
+        # The first word from each on at which a span may end.
+        self._next_end = [len(words)] * (len(words) + 1)
+        for i in range(len(words) - 1, -1, -1):
+            self._next_end[i] = i if self.may_border(i) else self._next_end[i + 1]
+
+    # The rules. Each is one method, so that a test can drop one and see the
+    # properties of the grammar fail.
+
+    def may_border(self, word: int) -> bool:
+        """May a span begin or end at this word?"""
+        return self.words.writable(word)
+
+    def may_grow(self, start: int, word: int) -> bool:
+        """May a span from `start` take in `word`?"""
+        return word < len(self.words) and not (
+            self.max_span and word - start >= self.max_span
+        )
+
+    def next_word(self, word: int) -> int:
+        """The word that continues a span after `word`."""
+        return word + 1
+
+    def next_start(self, start: int, end: int) -> int:
+        """The first word where the clause after the span [start, end) may begin."""
+        return end
+
+    def better(self, one: History, other: History) -> bool:
+        """Is reading `one` the documented one of two that write the same ids?"""
+        return one < other
+
+    # The automaton.
+
+    def start(self) -> "State":
+        entries = list(self._settle((), (LEAD, 0, 0, 0)))
+        entries.append(((), (EMPTY, 0)))
+        return State(self, 0, self._prune(entries))
+
+    def start_tokens(self, position: int) -> Tuple[int, ...]:
+        """First ids of all spans that begin at `position` or later."""
+        if position not in self._start_tokens:
+            self._start_tokens[position] = tuple(
+                token for token, at in self.starts.items() if at[-1] >= position
+            )
+        return self._start_tokens[position]
+
+    def _lead(self, later: int) -> Ids:
+        return self.format.next_lead if later else self.format.first_lead
+
+    def _settle(
+        self, history: History, location: Location
+    ) -> Iterator[Tuple[History, Location]]:
+        """Follow a location's moves that take no token."""
+        kind = location[0]
+        if kind == LEAD:
+            _, later, done, position = location
+            if done == len(self._lead(later)):
+                if self.start_tokens(position):
+                    yield history, (START, position)
+            # A lead that no span can follow is a dead end: never enter it.
+            elif self.start_tokens(position):
+                yield history, location
+        elif kind == CLOSE and location[1] == len(self.format.closing):
+            yield history, (DONE,)
+        elif kind == EMPTY and location[1] == len(self.format.empty):
+            yield history, (DONE,)
+        else:
+            yield history, location
+
+    def _after_span(
+        self, history: History, node: int, start: int, end: int, length: int
+    ) -> Iterator[Tuple[History, Location]]:
+        """The readings at a node of the label trie, after a whole span."""
+        if self.trie.children[node]:
+            yield history, (TAIL, node, start, end)
+        label = self.trie.label[node]
+        if label >= 0:
+            said = history + ((start, end, label, length),)
+            position = self.next_start(start, end)
+            yield from self._settle(said, (LEAD, 1, 0, position))
+            yield from self._settle(said, (CLOSE, 0))
+
+    def _arcs(
+        self, history: History, location: Location, length: int
+    ) -> Iterator[Tuple[int, Iterable[Tuple[History, Location]]]]:
+        """Tokens out of a location (all but START), and where they lead.
+
+        length: answer ids before the token."""
+        kind = location[0]
+        if kind == LEAD:
+            _, later, done, position = location
+            token = self._lead(later)[done]
+            yield token, self._settle(history, (LEAD, later, done + 1, position))
+        elif kind == CLOSE:
+            done = location[1]
+            yield (
+                self.format.closing[done],
+                self._settle(history, (CLOSE, done + 1)),
+            )
+        elif kind == EMPTY:
+            done = location[1]
+            yield self.format.empty[done], self._settle(history, (EMPTY, done + 1))
+        elif kind == TAIL:
+            _, node, start, end = location
+            for token, child in self.trie.children[node].items():
+                yield (
+                    token,
+                    self._after_span(history, child, start, end, length + 1),
+                )
+        elif kind == WORD:
+            _, start, word, done = location
+            ids = self._ids(start, word)
+            if done < len(ids):
+                yield ids[done], self._in_word(history, start, word, done + 1, length)
+
+    def _ids(self, start: int, word: int) -> Ids:
+        return self.words.first[word] if word == start else self.words.following[word]
+
+    def _in_word(
+        self, history: History, start: int, word: int, done: int, length: int
+    ) -> Iterator[Tuple[History, Location]]:
+        """The readings after `done` ids of a word; length: answer ids before."""
+        if done < len(self._ids(start, word)):
+            yield history, (WORD, start, word, done)
+            return
+        if self.may_border(word):
+            yield from self._after_span(history, 0, start, word + 1, length + 1)
+        following = self.next_word(word)
+        # Never into a word after which the span could not end.
+        while self.may_grow(start, following) and self.may_grow(
+            start, self._next_end[following]
+        ):
+            if self._ids(start, following):
+                yield history, (WORD, start, following, 0)
+                return
+            following = self.next_word(following)
+
+    def _prune(
+        self, entries: Iterable[Tuple[History, Location]]
+    ) -> Tuple[Tuple[History, Location], ...]:
+        """Keep, of readings with the same future, the documented one."""
+        best: Dict[Location, History] = {}
+        for history, location in entries:
+            if location not in best or self.better(history, best[location]):
+                best[location] = history
+        # A reading that is better said and may go on from an earlier word can
+        # do all that a later one can: the later one is dropped.
+        groups: Dict[Tuple, List[Tuple[History, int, Location]]] = {}
+        kept: List[Tuple[History, Location]] = []
+        for location, history in best.items():
+            kind = location[0]
+            if kind == TAIL:
+                _, node, start, end = location
+                said = history + ((start, end, -1, 0),)
+                groups.setdefault((kind, node), []).append((said, end, location))
+            elif kind == START:
+                groups.setdefault((kind,), []).append((history, location[1], location))
+            elif kind == LEAD:
+                key = location[:3]
+                groups.setdefault(key, []).append((history, location[3], location))
+            else:
+                kept.append((history, location))
+        for group in groups.values():
+            group.sort(key=lambda item: item[:2])
+            reach: Optional[int] = None
+            for _, position, location in group:
+                if reach is None or position < reach:
+                    reach = position
+                    kept.append((best[location], location))
+        return tuple(kept)
+
+
+class State:
+    """Where an answer stands: every reading of its ids that is still possible.
+
+    length: number of ids read. Immutable: `step` returns a new state."""
+
+    __slots__ = ("grammar", "length", "entries", "_allowed")
+
+    def __init__(
+        self,
+        grammar: Grammar,
+        length: int,
+        entries: Tuple[Tuple[History, Location], ...],
+    ) -> None:
+        self.grammar = grammar
+        self.length = length
+        self.entries = entries
+        self._allowed: Optional[Tuple[int, ...]] = None
+
+    @property
+    def done(self) -> bool:
+        return any(location[0] == DONE for _, location in self.entries)
+
+    @property
+    def allowed(self) -> Tuple[int, ...]:
+        """The ids that may come next (none when the answer is done)."""
+        if self._allowed is None:
+            tokens: Dict[int, None] = {}
+            for history, location in self.entries:
+                if location[0] == START:
+                    tokens.update(dict.fromkeys(self.grammar.start_tokens(location[1])))
+                else:
+                    for token, _ in self.grammar._arcs(history, location, self.length):
+                        tokens[token] = None
+            self._allowed = tuple(tokens)
+        return self._allowed
+
+    @property
+    def ended(self) -> Tuple[int, ...]:
+        """Of the allowed ids, those that presuppose that a label has just ended
+        (a separator, a terminator)."""
+        tokens: Dict[int, None] = {}
+        for history, location in self.entries:
+            if not history or history[-1][3] != self.length:
+                continue
+            kind = location[0]
+            if kind == START:
+                tokens.update(dict.fromkeys(self.grammar.start_tokens(location[1])))
+            elif kind in (LEAD, CLOSE):
+                for token, _ in self.grammar._arcs(history, location, self.length):
+                    tokens[token] = None
+        return tuple(tokens)
+
+    def step(self, token: int) -> "State":
+        """The state after one more id. Raises ValueError for an illegal one."""
+        grammar = self.grammar
+        entries: List[Tuple[History, Location]] = []
+        for history, location in self.entries:
+            if location[0] == START:
+                at = grammar.starts.get(token, ())
+                for start in at[bisect_left(at, location[1]) :]:
+                    entries.extend(
+                        grammar._in_word(history, start, start, 1, self.length)
+                    )
+            else:
+                for out, targets in grammar._arcs(history, location, self.length):
+                    if out == token:
+                        entries.extend(targets)
+        if not entries:
+            raise ValueError(
+                f"Token id {token} is not legal at answer id {self.length}."
+            )
+        return State(grammar, self.length + 1, grammar._prune(entries))
+
+    def read(self) -> History:
+        """The clauses of a finished answer, by the documented reading:
+        (start word, end word, index of the label, answer ids up to its end)."""
+        readings = [
+            history for history, location in self.entries if location[0] == DONE
+        ]
+        if not readings:
+            raise ValueError("The answer is not finished.")
+        return self._best(readings)
+
+    def read_so_far(self) -> History:
+        """The whole clauses of an answer that was broken off."""
+        return self._best([history for history, _ in self.entries])
+
+    def _best(self, readings: List[History]) -> History:
+        best = readings[0]
+        for history in readings[1:]:
+            if self.grammar.better(history, best):
+                best = history
+        return best
+
+
+def read(grammar: Grammar, ids: Iterable[int]) -> Optional[List[Clause]]:
+    """The clauses that these ids say, or None where they are not an answer."""
+    state = grammar.start()
+    for token in ids:
+        if token not in state.allowed:
+            return None
+        state = state.step(token)
+    return [clause[:3] for clause in state.read()] if state.done else None

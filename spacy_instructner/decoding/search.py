@@ -1,0 +1,305 @@
+"""Reading answers off a model: batched search under a grammar.
+
+A state of the grammar with one way out is no decision: its tokens enter the
+model together with the next question, so the model is called once a decision.
+Scores are probabilities renormalised over what the grammar allowed. Source: ours.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Dict, List, Protocol, Sequence, Tuple
+
+import torch
+
+from .answers import Ids
+from .grammar import Grammar, State
+
+
+@dataclass(frozen=True)
+class Question:
+    """One prompt. prefix: the ids that stay the same from text to text;
+    suffix: the ids of the text and of what follows it."""
+
+    prefix: Ids
+    suffix: Ids
+    grammar: Grammar
+
+
+@dataclass(frozen=True)
+class ScoredSpan:
+    """Words [start, end) of the window; score: probability between 0 and 1."""
+
+    start: int
+    end: int
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """spans in text order; ids: the answer as written; logprob: of the whole
+    answer under the grammar; complete: False where the model had no room left."""
+
+    spans: Tuple[ScoredSpan, ...]
+    ids: Ids
+    logprob: float
+    complete: bool = True
+
+
+# A question's prefix and suffix.
+Prompt = Tuple[Ids, Ids]
+
+
+class Session(Protocol):
+    """Rows that are being read by the model.
+
+    begin: what to feed each row first, before anything of its answer."""
+
+    @property
+    def begin(self) -> Sequence[Ids]: ...
+
+    def extend(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Feed ids to every row; (rows, width) hidden states of their last ids."""
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows, in this order; one may stand there twice."""
+
+    @property
+    def room(self) -> List[int]:
+        """How many ids each row can still take."""
+
+
+class Reader(Protocol):
+    """A model as the search sees it."""
+
+    def open(self, prompts: Sequence[Prompt]) -> Session:
+        """One row for each prompt."""
+
+    def logits(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """(rows, width) and (n,) token ids -> (rows, n) float32 logits."""
+
+
+# An answer id, log-probability of it, and the part of it that says "the label
+# before has ended" (0 where nothing else was possible).
+Decision = Tuple[int, float, float]
+
+
+@dataclass
+class _Row:
+    """One answer under way. pending: the ids the model has not read yet."""
+
+    state: State
+    pending: List[int]
+    ids: List[int] = field(default_factory=list)
+    decisions: List[Decision] = field(default_factory=list)
+    logprob: float = 0.0
+
+    def take(self, token: int) -> None:
+        self.ids.append(token)
+        self.pending.append(token)
+        self.state = self.state.step(token)
+
+    def follow(self) -> "_Row":
+        """Write all that is forced."""
+        while not self.state.done and len(self.state.allowed) == 1:
+            self.take(self.state.allowed[0])
+        return self
+
+    def decide(self, at: int, logprob: float, logprobs: torch.Tensor) -> "_Row":
+        """The row after one of the allowed ids, by its place among them."""
+        token = self.state.allowed[at]
+        decision = (len(self.ids), logprob, _ended_part(self.state, token, logprobs))
+        row = _Row(
+            self.state,
+            [],
+            list(self.ids),
+            [*self.decisions, decision],
+            self.logprob + logprob,
+        )
+        row.take(token)
+        return row.follow()
+
+
+@dataclass
+class _Beam:
+    """The answers to one question: those under way, and those that are done (or
+    have no room left)."""
+
+    index: int
+    rows: List[_Row]
+    done: List[_Row] = field(default_factory=list)
+
+    def settle(self, rows: List[_Row], width: int) -> None:
+        """Go on with the best of these; stop when none can beat what is done,
+        as log-probabilities only fall."""
+        self.done.extend(row for row in rows if row.state.done)
+        self.rows = [row for row in rows if not row.state.done]
+        best = max((row.logprob for row in self.done), default=-math.inf)
+        self.rows = [row for row in self.rows if row.logprob > best][:width]
+
+    @property
+    def answer(self) -> Answer:
+        return _finish(max(self.done, key=lambda row: row.logprob))
+
+
+def plan_batches(questions: Sequence[Question], batch_tokens: int) -> List[List[int]]:
+    """Indices of the questions, in batches of like length.
+
+    batch_tokens: most ids, padding included, that one batch's texts may hold."""
+    order = sorted(range(len(questions)), key=lambda i: (-len(questions[i].suffix), i))
+    batches: List[List[int]] = []
+    room = 0
+    for index in order:
+        length = max(1, len(questions[index].suffix))
+        if not batches or (len(batches[-1]) + 1) * room > batch_tokens:
+            batches.append([])
+            room = length
+        batches[-1].append(index)
+    return batches
+
+
+def search(
+    reader: Reader,
+    questions: Sequence[Question],
+    batch_tokens: int = 2048,
+    width: int = 1,
+) -> List[Answer]:
+    """The answers to all questions, in their order.
+
+    width: answers kept at every decision. 1 is greedy: the likeliest choice every
+    time. More find likelier answers; likelihoods are renormalised over what the
+    grammar allows, and not by length.
+    batch_tokens: see `plan_batches`; each answer kept counts as a text.
+    """
+    answers: Dict[int, Answer] = {}
+    with torch.inference_mode():
+        for batch in plan_batches(questions, max(1, batch_tokens // width)):
+            for beam in _search_batch(reader, [questions[i] for i in batch], width):
+                answers[batch[beam.index]] = beam.answer
+    return [answers[i] for i in range(len(questions))]
+
+
+def _search_batch(
+    reader: Reader, questions: Sequence[Question], width: int
+) -> List[_Beam]:
+    beams = []
+    for index, question in enumerate(questions):
+        row = _Row(question.grammar.start(), []).follow()
+        beams.append(_Beam(index, []))
+        beams[-1].settle([row], width)
+    # Which beam and row each row of the session is.
+    standing = [(beam, row) for beam in beams for row in beam.rows]
+    if not standing:
+        return beams
+    asked = [questions[beam.index] for beam, _ in standing]
+    session = reader.open([(question.prefix, question.suffix) for question in asked])
+    for (_, row), begin in zip(standing, session.begin):
+        row.pending[:0] = begin
+    while standing:
+        standing = _make_room(session, standing)
+        if not standing:
+            break
+        hidden = session.extend([row.pending for _, row in standing])
+        logprobs = _logprobs(reader, hidden, [row for _, row in standing])
+        parents = _decide(standing, logprobs, width)
+        children = [(beam, row) for beam in beams for row in beam.rows]
+        kept = [parents[id(row)] for _, row in children]
+        if children and kept != list(range(len(standing))):
+            session.keep(kept)
+        standing = children
+    return beams
+
+
+def _make_room(
+    session: Session, standing: List[Tuple[_Beam, _Row]]
+) -> List[Tuple[_Beam, _Row]]:
+    """Break off the answers that do not fit into the model any more."""
+    kept = []
+    for at, ((beam, row), room) in enumerate(zip(standing, session.room)):
+        if len(row.pending) > room:
+            beam.rows = [other for other in beam.rows if other is not row]
+            beam.done.append(row)
+        else:
+            kept.append(at)
+    if kept and len(kept) < len(standing):
+        session.keep(kept)
+    return [standing[at] for at in kept]
+
+
+def _logprobs(
+    reader: Reader, hidden: torch.Tensor, rows: Sequence[_Row]
+) -> torch.Tensor:
+    """(rows, most allowed ids) log-probabilities of what each row's grammar
+    allows, in its order; minus infinity past its end."""
+    columns: Dict[int, int] = {}
+    flat: List[int] = []
+    lengths: List[int] = []
+    for row in rows:
+        allowed = row.state.allowed
+        lengths.append(len(allowed))
+        flat.extend([columns.setdefault(token, len(columns)) for token in allowed])
+    tokens = torch.tensor(list(columns), dtype=torch.long)
+    logits = reader.logits(hidden, tokens).cpu()
+    width = max(lengths)
+    where = torch.zeros((len(rows), width), dtype=torch.long)
+    legal = torch.arange(width)[None, :] < torch.tensor(lengths)[:, None]
+    where[legal] = torch.tensor(flat)
+    chosen = logits.gather(1, where).masked_fill(~legal, -math.inf)
+    return torch.log_softmax(chosen, dim=1)
+
+
+def _decide(
+    standing: Sequence[Tuple[_Beam, _Row]], logprobs: torch.Tensor, width: int
+) -> Dict[int, int]:
+    """Choose the next ids of every beam. RETURNS: by each new row's identity,
+    where its parent stands."""
+    top = logprobs.topk(min(width, logprobs.shape[1]), dim=1)
+    values, places = top.values.tolist(), top.indices.tolist()
+    # Per beam: (log-probability, where the parent stands, which of its ids).
+    options: Dict[int, List[Tuple[float, int, int, float]]] = {}
+    for at, (beam, row) in enumerate(standing):
+        options.setdefault(beam.index, []).extend(
+            (row.logprob + value, at, place, value)
+            for value, place in zip(values[at], places[at])
+            if value > -math.inf
+        )
+    parents: Dict[int, int] = {}
+    beams = {beam.index: beam for beam, _ in standing}
+    for index, found in options.items():
+        found.sort(key=lambda option: (-option[0], option[1], option[2]))
+        rows = []
+        for _, at, place, value in found[:width]:
+            row = standing[at][1].decide(place, value, logprobs[at])
+            parents[id(row)] = at
+            rows.append(row)
+        beams[index].settle(rows, width)
+    return parents
+
+
+def _ended_part(state: State, token: int, logprobs: torch.Tensor) -> float:
+    """How likely it was that the label before had ended, where it need not have
+    (a label whose words begin another's)."""
+    ended = state.ended
+    if token not in ended or len(ended) == len(state.allowed):
+        return 0.0
+    at = [i for i, allowed in enumerate(state.allowed) if allowed in ended]
+    return float(torch.logsumexp(logprobs[at], dim=0))
+
+
+def _finish(row: _Row) -> Answer:
+    complete = row.state.done
+    clauses = row.state.read() if complete else row.state.read_so_far()
+    labels = row.state.grammar.format.labels
+    spans = []
+    begin = 0
+    for start, end, label, stop in clauses:
+        logprob = 0.0
+        for at, whole, ended in row.decisions:
+            if begin <= at < stop:
+                # At `begin`, the label before took its part of the decision.
+                logprob += whole - (ended if at == begin else 0.0)
+            elif at == stop:
+                logprob += ended
+        spans.append(ScoredSpan(start, end, labels[label], math.exp(min(0.0, logprob))))
+        begin = stop
+    return Answer(tuple(spans), tuple(row.ids), row.logprob, complete)

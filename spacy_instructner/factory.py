@@ -1,0 +1,129 @@
+"""The factory `instruction_ner`: settings, their defaults and meanings."""
+
+from typing import Callable, Dict, List, Literal, Optional
+
+from spacy.language import Language
+from thinc.api import Config, Model
+
+from .decoding.decoder import Decoder
+from .objectives.likelihood import Objective
+from .pipe import InstructionNERPipe
+from .tasks.base import Task
+from .windows import SpanGetter
+
+DEFAULT_CONFIG = Config().from_str(
+    """
+[instruction_ner]
+objectives = {}
+labels = []
+label_names = {}
+label_definitions = {}
+max_window = 512
+window_overlap = 64
+threshold = 0.0
+spans_key = "instruction_ner"
+score_extension = "instruction_ner_score"
+overwrite = false
+bundle = "full"
+save_io = false
+device = "auto"
+
+[instruction_ner.model]
+@architectures = "spacy-instructner.CausalLM.v1"
+
+[instruction_ner.model.adapter]
+@misc = "spacy-instructner.LoRA.v1"
+
+[instruction_ner.task]
+@misc = "spacy-instructner.InstructionNER.v1"
+
+[instruction_ner.decoder]
+@misc = "spacy-instructner.Decoder.v1"
+
+[instruction_ner.windows]
+@span_getters = "spacy-transformers.doc_spans.v1"
+
+[instruction_ner.scorer]
+@scorers = "spacy.ner_scorer.v1"
+"""
+)["instruction_ner"]
+
+
+@Language.factory(
+    "instruction_ner",
+    assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type"],
+    default_config=DEFAULT_CONFIG,
+    default_score_weights={
+        "ents_f": 1.0,
+        "ents_p": 0.0,
+        "ents_r": 0.0,
+        "ents_per_type": None,
+    },
+)
+def make_instruction_ner(
+    nlp: Language,
+    name: str,
+    model: Model,
+    task: Task,
+    objectives: Dict[str, Objective],
+    labels: List[str],
+    label_names: Dict[str, str],
+    label_definitions: Dict[str, str],
+    decoder: Decoder,
+    windows: SpanGetter,
+    max_window: int,
+    window_overlap: int,
+    threshold: float,
+    spans_key: str,
+    score_extension: str,
+    overwrite: bool,
+    bundle: Literal["full", "adapter"],
+    save_io: bool,
+    device: str,
+    scorer: Optional[Callable],
+) -> InstructionNERPipe:
+    """Make the component; cheap: no weights are read, no network is touched.
+
+    model (Model): who answers: `spacy-instructner.CausalLM.v1`.
+    task (Task): what is asked: `spacy-instructner.InstructionNER.v1`.
+    objectives (Dict[str, Objective]): training losses besides the likelihood.
+    labels (List[str]): the labels to look for.
+    label_names (Dict[str, str]): words for a label in prompts; by default the
+        label in lower case, `_` and `-` as spaces.
+    label_definitions (Dict[str, str]): what labels mean.
+    decoder (Decoder): how answers are searched.
+    windows (SpanGetter): proposes windows, by default the whole text.
+    max_window (int): most model tokens in a window; longer ones are cut.
+    window_overlap (int): model tokens that cut windows share, at most.
+    threshold (float): lowest score that reaches doc.ents.
+    spans_key (str): the span group for every answered span.
+    score_extension (str): Span._.<this> looks up a span's score.
+    overwrite (bool): replace earlier entities.
+    bundle (str): "full" saves the base weights with the pipeline, "adapter" only
+        the adapter; the base is then found by the model's name when loading.
+    save_io (bool): keep prompts and answers in doc.user_data.
+    device (str): "auto" follows spaCy, else a torch device.
+    scorer (Optional[Callable]): the scoring method.
+    """
+    return InstructionNERPipe(
+        nlp.vocab,
+        model,
+        name,
+        task=task,
+        objectives=objectives,
+        labels=labels,
+        label_names=label_names,
+        label_definitions=label_definitions,
+        decoder=decoder,
+        windows=windows,
+        max_window=max_window,
+        window_overlap=window_overlap,
+        threshold=threshold,
+        spans_key=spans_key,
+        score_extension=score_extension,
+        overwrite=overwrite,
+        bundle=bundle,
+        save_io=save_io,
+        device=device,
+        scorer=scorer,
+    )

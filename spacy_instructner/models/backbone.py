@@ -1,0 +1,223 @@
+"""A Hugging Face model as this package uses it: what both kinds have in common."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Callable, List, Optional, Sequence
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from ..decoding.answers import Ids
+from ..decoding.search import Prompt, Session
+from ..tasks.base import Record
+from .adapters import ADAPTER, LoRA, Merged, attach, detach, has_adapter, lora_layers
+from .encoding import TextEncoder
+
+MAX_PREFIXES = 256
+# Scalings of the output that some architectures apply after the output matrix.
+MULTIPLIERS = ("logit_scale",)
+DIVISORS = ("logits_scaling",)
+POSITIONS = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_seq_len",
+    "sliding_window",
+    "window_size",
+)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a pass over records gives to the objectives.
+
+    logits: (n, vocabulary) float32, one row for each id that carries loss;
+    targets: (n,) those ids; weights: (n,) their weights."""
+
+    logits: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+
+
+class Backbone(nn.Module):
+    """Weights, tokenizer and caches of one model.
+
+    hf (PreTrainedModel): the model, on its device, in its dtype.
+    tokenizer (PreTrainedTokenizerFast): its tokenizer.
+    """
+
+    # Whether prompts come in the paper's order (text first) by default.
+    text_first = False
+
+    def __init__(self, hf: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+        super().__init__()
+        self.hf = hf
+        self.tokenizer = tokenizer
+        self.encoder = TextEncoder(tokenizer)
+        self.lora: Optional[LoRA] = None
+        self.merged = Merged(hf)
+        self.learned = False
+        # Dropout stands as a module, or as a rate that a function is given.
+        self._dropouts = [
+            (module, name)
+            for module in hf.modules()
+            for name in ("p", "dropout", "attention_dropout", "activation_dropout")
+            if (name != "p" or isinstance(module, nn.Dropout))
+            and isinstance(getattr(module, name, None), float)
+            and getattr(module, name) > 0.0
+        ]
+        self._prefixes: "OrderedDict[Ids, Any]" = OrderedDict()
+
+    # Life of the adapter.
+
+    def add_adapter(self, lora: LoRA) -> None:
+        """A fresh adapter; the one that is there goes on where there is one."""
+        if not has_adapter(self.hf):
+            attach(self.hf, lora)
+            self.lora = lora
+
+    def drop_adapter(self) -> None:
+        """The bare base, whatever was learned beside it."""
+        self.forget()
+        detach(self.hf)
+        self.lora = None
+
+    def forget(self) -> None:
+        """Drop what was computed from the weights, which are about to change."""
+        self.merged.unmerge()
+        self._prefixes.clear()
+
+    def set_dropout(self, rate: float) -> None:
+        """The rate of the adapter's dropout, and of all that the architecture has
+        switched on."""
+        for layer in lora_layers(self.hf):
+            layer.lora_dropout[ADAPTER].p = rate
+        for module, name in self._dropouts:
+            setattr(module, name, rate)
+
+    def learn(self) -> None:
+        """Make ready for an update: base weights bare, dropout on."""
+        self.forget()
+        self.learned = True
+        if self.lora is None:
+            # Full fine-tuning: thinc passes weights through numpy, which knows
+            # no bfloat16, and small steps would vanish in it.
+            self.hf.float()
+            for parameter in self.hf.parameters():
+                parameter.requires_grad = True
+        self.hf.train()
+
+    def answer(self) -> None:
+        """Make ready for reading answers: adapter merged, dropout off."""
+        self.hf.eval()
+        if self.lora is not None:
+            self.merged.merge()
+
+    def check(self) -> None:
+        """Compare our way of reading with the model's own, on a few ids.
+
+        Raises ValueError for an architecture that cannot be read row by row."""
+        raise NotImplementedError
+
+    def compare(
+        self, own: Callable[[], torch.Tensor], prompt: Prompt, ids: Sequence[int]
+    ) -> None:
+        """See `check`. own: gives the model's own logits after the prompt and ids."""
+        name = type(self.hf).__name__
+        try:
+            with torch.inference_mode():
+                expected = own().float()
+                # Two rows that are never equally long until the end.
+                session = self.open([prompt] * 2)
+                session.extend([ids[:3], ids[:1]])
+                found = self.all_logits(session.extend([ids[3:], ids[1:]]))
+        except (
+            AttributeError,
+            IndexError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
+            raise ValueError(
+                f"{name} cannot be read row by row: {error!r}. Choose another model "
+                "(Llama, SmolLM, Qwen, Mistral, Gemma, GPT-2, GPT-NeoX; T5, BART …)."
+            ) from error
+        self._prefixes.clear()
+        off = float((found - expected).abs().max() / expected.std())
+        if not off < (0.01 if self.hf.dtype == torch.float32 else 0.5):
+            raise ValueError(
+                f"{name} gives other logits when read row by row (off by {off:.2f} "
+                "standard deviations). Choose another model."
+            )
+
+    # What the search asks.
+
+    def open(self, prompts: Sequence[Prompt]) -> Session:
+        raise NotImplementedError
+
+    def logits(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """(rows, width) and (n,) token ids -> (rows, n) float32 logits."""
+        head = self.hf.get_output_embeddings()
+        weight = head.weight[tokens.to(self.device)].float()
+        logits = hidden.float() @ weight.T
+        bias = getattr(head, "bias", None)
+        if bias is not None:
+            logits = logits + bias[tokens.to(self.device)].float()
+        return self.scaled(logits, tokens)
+
+    def all_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(n, width) -> (n, vocabulary) float32 logits."""
+        return self.scaled(self.hf.get_output_embeddings()(hidden).float())
+
+    def scaled(
+        self, logits: torch.Tensor, tokens: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
+        """What some architectures do with the output matrix's product.
+
+        tokens: which columns these are; None for the whole vocabulary."""
+        config = self.hf.config
+        for name in MULTIPLIERS:
+            if getattr(config, name, None):
+                logits = logits * getattr(config, name)
+        for name in DIVISORS:
+            if getattr(config, name, None):
+                logits = logits / getattr(config, name)
+        cap = getattr(config, "final_logit_softcapping", None)
+        return torch.tanh(logits / cap) * cap if cap else logits
+
+    # What the objectives ask.
+
+    def packs(self, records: Sequence[Record], tokens: int) -> List[List[Record]]:
+        """Records in batches of at most so many ids each, one record at least."""
+        raise NotImplementedError
+
+    def study(self, records: Sequence[Record]) -> Learned:
+        """One pass over a pack of records, gradients kept."""
+        raise NotImplementedError
+
+    # Facts.
+
+    @property
+    def device(self) -> torch.device:
+        return self.hf.device
+
+    @property
+    def positions(self) -> int:
+        """Most ids the model can take.
+
+        Not more than a sliding or local window, where the architecture has one:
+        our masks let an id see all before it, which is the same up to there."""
+        found = [getattr(self.hf.config, name, None) for name in POSITIONS]
+        return min((n for n in found if isinstance(n, int) and n > 0), default=2048)
+
+    def cached_prefix(self, prefix: Ids) -> Any:
+        """What the model keeps of a prompt's constant part, computed once."""
+        if prefix not in self._prefixes:
+            while len(self._prefixes) >= MAX_PREFIXES:
+                self._prefixes.popitem(last=False)
+            self._prefixes[prefix] = self.read_prefix(prefix)
+        self._prefixes.move_to_end(prefix)
+        return self._prefixes[prefix]
+
+    def read_prefix(self, prefix: Ids) -> Any:
+        raise NotImplementedError

@@ -1,0 +1,109 @@
+"""Keys and values of rows of different lengths, preallocated.
+
+The one place that depends on how transformers calls a cache. Source: ours.
+"""
+
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import torch
+from transformers.cache_utils import Cache
+
+# One (tokens, heads, width) tensor of keys and one of values for each layer.
+KeysValues = List[Tuple[torch.Tensor, torch.Tensor]]
+
+
+class RaggedCache(Cache):
+    """Buffers of (rows, slots, heads, width) for every layer.
+
+    Each row fills its slots from the left; `slots` says where the ids of the
+    call under way go. Slots past a row's length hold garbage that the mask
+    hides and the next ids overwrite.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: List[torch.Tensor] = []
+        self.values: List[torch.Tensor] = []
+        # (rows, ids of this call): the slot of each id.
+        self.slots: torch.Tensor = torch.empty(0)
+        self.rows: torch.Tensor = torch.empty(0)
+        self.used = 0
+        self.capacity = 0
+
+    def fill(self, prefixes: Sequence[KeysValues], capacity: int) -> None:
+        """Start with one row for each prefix, copied into its first slots."""
+        self.capacity = capacity
+        self.used = max(len(prefix[0][0]) for prefix in prefixes)
+        layers = len(prefixes[0])
+        # Rows of one prefix are copied at once.
+        same: Dict[int, List[int]] = {}
+        for row, prefix in enumerate(prefixes):
+            same.setdefault(id(prefix), []).append(row)
+        for layer in range(layers):
+            for buffers, part in ((self.keys, 0), (self.values, 1)):
+                source = prefixes[0][layer][part]
+                buffer = source.new_zeros(
+                    (len(prefixes), capacity, source.shape[1], source.shape[2])
+                )
+                for rows in same.values():
+                    tensor = prefixes[rows[0]][layer][part]
+                    if len(same) == 1:
+                        buffer[:, : len(tensor)] = tensor
+                    else:
+                        buffer[torch.tensor(rows), : len(tensor)] = tensor
+                buffers.append(buffer)
+
+    def place(self, slots: torch.Tensor, used: int) -> None:
+        """Say where the next call's ids go, growing the buffers if need be."""
+        self.slots = slots
+        self.rows = torch.arange(len(slots), device=slots.device)[:, None]
+        self.used = used
+        if used > self.capacity:
+            self.capacity = max(used, self.capacity + self.capacity // 2)
+            for buffers in (self.keys, self.values):
+                for layer, old in enumerate(buffers):
+                    rows, slots_, heads, width = old.shape
+                    new = old.new_zeros((rows, self.capacity, heads, width))
+                    new[:, :slots_] = old
+                    buffers[layer] = new
+
+    def keep(self, rows: Sequence[int]) -> None:
+        index = torch.tensor(list(rows), device=self.keys[0].device)
+        for buffers in (self.keys, self.values):
+            for layer, old in enumerate(buffers):
+                new = old.new_zeros((len(rows), *old.shape[1:]))
+                used = slice(0, self.used)
+                new[:, used] = old[index, used]
+                buffers[layer] = new
+
+    # What transformers asks of a cache.
+
+    def update(
+        self,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        layer_idx: int,
+        cache_kwargs: Optional[Dict[str, Any]] = None,
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        if layer_idx == len(self.keys):
+            # Nothing stored yet for this layer.
+            shape = (key_states.shape[0], self.capacity, *key_states.shape[1::2])
+            self.keys.append(key_states.new_zeros(shape))
+            self.values.append(
+                value_states.new_zeros((*shape[:2], *value_states.shape[1::2]))
+            )
+        for buffer, states in (
+            (self.keys[layer_idx], key_states),
+            (self.values[layer_idx], value_states),
+        ):
+            buffer[self.rows, self.slots] = states.transpose(1, 2)
+        return (
+            self.keys[layer_idx][:, : self.used].transpose(1, 2),
+            self.values[layer_idx][:, : self.used].transpose(1, 2),
+        )
+
+    def get_seq_length(self, layer_idx: Optional[int] = 0) -> int:
+        return self.used
+
+    def get_max_cache_shape(self) -> Optional[int]:
+        return None

@@ -1,0 +1,171 @@
+"""Text to token ids, piece by piece, so that no text can write a control token.
+
+One function makes the ids of a piece, for prompts, training targets and the
+grammar alike; a whole answer string is never tokenized. Source: ours.
+"""
+
+from typing import Dict, Iterable, List, Sequence, Tuple
+
+from transformers import PreTrainedTokenizerFast
+
+from ..decoding.answers import Ids, Words
+
+# U+2581, how SentencePiece writes a space.
+SPACE = "\u2581"
+MAX_CACHED_WORDS = 200_000
+
+
+class TextEncoder:
+    """Encodes words, label words and template pieces with one tokenizer.
+
+    tokenizer (PreTrainedTokenizerFast): a fast tokenizer; byte-level BPE
+        (GPT-2, Llama 3, SmolLM, Qwen, BART) or SentencePiece as Unigram or BPE
+        (T5, Llama 2, Gemma).
+    Raises ValueError for a tokenizer of another kind.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self.tokenizer = tokenizer
+        backend = tokenizer.backend_tokenizer
+        kinds = repr(backend.pre_tokenizer)
+        vocab = tokenizer.get_vocab()
+        self._byte_level = "ByteLevel" in kinds
+        if not self._byte_level and not any(SPACE in token for token in vocab):
+            raise ValueError(
+                f"The tokenizer {type(tokenizer).__name__} marks spaces neither as "
+                "byte-level BPE nor as SentencePiece does; use a model with one of "
+                "these tokenizers (Llama, SmolLM, Qwen, GPT-2, T5, BART, Gemma …)."
+            )
+        unknown = tokenizer.unk_token_id
+        added = set(tokenizer.added_tokens_decoder) | set(tokenizer.all_special_ids)
+        # Ids that no text may write. The unknown token is not among them: it
+        # controls nothing, and an emoji may have no other id.
+        self.control = frozenset(added - {unknown})
+        normalizer = backend.normalizer
+        self._prepends = normalizer is not None and normalizer.normalize_str(
+            "a"
+        ).startswith(SPACE)
+        self.start, self.end = self._frame()
+        self._cache: Dict[str, Ids] = {}
+
+    def _frame(self) -> Tuple[Ids, Ids]:
+        """What the tokenizer puts before and after an input of its own accord."""
+        plain = self.tokenizer("a", add_special_tokens=False)["input_ids"]
+        framed = self.tokenizer("a")["input_ids"]
+        for at in range(len(framed) - len(plain) + 1):
+            if framed[at : at + len(plain)] == plain:
+                return tuple(framed[:at]), tuple(framed[at + len(plain) :])
+        return (), ()
+
+    def template(self, text: str) -> Ids:
+        """Ids of a piece of a template. Templates are trusted: control tokens
+        (those of a chat format, say) are recognised in them."""
+        if not text:
+            return ()
+        ids: List[int] = []
+        # SentencePiece tokenizers would put a space of their own in front.
+        for part, special in self._split_special(text):
+            ids.extend([special] if special is not None else self.text(part))
+        return tuple(ids)
+
+    def _split_special(self, text: str) -> List[Tuple[str, "int | None"]]:
+        parts: List[Tuple[str, "int | None"]] = [(text, None)]
+        names = sorted(
+            (
+                (token.content, index)
+                for index, token in self.tokenizer.added_tokens_decoder.items()
+                if index in self.control
+            ),
+            key=lambda item: -len(item[0]),
+        )
+        for name, index in names:
+            if name and name in text:
+                parts = [
+                    piece
+                    for part, special in parts
+                    for piece in (
+                        [(part, special)]
+                        if special is not None
+                        else _cut_at(part, name, index)
+                    )
+                ]
+        return parts
+
+    def text(self, text: str) -> Ids:
+        """Ids of any text, alone; a leading space belongs to it."""
+        if text not in self._cache:
+            self._encode([text])
+        return self._cache[text]
+
+    def words(
+        self, words: Sequence[str], spaces: Sequence[bool], longest: int
+    ) -> Words:
+        """Encode a text, word by word.
+
+        words: the words' texts; whitespace only for a whitespace token.
+        spaces: whether each word has whitespace before it.
+        longest: a word of more ids than this is passed over: it gets none.
+        """
+        first = ["" if word.isspace() else " " + word for word in words]
+        following = [
+            "" if word.isspace() else (" " + word if space else word)
+            for word, space in zip(words, spaces)
+        ]
+        if len(self._cache) > MAX_CACHED_WORDS:
+            self._cache.clear()
+        missing = {t for t in (*first, *following) if t and t not in self._cache}
+        self._encode(sorted(missing))
+        self._cache[""] = ()
+        kept = [
+            len(self._cache[one]) <= longest and len(self._cache[other]) <= longest
+            for one, other in zip(first, following)
+        ]
+        return Words(
+            first=tuple(self._cache[t] if k else () for t, k in zip(first, kept)),
+            following=tuple(
+                self._cache[t] if k else () for t, k in zip(following, kept)
+            ),
+        )
+
+    def _encode(self, texts: Iterable[str]) -> None:
+        texts = list(texts)
+        if not texts:
+            return
+        for text, ids in zip(texts, self._tokenize(texts)):
+            if not self.control.isdisjoint(ids):
+                # The text spells a control token: no single character does.
+                ids = [i for part in self._tokenize(list(text)) for i in part]
+            self._cache[text] = tuple(i for i in ids if i not in self.control)
+
+    def _tokenize(self, texts: List[str]) -> List[List[int]]:
+        if self._byte_level:
+            encoded = self.tokenizer(
+                texts, add_special_tokens=False, split_special_tokens=True
+            )
+            return list(encoded["input_ids"])
+        backend = self.tokenizer.backend_tokenizer
+        rows = []
+        for text in texts:
+            # The pre-tokenizer would put a space in front of every text, also
+            # of one that follows no space: ask the model below it.
+            lead = SPACE if text.startswith(" ") else ""
+            body = text[1:] if lead else text
+            if backend.normalizer is not None:
+                body = backend.normalizer.normalize_str(body)
+                if self._prepends and body.startswith(SPACE):
+                    body = body[1:]
+            text = lead + body
+            tokens = backend.model.tokenize(text.replace(" ", SPACE))
+            rows.append([token.id for token in tokens])
+        return rows
+
+
+def _cut_at(text: str, name: str, index: int) -> List[Tuple[str, "int | None"]]:
+    pieces: List[Tuple[str, "int | None"]] = []
+    parts = text.split(name)
+    for at, part in enumerate(parts):
+        if at:
+            pieces.append((name, index))
+        if part:
+            pieces.append((part, None))
+    return pieces

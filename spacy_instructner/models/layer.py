@@ -1,0 +1,249 @@
+"""The thinc model around a backbone: one pack of records in, its loss out."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Tuple, Type
+
+import torch
+from spacy.util import logger
+from thinc.api import Model, Optimizer, PyTorchShim, get_torch_default_device
+
+from ..objectives.likelihood import Objective, likelihood
+from ..tasks.base import Record
+from . import storage
+from .adapters import LoRA
+from .backbone import Backbone
+from .loading import load_folder
+from .precision import Precision, choose_dtype
+from .sources import Identity, locate
+
+MAX_BYTES = 2 * 2**30
+Pack = List[Record]
+# A pack's loss, summed over its ids; times this, its gradient is added.
+Loss = float
+
+
+class BackboneShim(PyTorchShim):
+    """Holds the backbone; empty until the weights are needed."""
+
+    _model: Optional[Backbone]
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.pid = os.getpid()
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """One step of the optimizer for every weight that has a gradient.
+
+        Through numpy on the CPU, so that a CUDA device needs no cupy."""
+        if self._model is None:
+            return
+        # Answers may have been read between the update and this step.
+        self._model.forget()
+        for name, parameter in self._model.named_parameters():
+            if parameter.grad is None:
+                continue
+            weights, _ = optimizer(
+                (self.id, name),
+                parameter.detach().cpu().numpy(),  # type: ignore[arg-type]
+                parameter.grad.detach().cpu().numpy(),  # type: ignore[arg-type]
+            )
+            parameter.data = torch.from_numpy(weights).to(parameter.device)
+            parameter.grad = None
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What the config says about a model, before any weights are there."""
+
+    kind: str
+    backbone: Type[Backbone]
+    name: str
+    revision: Optional[str]
+    adapter: Optional[LoRA]
+    precision: Precision
+    pack_tokens: int
+    any_base: bool
+
+
+def make_model(spec: Spec) -> Model[Pack, Loss]:
+    """A thinc model without weights; cheap, and off the network."""
+    if spec.pack_tokens < 1:
+        raise ValueError(f"`pack_tokens` must be at least 1, not {spec.pack_tokens}.")
+    attrs: Dict[str, Any] = {
+        "spec": spec,
+        "identity": None,
+        "device": "auto",
+        "objectives": {},
+    }
+    return Model(spec.kind, forward, attrs=attrs, shims=[BackboneShim()])
+
+
+def forward(
+    model: Model[Pack, Loss], pack: Pack, is_train: bool
+) -> Tuple[Loss, Callable[[float], List]]:
+    backbone = get_backbone(model)
+    if is_train:
+        backbone.learn()
+    # The adapter's float32 weights compute in the base's format.
+    half = backbone.hf.dtype != torch.float32
+    with (
+        torch.set_grad_enabled(is_train),
+        torch.autocast(backbone.device.type, backbone.hf.dtype, enabled=half),
+    ):
+        learned = backbone.study(pack)
+        loss = likelihood(learned)
+        objectives: Dict[str, Objective] = model.attrs["objectives"]
+        for objective in objectives.values():
+            loss = loss + objective(backbone, pack, learned)
+
+    def backprop(scale: float) -> List:
+        (loss * scale).backward()
+        return []
+
+    return float(loss.detach()), backprop
+
+
+def has_backbone(model: Model) -> bool:
+    return model.shims[0]._model is not None
+
+
+def get_backbone(model: Model) -> Backbone:
+    """The backbone, with its weights; they are found and loaded at first use."""
+    if not has_backbone(model):
+        spec: Spec = model.attrs["spec"]
+        weights = locate(spec.name, spec.revision)
+        backbone = _read(model, weights.folder)
+        backbone.check()
+        set_backbone(model, backbone, weights.identity)
+    shim: Any = model.shims[0]
+    if shim.pid != os.getpid():
+        # A forked child: torch's threads stayed with the parent, and waiting for
+        # them would never end.
+        torch.set_num_threads(1)
+        shim.pid = os.getpid()
+    return shim._model
+
+
+def drop_backbone(model: Model) -> None:
+    """Forget the weights; the next use finds them anew."""
+    model.shims[0]._model = None
+    model.attrs["identity"] = None
+
+
+def begin_afresh(model: Model) -> None:
+    """Weights as they were before any training: the base, and a fresh adapter."""
+    spec: Spec = model.attrs["spec"]
+    if has_backbone(model) and spec.adapter is None and get_backbone(model).learned:
+        drop_backbone(model)
+    backbone = get_backbone(model)
+    backbone.drop_adapter()
+    if spec.adapter is not None:
+        backbone.add_adapter(spec.adapter)
+
+
+def _read(model: Model, folder: Path) -> Backbone:
+    spec: Spec = model.attrs["spec"]
+    device = choose_device(model.attrs["device"])
+    dtype = choose_dtype(spec.precision, device)
+    return spec.backbone(*load_folder(folder, spec.kind, dtype, device))
+
+
+def set_backbone(model: Model, backbone: Backbone, identity: Identity) -> None:
+    model.shims[0]._model = backbone
+    model.attrs["identity"] = identity
+    logger.info(
+        "Weights of %s on %s in %s",
+        identity.source,
+        backbone.device,
+        str(backbone.hf.dtype).replace("torch.", ""),
+    )
+
+
+def save_model(model: Model, folder: Path, bundle: str) -> None:
+    """Write the model into a folder, in place of one that is there; nothing
+    where the weights were not needed yet.
+
+    bundle: "full" writes the base weights too, "adapter" the adapter alone."""
+    aside = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    if has_backbone(model):
+        backbone, identity = get_backbone(model), model.attrs["identity"]
+        storage.save(backbone, model.attrs["spec"].kind, identity, aside, bundle)
+    if folder.exists():
+        shutil.rmtree(folder)
+    if aside.exists():
+        aside.rename(folder)
+
+
+def load_model(model: Model, folder: Path) -> None:
+    """Read what `save_model` wrote. An adapter alone is put on the weights that
+    the config names; raises OSError where those are not here, and ValueError
+    where they are not the ones it was made on (unless `any_base`)."""
+    spec: Spec = model.attrs["spec"]
+    info = storage.read_info(folder, spec.kind)
+    identity = Identity(**info["identity"])
+    base = folder / storage.BASE
+    if info["bundle"] == "adapter":
+        weights = locate(spec.name, spec.revision)
+        if weights.identity.sha256 != identity.sha256 and not spec.any_base:
+            raise ValueError(
+                f"The adapter in {folder} was made on {identity.source} (SHA-256 "
+                f"{identity.sha256}), but {spec.name} is {weights.identity.sha256}. "
+                "Name the weights it was made on as the model's `name`, or set "
+                "`any_base = true` to use it on these all the same."
+            )
+        base, identity = weights.folder, weights.identity
+    backbone = _read(model, base)
+    storage.load_adapter(backbone, info["adapter"], folder)
+    set_backbone(model, backbone, identity)
+
+
+def model_to_bytes(model: Model, bundle: str) -> Dict[str, bytes]:
+    """The files of `save_model`, by name; empty without weights.
+
+    Raises ValueError over 2 GiB, where msgpack's 4 GiB are near."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        save_model(model, folder, bundle)
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        size = sum(path.stat().st_size for path in paths)
+        if size > MAX_BYTES:
+            raise ValueError(
+                f"The model takes {size / 2**30:.1f} GiB; `to_bytes` holds up to "
+                f"{MAX_BYTES / 2**30:.0f} GiB. Use `to_disk`, or `bundle = "
+                '"adapter"`.'
+            )
+        return {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths}
+
+
+def model_from_bytes(model: Model, files: Dict[str, bytes]) -> None:
+    """Read what `model_to_bytes` made."""
+    if not files:
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        load_model(model, folder)
+
+
+def choose_device(name: str) -> torch.device:
+    """A torch device; "auto" follows spaCy's choice. Raises ValueError where it
+    is unknown or not there."""
+    if name == "auto":
+        return get_torch_default_device()
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f'`device` is {name!r}, which cannot be used: {error}. Write "auto", "cpu" '
+            'or "cuda:0".'
+        ) from error
+    return device

@@ -1,0 +1,221 @@
+"""Encoder-decoder models: the prompt is encoded once, the answer read row by row."""
+
+from typing import Any, List, Optional, Sequence, Tuple
+
+import torch
+from thinc.api import Model
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+
+from ..decoding.answers import Ids
+from ..decoding.search import Prompt
+from ..tasks.base import Record
+from .adapters import LoRA
+from .backbone import Backbone, Learned
+from .cache import RaggedCache
+from .layer import Spec, make_model
+from .precision import Precision
+from .ragged import Block, causal_mask
+
+
+class Seq2SeqBackbone(Backbone):
+    """T5, Flan-T5, BART and their like. Prompts come in the paper's order: the
+    encoder sees both directions, and is run once a text."""
+
+    text_first = True
+
+    @property
+    def start(self) -> int:
+        """The id a decoder begins with."""
+        config = self.hf.config
+        start = config.decoder_start_token_id
+        return int(config.bos_token_id if start is None else start)
+
+    def open(self, prompts: Sequence[Prompt]) -> "Seq2SeqSession":
+        return Seq2SeqSession(self, prompts)
+
+    def encoded(self, prompts: Sequence[Prompt]) -> List[Ids]:
+        """Prompts with what the tokenizer puts around an input."""
+        end = self.encoder.end
+        return [prefix + suffix + end for prefix, suffix in prompts]
+
+    def encode(self, prompts: Sequence[Prompt]) -> Tuple[torch.Tensor, torch.Tensor]:
+        """(rows, ids, width) states of the encoder, and their (rows, ids) mask."""
+        ids, mask = self.padded(self.encoded(prompts))
+        output = self.hf.get_encoder()(input_ids=ids, attention_mask=mask)
+        return output.last_hidden_state, mask
+
+    def padded(self, rows: Sequence[Ids]) -> Tuple[torch.Tensor, torch.Tensor]:
+        width = max(len(row) for row in rows)
+        pad = self.tokenizer.pad_token_id or 0
+        ids = [list(row) + [pad] * (width - len(row)) for row in rows]
+        mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
+        return (
+            torch.tensor(ids, device=self.device),
+            torch.tensor(mask, device=self.device),
+        )
+
+    def scaled(
+        self, logits: torch.Tensor, tokens: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
+        config = self.hf.config
+        if config.model_type in ("t5", "mt5", "umt5") and config.tie_word_embeddings:
+            logits = logits * config.d_model**-0.5
+        bias = getattr(self.hf, "final_logits_bias", None)
+        if bias is not None:
+            bias = bias[0].float()
+            logits = logits + (bias if tokens is None else bias[tokens])
+        return super().scaled(logits, tokens)
+
+    def packs(self, records: Sequence[Record], tokens: int) -> List[List[Record]]:
+        """Records of like length together; padding counts."""
+        order = sorted(records, key=len, reverse=True)
+        packs: List[List[Record]] = []
+        for record in order:
+            if not packs or (len(packs[-1]) + 1) * len(packs[-1][0]) > tokens:
+                packs.append([])
+            packs[-1].append(record)
+        return packs
+
+    def study(self, records: Sequence[Record]) -> Learned:
+        states, mask = self.encode([(r.prefix, r.suffix) for r in records])
+        ids, own = self.padded([(self.start, *r.answer[:-1]) for r in records])
+        hidden = self.hf.get_decoder()(
+            input_ids=ids,
+            attention_mask=own,
+            encoder_hidden_states=states,
+            encoder_attention_mask=mask,
+            use_cache=False,
+        ).last_hidden_state
+        where = [
+            (row, at, record.answer[at], weight)
+            for row, record in enumerate(records)
+            for at, weight in enumerate(record.weights)
+            if weight
+        ]
+        rows, at, targets, weights = zip(*where)
+        device = self.device
+        chosen = hidden[
+            torch.tensor(rows, device=device), torch.tensor(at, device=device)
+        ]
+        return Learned(
+            logits=self.all_logits(chosen),
+            targets=torch.tensor(targets, device=device),
+            weights=torch.tensor(weights, device=device),
+        )
+
+    def check(self) -> None:
+        """See `Backbone.check`."""
+        ids = [i % self.hf.config.vocab_size for i in range(5, 12)]
+        self.compare(
+            lambda: self.hf(
+                input_ids=self.padded(self.encoded([((), tuple(ids))]))[0],
+                decoder_input_ids=torch.tensor([ids], device=self.device),
+                use_cache=False,
+            ).logits[0, -1],
+            ((), tuple(ids)),
+            ids,
+        )
+
+
+class Seq2SeqSession:
+    """Rows under way. See `decoding.search.Session`."""
+
+    def __init__(self, backbone: Seq2SeqBackbone, prompts: Sequence[Prompt]) -> None:
+        self.backbone = backbone
+        self.begin: List[Ids] = [(backbone.start,)] * len(prompts)
+        self.lengths = [0] * len(prompts)
+        self.states, self.mask = backbone.encode(prompts)
+        self.cache = RaggedCache()
+        self.cache.capacity = 64
+        # The keys of the encoder's states are computed at the first call and kept.
+        self.both = EncoderDecoderCache(self.cache, DynamicCache())
+
+    @property
+    def room(self) -> List[int]:
+        return [self.backbone.positions - length for length in self.lengths]
+
+    def extend(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        block = Block.of(rows, self.lengths, self.backbone)
+        self.cache.place(block.slots, block.used)
+        decoder = self.backbone.hf.get_decoder()
+        # A decoder counts positions for all rows alike, ours differ: what it gets
+        # wrong is taken off where positions come in.
+        shared = torch.arange(block.ids.shape[1], device=block.ids.device)
+        mask = causal_mask(block.slots, block.used, self.backbone.hf.dtype)
+        embedded = decoder.embed_tokens(block.ids)
+        if hasattr(decoder, "embed_positions"):
+            # BART: learned positions, added to the ids' embeddings.
+            table = decoder.embed_positions
+            embedded = embedded + table(block.ids, position_ids=block.positions)[0]
+            embedded = embedded - table(block.ids, position_ids=shared)
+        else:
+            mask = mask + relative_bias(decoder, block.slots, block.used)
+            mask = mask - relative_bias(decoder, shared[None], block.used)
+        hidden = decoder(
+            inputs_embeds=embedded,
+            attention_mask=mask,
+            encoder_hidden_states=self.states,
+            encoder_attention_mask=self.mask,
+            past_key_values=self.both,
+            use_cache=True,
+            cache_position=shared,
+        ).last_hidden_state
+        self.lengths = block.lengths
+        return block.last(hidden)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        self.lengths = [self.lengths[row] for row in rows]
+        index = torch.tensor(list(rows), device=self.states.device)
+        if self.cache.keys:
+            self.cache.keep(rows)
+        cross = self.both.cross_attention_cache
+        for kept in (cross.key_cache, cross.value_cache):
+            for layer, tensor in enumerate(kept):
+                kept[layer] = tensor[index]
+        self.states, self.mask = self.states[index], self.mask[index]
+
+
+def relative_bias(decoder: Any, slots: torch.Tensor, used: int) -> torch.Tensor:
+    """T5's bias by distance, for rows of ids in these slots:
+    (rows, ids) -> (rows, heads, ids, used)."""
+    attention = decoder.block[0].layer[0].SelfAttention
+    distance = torch.arange(used, device=slots.device) - slots[:, :, None]
+    bucket = attention._relative_position_bucket(
+        distance,
+        bidirectional=False,
+        num_buckets=attention.relative_attention_num_buckets,
+        max_distance=attention.relative_attention_max_distance,
+    )
+    return attention.relative_attention_bias(bucket).permute(0, 3, 1, 2)
+
+
+def build_seq2seq_lm_v1(
+    name: str,
+    revision: Optional[str] = None,
+    adapter: Optional[LoRA] = None,
+    precision: Precision = "auto",
+    pack_tokens: int = 1024,
+    any_base: bool = False,
+) -> Model:
+    """Registered as `spacy-instructner.Seq2SeqLM.v1`.
+
+    name (str): a local folder or a hub id, such as google/flan-t5-base.
+    revision (Optional[str]): of a hub id.
+    adapter (Optional[LoRA]): what is trained; None trains all weights.
+    precision (str): of the base weights: auto, float32, bfloat16 or float16.
+    pack_tokens (int): most ids that one pass of training holds, padding included.
+    any_base (bool): put a saved adapter also on weights it was not made on.
+    RETURNS (Model): without weights; they come when they are needed.
+    """
+    return make_model(
+        Spec(
+            kind="seq2seq",
+            backbone=Seq2SeqBackbone,
+            name=name,
+            revision=revision,
+            adapter=adapter,
+            precision=precision,
+            pack_tokens=pack_tokens,
+            any_base=any_base,
+        )
+    )

@@ -1,0 +1,114 @@
+"""Saved models: a folder with the base weights, the tokenizer and the adapter.
+
+    model/info.json             what it is: format, kind, identity, dtype, adapter,
+                                and the SHA-256 of every other file
+    model/base/                 config, safetensors and tokenizer (bundle "full")
+    model/adapter.safetensors   the adapter's weights, where there is one
+
+Only JSON and safetensors; nothing is read from the network.
+"""
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import srsly
+import torch
+from safetensors.torch import load_file, save_file
+
+from .adapters import LoRA, adapter_state, load_adapter_state
+from .backbone import Backbone
+from .loading import quiet
+from .sources import Identity, sha256_of
+
+FORMAT = 1
+INFO = "info.json"
+BASE = "base"
+ADAPTER_FILE = "adapter.safetensors"
+
+
+def save(
+    backbone: Backbone, kind: str, identity: Identity, folder: Path, bundle: str
+) -> None:
+    """Write a model's adapter and, with bundle "full", its base weights and
+    tokenizer into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # Saved are the base weights and the adapter, never their sum.
+    merged = backbone.merged.active
+    backbone.merged.unmerge()
+    try:
+        if bundle == "full":
+            with quiet():
+                backbone.hf.save_pretrained(
+                    folder / BASE,
+                    state_dict=_base_state(backbone),
+                    safe_serialization=True,
+                )
+                backbone.tokenizer.save_pretrained(folder / BASE)
+        if backbone.lora is not None:
+            save_file(adapter_state(backbone.hf), str(folder / ADAPTER_FILE))
+    finally:
+        if merged:
+            backbone.merged.merge()
+    info: Dict[str, Any] = {
+        "format": FORMAT,
+        "kind": kind,
+        "bundle": bundle,
+        "identity": identity.__dict__,
+        "dtype": str(backbone.hf.dtype).replace("torch.", ""),
+        "adapter": backbone.lora.to_dict() if backbone.lora else None,
+        "files": {name: sha256_of([folder / name]) for name in _files(folder)},
+    }
+    srsly.write_json(folder / INFO, info)
+
+
+def _files(folder: Path) -> List[str]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path.relative_to(folder).as_posix() for path in paths)
+
+
+def _base_state(backbone: Backbone) -> Dict[str, torch.Tensor]:
+    """The base weights by the names they had before an adapter stood beside them."""
+    state = {}
+    for name, tensor in backbone.hf.state_dict().items():
+        if "lora_" not in name:
+            state[name.replace(".base_layer.", ".")] = tensor
+    return state
+
+
+def read_info(folder: Path, kind: str) -> Dict[str, Any]:
+    """A saved model's info. Raises ValueError where it is missing, of a newer
+    format or of another kind of model, and where a file is missing or damaged."""
+    path = folder / INFO
+    if not path.is_file():
+        raise ValueError(
+            f"There is no saved model in {folder}: {INFO} is missing. Was the pipeline "
+            "copied whole?"
+        )
+    info: Dict[str, Any] = srsly.read_json(path)
+    if info["format"] > FORMAT:
+        raise ValueError(
+            f"The model in {folder} is of format {info['format']}; this version of "
+            f"spacy-instructner reads up to {FORMAT}. Install a newer one: "
+            "pip install --upgrade spacy-instructner"
+        )
+    if info["kind"] != kind:
+        raise ValueError(
+            f"The model in {folder} is {info['kind']}, but the config says {kind}."
+        )
+    for name, digest in info["files"].items():
+        file_ = folder / name
+        if not file_.is_file():
+            raise ValueError(f"{file_} is missing. Was the pipeline copied whole?")
+        if sha256_of([file_]) != digest:
+            raise ValueError(
+                f"{file_} is damaged or was exchanged: its SHA-256 is not the one it "
+                "was saved with. Copy or install the pipeline again."
+            )
+    return info
+
+
+def load_adapter(backbone: Backbone, settings: Optional[Dict], folder: Path) -> None:
+    """Attach and fill the adapter that stands in a saved model's folder."""
+    if settings is not None:
+        backbone.add_adapter(LoRA(**settings))
+        load_adapter_state(backbone.hf, load_file(str(folder / ADAPTER_FILE)))

@@ -1,0 +1,553 @@
+"""The component: from Docs to windows, questions, answers, spans, and from Examples
+to records and losses. Its settings are explained in `factory.py`."""
+
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
+
+import srsly
+from spacy import util
+from spacy.language import Language
+from spacy.pipeline.trainable_pipe import TrainablePipe
+from spacy.tokens import Doc, Span
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Model, Optimizer
+
+from .annotations import annotate, read_example, register_score, within, writable
+from .decoding.answers import Words
+from .decoding.decoder import Decoder
+from .decoding.search import Answer, Question, search
+from .learning import (
+    GoldWindow,
+    Learnable,
+    count_learnable,
+    make_records,
+    report,
+)
+from .models.backbone import Backbone
+from .models.layer import (
+    Spec,
+    begin_afresh,
+    drop_backbone,
+    get_backbone,
+    has_backbone,
+    load_model,
+    model_from_bytes,
+    model_to_bytes,
+    save_model,
+)
+from .objectives.likelihood import Objective
+from .resolve import Found, merge
+from .tasks.base import BoundTask, Record, Shown, Task
+from .tasks.labels import LabelSet, make_label_set
+from .windows import SpanGetter, Window, encode_windows, spaces_before
+
+NO_LABELS = (
+    "The component {name!r} has no labels to look for. Give them in one of three ways: "
+    'in the config, nlp.add_pipe("instruction_ner", config={{"labels": ["PERSON"]}}); '
+    'afterwards, nlp.get_pipe({name!r}).set_labels(["PERSON"]); or for one call, '
+    'nlp.pipe(texts, component_cfg={{{name!r}: {{"labels": ["PERSON"]}}}}).'
+)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """All spans found in one Doc, and, with `save_io`, what was asked and said."""
+
+    found: Tuple[Found, ...]
+    io: Tuple[Dict[str, Any], ...] = ()
+
+
+class InstructionNERPipe(TrainablePipe):
+    """See `factory.make_instruction_ner` for the settings."""
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str = "instruction_ner",
+        *,
+        task: Task,
+        objectives: Dict[str, Objective],
+        labels: Sequence[str],
+        label_names: Dict[str, str],
+        label_definitions: Dict[str, str],
+        decoder: Decoder,
+        windows: SpanGetter,
+        max_window: int,
+        window_overlap: int,
+        threshold: float,
+        spans_key: str,
+        score_extension: str,
+        overwrite: bool,
+        bundle: str,
+        save_io: bool,
+        device: str,
+        scorer: Optional[Callable],
+    ) -> None:
+        if not 0.0 <= threshold <= 1.0:
+            raise ValueError(f"`threshold` must be in [0, 1], not {threshold}.")
+        if max_window < 1 or not 0 <= window_overlap < max_window:
+            raise ValueError(
+                f"`window_overlap` ({window_overlap}) must be at least 0 and less than "
+                f"`max_window` ({max_window})."
+            )
+        if bundle == "adapter" and model.attrs["spec"].adapter is None:
+            raise ValueError(
+                '`bundle = "adapter"` saves the adapter alone, but the model has none: '
+                "all its weights are trained. Give it an `adapter`, or save "
+                '`bundle = "full"`.'
+            )
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.task = task
+        self.decoder = decoder
+        self.windows = windows
+        self.max_window = max_window
+        self.window_overlap = window_overlap
+        self.spans_key = spans_key
+        self.overwrite = overwrite
+        self.bundle = bundle
+        self.save_io = save_io
+        self.scorer = scorer
+        self.model.attrs["device"] = device
+        self.model.attrs["objectives"] = objectives
+        self.cfg: Dict[str, Any] = {"threshold": threshold}
+        self._bound: Dict[LabelSet, BoundTask] = {}
+        self._weights_saved = False
+        self.set_labels(labels, label_names, label_definitions)
+        register_score(score_extension, spans_key)
+
+    # Labels.
+
+    @property
+    def labels(self) -> Tuple[str, ...]:
+        return tuple(self.cfg["labels"])
+
+    @property
+    def label_data(self) -> List[str]:
+        """What `spacy init labels` writes."""
+        return list(self.labels)
+
+    def set_labels(
+        self,
+        labels: Sequence[str],
+        names: Optional[Dict[str, str]] = None,
+        definitions: Optional[Dict[str, str]] = None,
+    ) -> None:
+        """Look for these labels from now on; saved with the pipeline.
+
+        labels (Sequence[str]): the labels, in the order they are asked.
+        names, definitions (Optional[Dict[str, str]]): words and meanings, by
+            label; what is not given stays as it was.
+        Raises ValueError for an empty label, one given twice, and two labels
+        with the same words.
+        """
+        old_names = self.cfg.get("label_names", {})
+        old_definitions = self.cfg.get("label_definitions", {})
+        names = {**old_names, **(names or {})}
+        definitions = {**old_definitions, **(definitions or {})}
+        make_label_set(labels, names, definitions)
+        self.cfg["labels"] = list(labels)
+        # Labels found in data give way to those of other data.
+        self._labels_given = bool(labels)
+        self.cfg["label_names"] = names
+        self.cfg["label_definitions"] = definitions
+
+    def add_label(self, label: str) -> int:
+        """Look for one more label. RETURNS (int): 0 if it was there, else 1."""
+        if label in self.labels:
+            return 0
+        self.set_labels([*self.labels, label])
+        return 1
+
+    # Annotating.
+
+    def __call__(self, doc: Doc, *, labels: Optional[Sequence[str]] = None) -> Doc:
+        """Annotate one Doc. labels (Optional[Sequence[str]]): for this call."""
+        error_handler = self.get_error_handler()
+        try:
+            self.set_annotations([doc], self.predict([doc], labels=labels))
+        except Exception as error:
+            error_handler(self.name, self, [doc], error)
+        return doc
+
+    def pipe(
+        self,
+        stream: Iterable[Doc],
+        *,
+        batch_size: int = 128,
+        labels: Optional[Sequence[str]] = None,
+    ) -> Iterator[Doc]:
+        """Annotate a stream of Docs, in order.
+
+        A batch that fails is tried again Doc by Doc, so that the error handler
+        gets only those that fail by themselves.
+        labels (Optional[Sequence[str]]): for this call, in place of the set ones.
+        """
+        error_handler = self.get_error_handler()
+        for batch in util.minibatch(stream, size=batch_size):
+            docs = list(batch)
+            for doc, prediction in zip(docs, self._predict_each(docs, labels)):
+                try:
+                    if isinstance(prediction, Exception):
+                        raise prediction
+                    self.set_annotations([doc], [prediction])
+                except Exception as error:
+                    error_handler(self.name, self, [doc], error)
+                else:
+                    yield doc
+
+    def _predict_each(
+        self, docs: List[Doc], labels: Optional[Sequence[str]]
+    ) -> List[Union[Prediction, Exception]]:
+        """What is found in each Doc, or why nothing can be."""
+        try:
+            return list(self.predict(docs, labels=labels))
+        except Exception as error:
+            if len(docs) == 1:
+                return [error]
+        return [self._predict_each([doc], labels)[0] for doc in docs]
+
+    def predict(
+        self, docs: Iterable[Doc], *, labels: Optional[Sequence[str]] = None
+    ) -> List[Prediction]:
+        """What is found in each Doc, without writing it.
+
+        Raises ValueError without labels, OSError without weights."""
+        docs = list(docs)
+        label_set = self._label_set(labels)
+        if not any(len(doc) for doc in docs):
+            return [Prediction(()) for _ in docs]
+        backbone = get_backbone(self.model)
+        backbone.answer()
+        task = self._bind(backbone, label_set)
+        windows, words = self._cut(backbone, task, docs)
+        asked = [task.questions(of_window) for of_window in words]
+        questions = [question for of_window in asked for question in of_window]
+        answers = search(
+            backbone, questions, self.decoder.batch_tokens, self.decoder.beam_width
+        )
+        rows = iter(zip(questions, answers))
+        by_doc: List[List[Tuple[Window, List[Found], List[Dict]]]] = [[] for _ in docs]
+        for window, of_window in zip(windows, asked):
+            own = [next(rows) for _ in of_window]
+            found = [found for _, answer in own for found in _on_doc(window, answer)]
+            io = (
+                [self._io(backbone, window, *row) for row in own]
+                if self.save_io
+                else []
+            )
+            by_doc[window.doc].append((window, found, io))
+        broken = sum(not answer.complete for answer in answers)
+        if broken:
+            warnings.warn(
+                f"{broken} answers did not fit into the model's {backbone.positions} "
+                "positions; what they said before is kept. Lower `max_window`.",
+                stacklevel=2,
+            )
+        return [
+            Prediction(
+                found=tuple(merge([w for w, _, _ in rows], [f for _, f, _ in rows])),
+                io=tuple(entry for _, _, io in rows for entry in io),
+            )
+            for rows in by_doc
+        ]
+
+    def set_annotations(self, docs: Iterable[Doc], scores: List[Prediction]) -> None:
+        """Write predictions on their Docs."""
+        for doc, prediction in zip(docs, scores):
+            annotate(
+                doc,
+                prediction.found,
+                spans_key=self.spans_key,
+                threshold=self.cfg["threshold"],
+                overwrite=self.overwrite,
+            )
+            if self.save_io:
+                kept = doc.user_data.setdefault("instruction_ner_io", {})
+                kept[self.name] = list(prediction.io)
+
+    # Training.
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Optional[Language] = None,
+        labels: Optional[List[str]] = None,
+    ) -> None:
+        """Find labels and weights, and begin with a fresh adapter.
+
+        get_examples (Callable): a sample of the training data.
+        nlp (Optional[Language]): not used.
+        labels (Optional[List[str]]): from `[initialize]`; else the config's, else
+            those of the data, sorted.
+        """
+        validate_get_examples(get_examples, "InstructionNERPipe.initialize")
+        counts: Counter = Counter()
+        misaligned: List[Span] = []
+        for example in get_examples():
+            annotated = read_example(example)
+            counts.update(span.label_ for span in example.reference.ents)
+            misaligned.extend(annotated.misaligned)
+        if labels is not None:
+            self.set_labels(labels)
+        elif not self._labels_given:
+            self.set_labels(sorted(counts))
+            self._labels_given = False
+        report(self.labels, counts, misaligned)
+        self._label_set(None)
+        begin_afresh(self.model)
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+    ) -> Dict[str, float]:
+        """Learn from a batch of Examples.
+
+        examples (Iterable[Example]): tokens without entity annotation teach
+            nothing.
+        drop (float): rate of the adapter's dropout, and of those that the model's
+            architecture has switched on.
+        sgd (Optional[Optimizer]): the optimizer; without it gradients add up.
+        losses (Optional[Dict[str, float]]): the loss (nats an answer id) is added
+            under the component's name.
+        RETURNS (Dict[str, float]): the losses.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "InstructionNERPipe.update")
+        backbone = get_backbone(self.model)
+        spec: Spec = self.model.attrs["spec"]
+        if spec.adapter is not None:
+            backbone.add_adapter(spec.adapter)
+        records = self.records(examples)
+        total = sum(sum(record.weights) for record in records)
+        if total:
+            backbone.set_dropout(drop)
+            for pack in backbone.packs(records, spec.pack_tokens):
+                loss, backprop = self.model.begin_update(pack)
+                backprop(1.0 / total)
+                losses[self.name] += loss / total
+        if sgd not in (None, False):
+            self.finish_update(sgd)
+        return losses
+
+    def records(self, examples: Sequence[Example]) -> List[Record]:
+        """What the task learns from Examples, cut into windows as when annotating."""
+        backbone = get_backbone(self.model)
+        task = self._bind(backbone, self._label_set(None))
+        golds = self._golds(backbone, task, examples)
+        return make_records(task, golds, backbone.positions)
+
+    def learnable(self, examples: Sequence[Example]) -> Learnable:
+        """How much of Examples' annotation answers can say."""
+        backbone = get_backbone(self.model)
+        task = self._bind(backbone, self._label_set(None))
+        return count_learnable(self._golds(backbone, task, examples))
+
+    def _golds(
+        self, backbone: Backbone, task: BoundTask, examples: Sequence[Example]
+    ) -> List[GoldWindow]:
+        windows, words = self._cut(backbone, task, [eg.predicted for eg in examples])
+        golds = [read_example(example).gold for example in examples]
+        labels, max_span = self.labels, self.decoder.max_span
+        return [
+            GoldWindow(
+                window,
+                of_window,
+                writable(
+                    within(golds[window.doc], window), of_window, labels, max_span
+                ),
+            )
+            for window, of_window in zip(windows, words)
+        ]
+
+    # Steps shared by annotating and training.
+
+    def _label_set(self, labels: Optional[Sequence[str]]) -> LabelSet:
+        asked = self.labels if labels is None else tuple(labels)
+        if not asked:
+            raise ValueError(NO_LABELS.format(name=self.name))
+        return make_label_set(
+            asked, self.cfg["label_names"], self.cfg["label_definitions"]
+        )
+
+    def _bind(self, backbone: Backbone, labels: LabelSet) -> BoundTask:
+        if labels not in self._bound:
+            self._bound.clear()
+            self._bound[labels] = self.task.bind(
+                backbone.encoder,
+                labels,
+                end=backbone.tokenizer.eos_token_id,
+                max_span=self.decoder.max_span,
+                layout="text_first" if backbone.text_first else "text_last",
+                shown=self._shown(),
+            )
+        return self._bound[labels]
+
+    def _shown(self) -> List[Shown]:
+        """The examples to show, read once and then saved with the pipeline."""
+        if self.task.examples is None:
+            return []
+        if "examples" not in self.cfg:
+            nlp = util.get_lang_class(self.vocab.lang or "xx")(vocab=self.vocab)
+            self.cfg["examples"] = [
+                {
+                    "words": [token.text for token in example.predicted],
+                    "spaces": spaces_before(example.predicted),
+                    "entities": [list(e) for e in read_example(example).gold.entities],
+                }
+                for example in self.task.examples(nlp)
+            ]
+        return [
+            Shown(
+                tuple(row["words"]),
+                tuple(row["spaces"]),
+                tuple((start, end, label) for start, end, label in row["entities"]),
+            )
+            for row in self.cfg["examples"]
+        ]
+
+    def _cut(
+        self, backbone: Backbone, task: BoundTask, docs: List[Doc]
+    ) -> Tuple[List[Window], List[Words]]:
+        """Cut Docs into windows and encode them."""
+        # Prompt, text and answer share the model's positions; an answer says the
+        # text once at most, and labels besides.
+        room = (backbone.positions - task.constant()) // 3
+        if room < 1:
+            raise ValueError(
+                f"The prompt without any text takes {task.constant()} of the model's "
+                f"{backbone.positions} positions: there is no room for a text. Ask for "
+                "fewer labels, or with shorter words."
+            )
+        budget = min(self.max_window, room)
+        overlap = self.window_overlap
+        if budget < self.max_window:
+            overlap = min(overlap, budget // 2)
+        return encode_windows(backbone.encoder, self.windows, docs, budget, overlap)
+
+    def _io(
+        self, backbone: Backbone, window: Window, question: Question, answer: Answer
+    ) -> Dict[str, Any]:
+        decode = backbone.tokenizer.decode
+        return {
+            "start": window.start,
+            "end": window.end,
+            "prompt": decode(question.prefix + question.suffix),
+            "answer": decode(answer.ids),
+        }
+
+    # Saving and loading.
+
+    def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
+        """Write settings, weights, tokenizer and adapter into a folder."""
+        if self.bundle == "full" and self.labels and not has_backbone(self.model):
+            # Ready for zero-shot use: what is saved must work elsewhere.
+            try:
+                get_backbone(self.model)
+            except OSError as error:
+                warnings.warn(
+                    f"The pipeline is saved without its weights: {error}", stacklevel=2
+                )
+        util.to_disk(
+            path,
+            {
+                "cfg": lambda p: srsly.write_json(p, self._cfg_to_save()),
+                "model": lambda p: save_model(self.model, p, self.bundle),
+            },
+            exclude,
+        )
+
+    def from_disk(
+        self, path: Union[str, Path], *, exclude: Iterable[str] = ()
+    ) -> "InstructionNERPipe":
+        """Read what `to_disk` wrote; no network, no pickle."""
+
+        def read_model(folder: Path) -> None:
+            if self._weights_saved:
+                load_model(self.model, folder)
+            else:
+                drop_backbone(self.model)
+
+        self._bound.clear()
+        util.from_disk(
+            path,
+            {
+                "cfg": lambda p: self._read_cfg(srsly.read_json(p)),
+                "model": read_model,
+            },
+            exclude,
+        )
+        return self
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """Settings and weights as `to_disk` writes them.
+
+        Raises ValueError where they take more than 2 GiB."""
+        return util.to_bytes(
+            {
+                "cfg": lambda: srsly.json_dumps(self._cfg_to_save()),
+                "model": lambda: srsly.msgpack_dumps(
+                    model_to_bytes(self.model, self.bundle)
+                ),
+            },
+            exclude,
+        )
+
+    def from_bytes(
+        self, bytes_data: bytes, *, exclude: Iterable[str] = ()
+    ) -> "InstructionNERPipe":
+        """Read what `to_bytes` made."""
+        self._bound.clear()
+        util.from_bytes(
+            bytes_data,
+            {
+                "cfg": lambda b: self._read_cfg(srsly.json_loads(b)),
+                "model": lambda b: model_from_bytes(self.model, srsly.msgpack_loads(b)),
+            },
+            exclude,
+        )
+        return self
+
+    def _cfg_to_save(self) -> Dict[str, Any]:
+        # A pipeline whose weights were not needed yet is saved without them; one
+        # that lost them on the way must not be taken for it.
+        return {**self.cfg, "weights": has_backbone(self.model)}
+
+    def _read_cfg(self, cfg: Dict[str, Any]) -> None:
+        self._weights_saved = cfg.pop("weights")
+        self.cfg.update(cfg)
+        self._labels_given = bool(self.labels)
+
+
+def _on_doc(window: Window, answer: Answer) -> List[Found]:
+    """An answer's spans, counted from the start of the Doc."""
+    return [
+        Found(
+            window.start + span.start, window.start + span.end, span.label, span.score
+        )
+        for span in answer.spans
+    ]

@@ -1,0 +1,113 @@
+"""What every task gives to the search and to training: plain data."""
+
+from dataclasses import dataclass
+from typing import (
+    Callable,
+    Iterable,
+    List,
+    Literal,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+)
+
+from spacy.language import Language
+from spacy.training import Example
+
+from ..decoding.answers import Ids, Words
+from ..decoding.search import Question
+from .labels import LabelSet
+
+Layout = Literal["text_first", "text_last"]
+# A gold entity: (start word, end word exclusive, label).
+Entity = Tuple[int, int, str]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One thing to learn. The model reads prefix and suffix and should write
+    the answer; weights: how much each id of the answer counts (0: not at all);
+    task: which of the method's tasks it belongs to."""
+
+    prefix: Ids
+    suffix: Ids
+    answer: Ids
+    weights: Tuple[float, ...]
+    task: str
+
+    def __len__(self) -> int:
+        """Ids that the model reads; the answer's last is only written."""
+        return len(self.prefix) + len(self.suffix) + len(self.answer) - 1
+
+
+@dataclass(frozen=True)
+class Gold:
+    """What is known about a window: its entities in text order, and the words
+    whose annotation is missing (nothing is learnt from what is not said there)."""
+
+    entities: Tuple[Entity, ...]
+    missing: frozenset = frozenset()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An example shown in the prompt: its words, whether each has whitespace before
+    it, and its entities."""
+
+    words: Tuple[str, ...]
+    spaces: Tuple[bool, ...]
+    entities: Tuple[Entity, ...]
+
+
+# Reads examples to show, as a corpus reader does.
+ExampleReader = Callable[[Language], Iterable[Example]]
+
+
+class BoundTask(Protocol):
+    """A task for one tokenizer and one label set."""
+
+    def constant(self) -> int:
+        """Ids of the longest prompt without its text."""
+
+    def questions(self, words: Words) -> List[Question]:
+        """What to ask about a window."""
+
+    def records(self, words: Words, gold: Gold) -> List[Record]:
+        """What to learn from a window."""
+
+
+class Task(Protocol):
+    """A method's prompts and answers, before tokenizer and labels are known.
+
+    examples: reads those to show in the prompt, or None."""
+
+    @property
+    def examples(self) -> Optional[ExampleReader]: ...
+
+    def bind(
+        self,
+        encoder: "Encoder",
+        labels: LabelSet,
+        end: int,
+        max_span: int,
+        layout: "Layout",
+        shown: Sequence[Shown],
+    ) -> BoundTask:
+        """end: the id that ends an answer; max_span: most words in a span, 0 for
+        no limit; layout: what suits the model, where the task leaves it open;
+        shown: examples to show in every prompt."""
+
+
+class Encoder(Protocol):
+    """See `models.encoding.TextEncoder`."""
+
+    start: Ids
+
+    def template(self, text: str) -> Ids: ...
+
+    def text(self, text: str) -> Ids: ...
+
+    def words(
+        self, words: Sequence[str], spaces: Sequence[bool], longest: int
+    ) -> Words: ...

@@ -1,0 +1,366 @@
+"""InstructionNER: one prompt a text, and two auxiliary tasks while learning.
+
+Wording: the paper's Figure 2. The order with the text last, the answer to a
+text without entities and the weights of the tasks: ours (the paper's visible
+parts do not settle them).
+"""
+
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from ..decoding.answers import AnswerFormat, Clause, Ids, Words, write
+from ..decoding.grammar import Grammar, Trie
+from ..decoding.search import Question
+from .base import Encoder, Entity, ExampleReader, Gold, Layout, Record, Shown
+from .labels import LabelSet
+from .templates import Part, parse_template, space_to_field
+
+MAIN, EXTRACTION, TYPING = "main", "extraction", "typing"
+
+# Source: paper, Figure 2 (its "please typing" included).
+TEXT_FIRST = {
+    MAIN: (
+        "Sentence: {sentence}\n"
+        "Instruction: please extract entities and their types from the input "
+        "sentence, all entity types are in options\n"
+        "Options: {options}"
+    ),
+    EXTRACTION: (
+        "Sentence: {sentence}\n"
+        "Instruction: please extract entity words from the input sentence"
+    ),
+    TYPING: (
+        "Sentence: {sentence}\n"
+        "Instruction: please typing these entity words according to sentence: "
+        "{entities}\n"
+        "Options: {options}"
+    ),
+}
+# Source: ours. What does not change stands in front, so that it is read once.
+TEXT_LAST = {
+    MAIN: (
+        "Instruction: please extract entities and their types from the input "
+        "sentence, all entity types are in options\n"
+        "Options: {options}\n"
+        "Sentence: {sentence}\n"
+        "Answer:"
+    ),
+    EXTRACTION: (
+        "Instruction: please extract entity words from the input sentence\n"
+        "Sentence: {sentence}\n"
+        "Answer:"
+    ),
+    TYPING: (
+        "Instruction: please typing these entity words according to sentence\n"
+        "Options: {options}\n"
+        "Sentence: {sentence}\n"
+        "Entity words: {entities}\n"
+        "Answer:"
+    ),
+}
+# Most ids in a word of an example; a longer one is passed over.
+LONGEST_SHOWN = 100
+LAYOUTS: Dict[str, Dict[str, str]] = {"text_first": TEXT_FIRST, "text_last": TEXT_LAST}
+FIELDS = {
+    MAIN: ("sentence", "options"),
+    EXTRACTION: ("sentence",),
+    TYPING: ("sentence", "options", "entities"),
+}
+
+
+def build_instruction_ner_v1(
+    layout: Optional[Layout] = None,
+    main_template: Optional[str] = None,
+    extraction_template: Optional[str] = None,
+    typing_template: Optional[str] = None,
+    main_weight: float = 1.0,
+    extraction_weight: float = 1.0,
+    typing_weight: float = 1.0,
+    clause: str = "{entity} is {article} {type}",
+    article: str = "a",
+    article_before_vowel: str = "an",
+    vowels: str = "aeiou",
+    separator: str = ", ",
+    terminator: str = ".",
+    no_entity: str = "none.",
+    examples: Optional[ExampleReader] = None,
+    example_end: str = "\n\n",
+) -> "InstructionNER":
+    """Registered as `spacy-instructner.InstructionNER.v1`.
+
+    layout (Optional[str]): "text_first" (paper) or "text_last" (ours); None
+        takes the one that suits the model: text last for a causal model.
+    main_template, extraction_template, typing_template (Optional[str]): prompts
+        in place of the layout's. Fields: {sentence} (at least once), {options},
+        and, for typing, {entities}.
+    main_weight, extraction_weight, typing_weight (float): weight of each task's
+        answers in the loss; 0 leaves a task out.
+    clause (str): how one entity is said. Fields: {entity}, {article}, {type}.
+    article, article_before_vowel, vowels (str): the article rule.
+    separator, terminator (str): between clauses, and after the last.
+    no_entity (str): the answer for a text without entities.
+    examples (Optional[ExampleReader]): reads examples to show in every prompt of the
+        main task, such as `spacy-instructner.FewShotCorpus.v1`. Each is a whole
+        prompt with its answer.
+    example_end (str): what follows each example shown.
+    RETURNS (InstructionNER): the task. Raises ValueError for a template that
+        lacks a field or has an unknown one, and for a negative weight.
+    """
+    return InstructionNER(
+        layout=layout,
+        templates={
+            MAIN: main_template,
+            EXTRACTION: extraction_template,
+            TYPING: typing_template,
+        },
+        weights={
+            MAIN: main_weight,
+            EXTRACTION: extraction_weight,
+            TYPING: typing_weight,
+        },
+        clause=clause,
+        article=article,
+        article_before_vowel=article_before_vowel,
+        vowels=vowels,
+        separator=separator,
+        terminator=terminator,
+        no_entity=no_entity,
+        examples=examples,
+        example_end=example_end,
+    )
+
+
+@dataclass(frozen=True)
+class InstructionNER:
+    """The method's prompts and answers. See `build_instruction_ner_v1`."""
+
+    layout: Optional[Layout]
+    templates: Dict[str, Optional[str]]
+    weights: Dict[str, float]
+    clause: str
+    article: str
+    article_before_vowel: str
+    vowels: str
+    separator: str
+    terminator: str
+    no_entity: str
+    examples: Optional[ExampleReader]
+    example_end: str
+
+    def __post_init__(self) -> None:
+        for task, weight in self.weights.items():
+            if weight < 0:
+                raise ValueError(f"`{task}_weight` must not be negative: {weight}.")
+        if not self.weights[MAIN]:
+            raise ValueError(
+                "`main_weight` must not be 0: the main task is what is asked later."
+            )
+        fields = [field for field, _ in self._clause_parts() if field]
+        if fields.index("entity") > fields.index("type"):
+            raise ValueError("`clause` must name the {entity} before its {type}.")
+        for name in ("terminator", "no_entity"):
+            if not getattr(self, name).strip():
+                raise ValueError(f"`{name}` must not be empty.")
+        for layout in LAYOUTS if self.layout is None else (self.layout,):
+            for task in FIELDS:
+                self.template(task, layout)
+
+    def template(self, task: str, layout: str) -> List[Part]:
+        """A task's prompt, cut at its fields."""
+        own = self.templates[task]
+        needed = ("entities",) if task == TYPING else ()
+        parts = parse_template(
+            f"{task}_template", own or LAYOUTS[layout][task], FIELDS[task], needed
+        )
+        if not any(field == "sentence" for field, _ in parts):
+            raise ValueError(f"`{task}_template` must have the field {{sentence}}.")
+        return space_to_field(parts, ("sentence", "options", "entities"))
+
+    def say(self, name: str) -> Tuple[str, str]:
+        """What stands before and after an entity of the type with this name."""
+        article = (
+            self.article_before_vowel
+            if name[:1].lower() and name[:1].lower() in self.vowels
+            else self.article
+        )
+        said = {"article": article, "type": name, "entity": "\0"}
+        text = "".join(
+            said[field] if field else text for field, text in self._clause_parts()
+        )
+        before, _, after = text.partition("\0")
+        return before, after
+
+    def _clause_parts(self) -> List[Part]:
+        return parse_template(
+            "clause", self.clause, ("entity", "article", "type"), ("entity", "type")
+        )
+
+    def bind(
+        self,
+        encoder: Encoder,
+        labels: LabelSet,
+        end: int,
+        max_span: int = 0,
+        layout: Layout = "text_last",
+        shown: Sequence[Shown] = (),
+    ) -> "BoundInstructionNER":
+        """The task for one tokenizer and label set.
+
+        end: the id that ends an answer; max_span: most words in a span, 0 for
+        no limit; layout: what to take where the task leaves it open; shown:
+        examples to show in every prompt of the main task."""
+        return BoundInstructionNER(
+            self, encoder, labels, end, max_span, self.layout or layout, shown
+        )
+
+
+class BoundInstructionNER:
+    """InstructionNER for one tokenizer and one label set."""
+
+    def __init__(
+        self,
+        task: InstructionNER,
+        encoder: Encoder,
+        labels: LabelSet,
+        end: int,
+        max_span: int,
+        layout: Layout,
+        shown: Sequence[Shown],
+    ) -> None:
+        self.task = task
+        self.encoder = encoder
+        self.labels = labels
+        self.max_span = max_span
+        # Literals are encoded once, not for every text.
+        self.prompts = {
+            name: [
+                (field, encoder.template(literal))
+                for field, literal in task.template(name, layout)
+            ]
+            for name in FIELDS
+        }
+        # An entity brings the space before it.
+        before = task.say("x")[0]
+        self.separator = encoder.template(_space_dropped(task.separator))
+        closing = encoder.template(task.terminator) + (end,)
+        empty = encoder.template(" " + task.no_entity) + (end,)
+        self.format = AnswerFormat(
+            first_lead=encoder.template(_space_dropped(before)),
+            next_lead=encoder.template(_space_dropped(task.separator + before)),
+            tails=tuple(
+                (label, encoder.text(task.say(name)[1]))
+                for label, name in zip(labels.labels, labels.names)
+            ),
+            closing=closing,
+            empty=empty,
+        )
+        self.extraction = AnswerFormat((), self.separator, (("", ()),), closing, empty)
+        self.trie = Trie(self.format.tails)
+        self.index = {label: at for at, label in enumerate(labels.labels)}
+        self.options = self._options()
+        self.shown: Ids = ()
+        self.shown = tuple(i for example in shown for i in self._show(example))
+
+    def _options(self) -> Ids:
+        ids: List[int] = []
+        for at, name in enumerate(self.labels.names):
+            if at:
+                ids.extend(self.encoder.text(","))
+            ids.extend(self.encoder.text(" " + name))
+        return tuple(ids)
+
+    def _show(self, example: Shown) -> Ids:
+        """An example's whole prompt with its answer."""
+        words = self.encoder.words(example.words, example.spaces, LONGEST_SHOWN)
+        clauses = [
+            (start, end, self.index[label])
+            for start, end, label in example.entities
+            if label in self.index and words.writable(start) and words.writable(end - 1)
+        ]
+        answer = [i for p in write(words, self.format, clauses) for i in p.ids][:-1]
+        prefix, suffix = self._prompt(MAIN, words, ())
+        own = (prefix + suffix)[len(self.encoder.start) :]
+        return own + tuple(answer) + self.encoder.template(self.task.example_end)
+
+    def constant(self) -> int:
+        nothing = Words((), ())
+        return max(
+            len(ids) for ids in (sum(self._prompt(t, nothing, ()), ()) for t in FIELDS)
+        )
+
+    def questions(self, words: Words) -> List[Question]:
+        grammar = Grammar(words, self.format, self.max_span, self.trie)
+        prefix, suffix = self._prompt(MAIN, words, ())
+        return [Question(prefix, suffix, grammar)]
+
+    def records(self, words: Words, gold: Gold) -> List[Record]:
+        clauses = [
+            (start, end, self.index[label]) for start, end, label in gold.entities
+        ]
+        records = []
+        for task, weight in self.task.weights.items():
+            if not weight or (task == TYPING and not clauses):
+                continue
+            # Typing says nothing of the words that are not named.
+            missing = bool(gold.missing) and task != TYPING
+            said = clauses
+            if task == EXTRACTION:
+                said = [(start, end, 0) for start, end, _ in clauses]
+            answer, weights = self._answer(task, words, said, weight, missing)
+            if not any(weights):
+                continue
+            prefix, suffix = self._prompt(task, words, gold.entities)
+            records.append(Record(prefix, suffix, answer, weights, task))
+        return records
+
+    def _answer(
+        self,
+        task: str,
+        words: Words,
+        clauses: Sequence[Clause],
+        weight: float,
+        missing: bool,
+    ) -> Tuple[Ids, Tuple[float, ...]]:
+        """An answer's ids and their weights. Where annotation is missing, the
+        ids that say which spans there are (and are not) carry none."""
+        format = self.extraction if task == EXTRACTION else self.format
+        ids: List[int] = []
+        weights: List[float] = []
+        for piece in write(words, format, clauses):
+            counts = [weight] * len(piece.ids)
+            if missing and piece.role in ("lead", "closing", "empty"):
+                counts = [0.0] * len(piece.ids)
+            elif missing and piece.role == "span":
+                counts[0] = 0.0
+            ids.extend(piece.ids)
+            weights.extend(counts)
+        return tuple(ids), tuple(weights)
+
+    def _prompt(
+        self, task: str, words: Words, entities: Sequence[Entity]
+    ) -> Tuple[Ids, Ids]:
+        """A prompt's constant part and the rest."""
+        prefix: List[int] = list(self.encoder.start)
+        if task == MAIN:
+            prefix.extend(self.shown)
+        suffix: List[int] = []
+        ids = prefix
+        for field, literal in self.prompts[task]:
+            if field in ("sentence", "entities"):
+                ids = suffix
+            if field == "sentence":
+                ids.extend(words.text)
+            elif field == "entities":
+                for at, (start, end, _) in enumerate(entities):
+                    ids.extend(self.separator if at else ())
+                    span = Words(words.first[start:end], words.following[start:end])
+                    ids.extend(span.text)
+            elif field == "options":
+                ids.extend(self.options)
+            else:
+                ids.extend(literal)
+        return tuple(prefix), tuple(suffix)
+
+
+def _space_dropped(text: str) -> str:
+    return text[:-1] if text.endswith(" ") else text

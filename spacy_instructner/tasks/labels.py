@@ -1,0 +1,73 @@
+"""Labels and the words that stand for them in prompts and answers."""
+
+from dataclasses import dataclass
+from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """labels: as they are written on the Doc, in the order they are asked;
+    names: the words for each, in the same order; definitions: what it means,
+    "" where nobody said."""
+
+    labels: Tuple[str, ...]
+    names: Tuple[str, ...]
+    definitions: Tuple[str, ...]
+
+
+def default_name(label: str) -> str:
+    """CREATIVE_WORK -> creative work. Source: ours."""
+    return plain(label.replace("_", " ").replace("-", " ").lower())
+
+
+def plain(text: str) -> str:
+    """A text on one line, with single spaces."""
+    return " ".join(text.split())
+
+
+def make_label_set(
+    labels: Sequence[str],
+    names: Mapping[str, str],
+    definitions: Mapping[str, str],
+) -> LabelSet:
+    """Labels with their words. Raises ValueError for a label without words, one
+    given twice, and two labels with the same words."""
+    if isinstance(labels, str):
+        raise ValueError(f"`labels` is a list of labels, not one text: {labels!r}.")
+    found: List[str] = []
+    for label in labels:
+        if not isinstance(label, str) or not label.strip():
+            raise ValueError(
+                f"A label must be a text with at least one letter, not {label!r}."
+            )
+        if label in found:
+            raise ValueError(f"The label {label!r} is given twice in `labels`.")
+        found.append(label)
+    words: Dict[str, str] = {}
+    for label in found:
+        name = plain(names.get(label, "")) or default_name(label)
+        if not name:
+            raise ValueError(
+                f"The label {label!r} has no words to ask for it with. Give it some "
+                f'in `label_names`, as {{{label!r}: "words"}}.'
+            )
+        if name.lower() in words:
+            raise ValueError(
+                f"The labels {words[name.lower()]!r} and {label!r} are both called "
+                f"{name!r} in prompts, so an answer could not tell them apart. Give "
+                "one of them other words in `label_names`."
+            )
+        words[name.lower()] = label
+    return LabelSet(
+        labels=tuple(found),
+        names=tuple(
+            plain(names.get(label, "")) or default_name(label) for label in found
+        ),
+        definitions=tuple(plain(definitions.get(label, "")) for label in found),
+    )
+
+
+def unknown_labels(labels: Iterable[str], known: Iterable[str]) -> List[str]:
+    """Those of `labels` that are not known, in order."""
+    have = set(known)
+    return [label for label in labels if label not in have]

@@ -1,0 +1,58 @@
+"""Prompts as data: templates with fields, checked when the config is read."""
+
+from string import Formatter
+from typing import Iterable, List, Sequence, Tuple
+
+# A literal ("", text) or a field (name, "").
+Part = Tuple[str, str]
+
+
+def parse_template(
+    name: str, template: str, known: Sequence[str], needed: Sequence[str]
+) -> List[Part]:
+    """Cut a template at its fields.
+
+    name: of the setting, for errors; known: fields that may stand in it;
+    needed: fields that must, once each. Raises ValueError otherwise.
+    """
+    parts: List[Part] = []
+    try:
+        pieces = list(Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` is no template: {error}. Write a brace that is meant as such "
+            "twice."
+        ) from error
+    for literal, field, spec, conversion in pieces:
+        if literal:
+            parts.append(("", literal))
+        if field is None:
+            continue
+        if field not in known or spec or conversion:
+            raise ValueError(
+                f"`{name}` has a field {{{field}}} that means nothing there. It may "
+                f"have {_listed(known)}."
+            )
+        parts.append((field, ""))
+    for field in needed:
+        if sum(part[0] == field for part in parts) != 1:
+            raise ValueError(f"`{name}` must have the field {{{field}}}, once.")
+    return parts
+
+
+def space_to_field(parts: Iterable[Part], fields: Sequence[str]) -> List[Part]:
+    """Drop the one space that a literal ends with before a field whose words
+    bring their own."""
+    parts = list(parts)
+    out: List[Part] = []
+    for at, (field, literal) in enumerate(parts):
+        follows = at + 1 < len(parts) and parts[at + 1][0] in fields
+        if not field and follows and literal.endswith(" "):
+            literal = literal[:-1]
+        if field or literal:
+            out.append((field, literal))
+    return out
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"{{{name}}}" for name in names) or "none"

@@ -1,0 +1,137 @@
+"""Windows: which stretch of a Doc is asked about at once.
+
+A getter of spacy-transformers proposes windows; any that holds more model
+tokens than there is room for is cut at the Doc's token borders, with overlap.
+Nothing is left out silently. Source: ours.
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable, List, Sequence, Tuple
+
+from spacy.errors import Errors
+from spacy.tokens import Doc, Span
+
+from .decoding.answers import Words
+
+if TYPE_CHECKING:
+    from .models.encoding import TextEncoder
+
+SpanGetter = Callable[[List[Doc]], List[List[Span]]]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Tokens [start, end) of the Doc with this index in the batch."""
+
+    doc: int
+    start: int
+    end: int
+
+
+def propose(getter: SpanGetter, docs: List[Doc]) -> List[List[Tuple[int, int]]]:
+    """The getter's windows as token borders, for each Doc.
+
+    Raises ValueError where it needs sentence boundaries that nobody set."""
+    try:
+        spans = getter(docs)
+    except ValueError as error:
+        if str(error) != Errors.E030:
+            raise
+        raise ValueError(
+            "The windows are sentences, but nothing set sentence boundaries. Add a "
+            "component that does before this one, such as "
+            'nlp.add_pipe("sentencizer", first=True), and, for training, name it in '
+            '`[training] annotating_components = ["sentencizer"]`.'
+        ) from error
+    proposed = [
+        [(span.start, span.end) for span in of_doc if span.end > span.start]
+        for of_doc in spans
+    ]
+    for doc, borders in zip(docs, proposed):
+        if borders == [(0, len(doc))]:
+            continue
+        seen = {token for start, end in borders for token in range(start, end)}
+        lost = [t for t in doc if t.i not in seen and not t.is_space]
+        if lost:
+            warnings.warn(
+                f"The windows leave out {len(lost)} of {len(doc)} tokens, the first "
+                f"of them {lost[0].text[:50]!r}: no entity can be found there.",
+                stacklevel=2,
+            )
+    return proposed
+
+
+def cut(
+    lengths: Sequence[int], start: int, end: int, budget: int, overlap: int
+) -> List[Tuple[int, int]]:
+    """Cut tokens [start, end) into windows of at most `budget` model tokens.
+
+    lengths: model tokens of each token of the Doc; overlap: model tokens that
+    neighbours share, at most. A token over the budget stands alone.
+    """
+    windows: List[Tuple[int, int]] = []
+    begin = start
+    while begin < end:
+        stop, size = begin, 0
+        while stop < end and (stop == begin or size + lengths[stop] <= budget):
+            size += lengths[stop]
+            stop += 1
+        windows.append((begin, stop))
+        if stop == end:
+            break
+        # The next window must reach past this one.
+        most = min(overlap, budget - lengths[stop])
+        back, shared = stop, 0
+        while back - 1 > begin and shared + lengths[back - 1] <= most:
+            back -= 1
+            shared += lengths[back]
+        begin = back
+    return windows
+
+
+def encode_windows(
+    encoder: "TextEncoder",
+    getter: SpanGetter,
+    docs: List[Doc],
+    budget: int,
+    overlap: int,
+) -> Tuple[List[Window], List[Words]]:
+    """All windows of Docs, and their words as ids.
+
+    budget: most model tokens in a window; overlap: model tokens that cut windows
+    share. Tokens that cannot be read are passed over, with a warning."""
+    windows: List[Window] = []
+    words: List[Words] = []
+    unreadable: List[str] = []
+    for at, (doc, borders) in enumerate(zip(docs, propose(getter, docs))):
+        if not borders:
+            continue
+        texts = [token.text for token in doc]
+        encoded = encoder.words(texts, spaces_before(doc), budget)
+        lengths = [len(ids) for ids in encoded.following]
+        unreadable.extend(
+            text[:40]
+            for text, ids in zip(texts, encoded.first)
+            if not ids and not text.isspace()
+        )
+        for start, end in borders:
+            for begin, stop in cut(lengths, start, end, budget, overlap):
+                windows.append(Window(at, begin, stop))
+                words.append(
+                    Words(encoded.first[begin:stop], encoded.following[begin:stop])
+                )
+    if unreadable:
+        warnings.warn(
+            f"{len(unreadable)} tokens cannot be written by the model's tokenizer or "
+            f"are longer than a window of {budget} model tokens and are passed over, "
+            f"the first of them {unreadable[0]!r}.",
+            stacklevel=3,
+        )
+    return windows, words
+
+
+def spaces_before(doc: Doc) -> List[bool]:
+    """Whether each token has whitespace before it, be it a token of its own."""
+    before = [bool(token.whitespace_ or token.is_space) for token in doc]
+    return [False, *before[:-1]]

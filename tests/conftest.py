@@ -1,0 +1,186 @@
+"""Tiny models built on the spot, and where real data and weights may lie."""
+
+import os
+from pathlib import Path
+from typing import Callable, List
+
+import pytest
+import torch
+from spacy.lang.en import English
+from spacy.language import Language
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    trainers,
+)
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+# Words of the tests' own sentences; what a tokenizer of the tests learns from.
+SENTENCES = [
+    "Instruction: please extract entities and their types from the input sentence",
+    "all entity types are in options Options: person, place, creative work",
+    "Sentence: Anna met Bert in Paris. Answer: Anna is a person, Paris is a place.",
+    "please typing these entity words according to sentence Entity words: none.",
+    "Anna's friend lives in Rome and Bert lives in Paris, which is an old place.",
+]
+SHARED = Path(
+    os.environ.get("SPACY_INSTRUCTNER_DATA")
+    or Path(__file__).parents[2] / "shared" / "data"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run slow tests too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: List) -> None:
+    if config.getoption("--slow", False):
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="needs --slow"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def byte_level_tokenizer() -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|end|>", "<|turn|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|end|>",
+        pad_token="<|end|>",
+        additional_special_tokens=["<|turn|>"],
+    )
+
+
+def unigram_tokenizer() -> PreTrainedTokenizerFast:
+    """As T5's: Unigram, with its end token in the vocabulary of the model."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    trainer = trainers.UnigramTrainer(
+        vocab_size=200,
+        special_tokens=["<pad>", "</s>", "<unk>"],
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([*SENTENCES, "< / s > < / s >"], trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a 2-layer Llama and a byte-level tokenizer."""
+    folder = tmp_path_factory.mktemp("tiny-causal")
+    tokenizer = byte_level_tokenizer()
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = LlamaForCausalLM(config)
+    # Larger weights than at the start of pretraining, so that a random model has
+    # opinions and the tests' comparisons are not between near ties.
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(5)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_seq2seq(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folders with a 2-layer T5 (Unigram) or BART (byte-level BPE)."""
+
+    def make(kind: str) -> Path:
+        folder = tmp_path_factory.getbasetemp() / f"tiny-{kind}"
+        if folder.exists():
+            return folder
+        tokenizer = byte_level_tokenizer() if kind == "bart" else unigram_tokenizer()
+        ids = {
+            "vocab_size": len(tokenizer),
+            "pad_token_id": tokenizer.pad_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "decoder_start_token_id": tokenizer.pad_token_id,
+        }
+        torch.manual_seed(0)
+        if kind == "bart":
+            shape = {"d_model": 64, "max_position_embeddings": 512}
+            for side in ("encoder", "decoder"):
+                shape[f"{side}_layers"] = 2
+                shape[f"{side}_attention_heads"] = 4
+                shape[f"{side}_ffn_dim"] = 128
+            model = BartForConditionalGeneration(BartConfig(**shape, **ids))
+        else:
+            config = T5Config(
+                d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4, **ids
+            )
+            model = T5ForConditionalGeneration(config)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.ndim > 1:
+                    parameter.mul_(5 if kind == "bart" else 1.5)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def make_nlp(tiny_causal: Path) -> Callable[..., Language]:
+    """English with the component on the tiny model, in float32."""
+
+    def make(**config: object) -> Language:
+        nlp = English()
+        model = {
+            "@architectures": "spacy-instructner.CausalLM.v1",
+            "name": str(tiny_causal),
+            "precision": "float32",
+            **config.pop("model", {}),  # type: ignore[dict-item]
+        }
+        config.setdefault("labels", ["PERSON", "PLACE"])
+        nlp.add_pipe("instruction_ner", config={"model": model, **config})
+        return nlp
+
+    return make

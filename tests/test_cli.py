@@ -1,0 +1,194 @@
+"""`python -m spacy instructner …`"""
+
+import json
+from pathlib import Path
+from typing import Callable
+
+import pytest
+import spacy
+from spacy.cli._util import app
+from spacy.tokens import DocBin
+from typer.testing import CliRunner
+
+import spacy_instructner.cli  # noqa: F401
+
+ASSETS = Path(__file__).parents[1] / "assets" / "workshop"
+RUNNER = CliRunner()
+
+
+def run(*arguments: object) -> str:
+    done = RUNNER.invoke(app, ["instructner", *map(str, arguments)])
+    assert done.exit_code == 0, done.output
+    return " ".join(done.output.split())
+
+
+def fail(*arguments: object) -> str:
+    done = RUNNER.invoke(app, ["instructner", *map(str, arguments)])
+    assert done.exit_code == 1, done.output
+    return " ".join(done.output.split())
+
+
+def docs(path: Path) -> list:
+    return list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
+
+
+def test_convert(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "a.spacy"
+    output = run("convert", ASSETS / "test.jsonl", target)
+    assert "90 sentences, 250 entities" in output
+    assert "PART" in output and "left out" not in output
+    assert sum(len(doc.ents) for doc in docs(target)) == 250
+
+
+def test_convert_reports_every_misaligned_span(tmp_path: Path) -> None:
+    rows = [
+        {"text": "Anna met", "spans": [{"start": 0, "end": 2, "label": "PER"}]},
+        {"text": "Bert met", "spans": [{"start": 1, "end": 4, "label": "PER"}]},
+    ]
+    source = tmp_path / "a.jsonl"
+    source.write_text("\n".join(map(json.dumps, rows)))
+    output = run("convert", source, tmp_path / "a.spacy")
+    assert "line 1" in output and "line 2" in output
+    assert "2 spans were left out" in output
+    assert len(docs(tmp_path / "a.spacy")) == 2
+
+
+def test_convert_a_folder(tmp_path: Path) -> None:
+    output = run("convert", ASSETS, tmp_path)
+    assert "150 sentences" in output and "90 sentences" in output
+    assert [len(docs(tmp_path / f"{s}.spacy")) for s in ("train", "test")] == [150, 90]
+    assert "holds no" in fail("convert", ASSETS.parent, tmp_path)
+    for name in ("a.jsonl", "a.jsonl.gz"):
+        (tmp_path / name).write_text("")
+    assert "one .spacy file" in fail("convert", tmp_path, tmp_path)
+
+
+def test_render(make_nlp: Callable, tmp_path: Path) -> None:
+    make_nlp().to_disk(tmp_path / "pipeline")
+    (tmp_path / "texts.txt").write_text(
+        'Anna said "no" & left <Rome>.\n\n$5 for Bert\n'
+    )
+    page = tmp_path / "pages" / "a.html"
+    # fmt: off
+    output = run(
+        "render", tmp_path / "pipeline", page,
+        "--input", tmp_path / "texts.txt", "--text", "Paris",
+    )
+    # fmt: on
+    assert "Score" in output and '"no" & left' in output
+    html = page.read_text()
+    assert "&lt;Rome&gt;" in html and "Paris" in html and "PERSON 0." in html
+    assert "Cannot load" in fail("render", tmp_path / "nothing", page, "-t", "x")
+    assert "No text" in fail("render", tmp_path / "pipeline", page)
+
+
+def test_convert_names_the_bad_line(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("nonsense")
+    assert "line 1" in fail("convert", tmp_path / "a.jsonl", tmp_path / "a.spacy")
+
+
+def test_sample(tmp_path: Path) -> None:
+    # fmt: off
+    output = run(
+        "sample", ASSETS / "train.jsonl", tmp_path / "a.spacy",
+        "--k", 5, "--seed", 1, "--exclude", ASSETS / "test.jsonl",
+    )
+    # fmt: on
+    drawn = docs(tmp_path / "a.spacy")
+    assert f"{len(drawn)} sentences" in output
+    assert 5 <= len(drawn) < 40
+    again = tmp_path / "b.spacy"
+    run("sample", ASSETS / "train.jsonl", again, "--k", 5, "--seed", 1)
+    assert [doc.text for doc in docs(again)] == [doc.text for doc in drawn]
+
+
+def test_sample_says_which_labels_fall_short(tmp_path: Path) -> None:
+    source = ASSETS / "train.jsonl"
+    output = run("sample", source, tmp_path / "a.spacy", "--k", 50)
+    assert "Fewer than 50 entities of: BIKE, SIZE, SUPPLY, TOOL" in output
+
+
+@pytest.mark.parametrize("arguments", [("--protocol", "best"), ("--k", "0")])
+def test_sample_refuses(tmp_path: Path, arguments: tuple) -> None:
+    source = ASSETS / "train.jsonl"
+    assert "No draw" in fail("sample", source, tmp_path / "a.spacy", *arguments)
+    assert not (tmp_path / "a.spacy").exists()
+
+
+def debug(tiny: Path, tmp_path: Path, *arguments: object, fails: bool = False) -> str:
+    config = tmp_path / "debug.cfg"
+    config.write_text(
+        '[nlp]\nlang = "en"\npipeline = ["instruction_ner"]\n'
+        '[components]\n[components.instruction_ner]\nfactory = "instruction_ner"\n'
+        "max_window = 60\nwindow_overlap = 10\n"
+        "[components.instruction_ner.model]\n"
+        '@architectures = "spacy-instructner.CausalLM.v1"\n'
+        f'name = "{tiny}"\n'
+    )
+    return (fail if fails else run)("debug-data", config, *arguments)
+
+
+def test_debug_data_on_sound_data(tiny_causal: Path, tmp_path: Path) -> None:
+    rows = [
+        {"text": f"Anna {n} met", "spans": [{"start": 0, "end": 4, "label": "PER"}]}
+        for n in range(6)
+    ]
+    rows.append({"text": "No one", "spans": []})
+    source = tmp_path / "a.jsonl"
+    source.write_text("\n".join(map(json.dumps, rows)))
+    output = debug(tiny_causal, tmp_path, source)
+    assert "Nothing here stands in the way" in output and "twice" not in output
+
+
+def test_debug_data_finds_everything(tiny_causal: Path, tmp_path: Path) -> None:
+    def row(text: str, *spans: tuple) -> dict:
+        keys = ("start", "end", "label")
+        return {"text": text, "spans": [dict(zip(keys, span)) for span in spans]}
+
+    train = [
+        row("Anna met", (0, 4, "PER")),
+        row("Anna met", (0, 4, "PLACE")),  # the same text, in two ways
+        row("Bert is in Rome", (0, 2, "PER"), (11, 15, "PLACE")),  # misaligned
+        row("Rome or Paris", (0, 13, "PLACE"), (8, 13, "PLACE")),  # overlapping
+        row("x" * 500 + " in Rome", (0, 500, "PER")),  # cannot be said
+        row("Anna met Bert in Paris " * 20, (0, 4, "PER")),  # over the window
+    ]
+    test = [row("Anna  met", (0, 4, "PER")), row("Blue", (0, 4, "COLOR"))]
+    for name, rows in (("train", train), ("test", test)):
+        text = "\n".join(map(json.dumps, rows))
+        (tmp_path / f"{name}.jsonl").write_text(text)
+    files = (tmp_path / "train.jsonl", "--test", tmp_path / "test.jsonl")
+    output = debug(tiny_causal, tmp_path, *files)
+    for finding in (
+        "line 3: PER at 0-2 ('Be') does not fall on token borders",
+        "line 4: PLACE at 8-13 ('Paris') overlaps",
+        "1 texts stand there twice",
+        "1 texts are annotated in two ways",
+        "1 test texts stand in the training data",
+        "Only the test data has: COLOR",
+        "Every text has an entity",
+        "Fewer than 5 examples of: PER, PLACE",
+        "1 texts are cut into windows",
+        "1 entities can be said in no answer",
+    ):
+        assert finding in output, finding
+
+
+def test_debug_data_names_colliding_labels(tiny_causal: Path, tmp_path: Path) -> None:
+    spans = [
+        {"start": 0, "end": 4, "label": "A_B"},
+        {"start": 9, "end": 13, "label": "A-B"},
+    ]
+    source = tmp_path / "a.jsonl"
+    source.write_text(json.dumps({"text": "Anna met Bert", "spans": spans}))
+    output = debug(tiny_causal, tmp_path, source, fails=True)
+    assert "both called 'a b'" in output
+
+
+def test_fetch_says_where_weights_lie(tiny_causal: Path) -> None:
+    output = run("fetch", tiny_causal)
+    assert str(tiny_causal) in output.replace(" ", "") and "SHA-256" in output
+
+
+def test_fetch_says_why_not(tmp_path: Path) -> None:
+    assert "no config.json" in fail("fetch", tmp_path)

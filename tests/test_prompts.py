@@ -1,0 +1,290 @@
+"""Golden tests: the prompts and targets of InstructionNER, letter by letter."""
+
+from typing import Dict, List
+
+import pytest
+from conftest import byte_level_tokenizer
+
+from spacy_instructner.models.encoding import TextEncoder
+from spacy_instructner.tasks.base import Gold, Layout, Record, Shown
+from spacy_instructner.tasks.instruction_ner import (
+    BoundInstructionNER,
+    InstructionNER,
+    build_instruction_ner_v1,
+)
+from spacy_instructner.tasks.labels import default_name, make_label_set
+
+LABELS = make_label_set(
+    ["TITLE", "genre", "Actor", "RATINGS-AVERAGE"],
+    {},
+    {"TITLE": "the name of a film"},
+)
+TEXT = "are there any avant garde movies with tom hanks".split()
+GOLD = Gold(((3, 5, "genre"), (7, 9, "Actor")))
+INSTRUCTION = (
+    "Instruction: please extract entities and their types from the input sentence, "
+    "all entity types are in options\n"
+)
+OPTIONS = "Options: title, genre, actor, ratings average"
+
+
+@pytest.fixture(scope="module")
+def encoder() -> TextEncoder:
+    return TextEncoder(byte_level_tokenizer())
+
+
+def records(
+    encoder: TextEncoder,
+    task: InstructionNER,
+    gold: Gold = GOLD,
+    layout: str = "text_last",
+) -> Dict[str, Record]:
+    end = encoder.tokenizer.eos_token_id
+    bound = task.bind(encoder, LABELS, end, layout=layout)  # type: ignore[arg-type]
+    words = encoder.words(TEXT, [bool(i) for i in range(len(TEXT))], 50)
+    made = bound.records(words, gold)
+    assert len({record.task for record in made}) == len(made)
+    return {record.task: record for record in made}
+
+
+def prompt(encoder: TextEncoder, record: Record) -> str:
+    return encoder.tokenizer.decode(record.prefix + record.suffix)
+
+
+def answer(encoder: TextEncoder, record: Record) -> str:
+    return encoder.tokenizer.decode(record.answer)
+
+
+def test_text_last(encoder: TextEncoder) -> None:
+    made = records(encoder, build_instruction_ner_v1())
+    sentence = "\nSentence: are there any avant garde movies with tom hanks\n"
+    assert {task: prompt(encoder, record) for task, record in made.items()} == {
+        "main": INSTRUCTION + OPTIONS + sentence + "Answer:",
+        "extraction": (
+            "Instruction: please extract entity words from the input sentence"
+            + sentence
+            + "Answer:"
+        ),
+        "typing": (
+            "Instruction: please typing these entity words according to sentence\n"
+            + OPTIONS
+            + sentence
+            + "Entity words: avant garde, tom hanks\nAnswer:"
+        ),
+    }
+
+
+def test_text_first_is_the_papers(encoder: TextEncoder) -> None:
+    made = records(encoder, build_instruction_ner_v1(), layout="text_first")
+    sentence = "Sentence: are there any avant garde movies with tom hanks\n"
+    assert {task: prompt(encoder, record) for task, record in made.items()} == {
+        "main": sentence + INSTRUCTION + OPTIONS,
+        "extraction": (
+            sentence
+            + "Instruction: please extract entity words from the input sentence"
+        ),
+        "typing": (
+            sentence
+            + "Instruction: please typing these entity words according to sentence: "
+            "avant garde, tom hanks\n" + OPTIONS
+        ),
+    }
+
+
+def test_answers(encoder: TextEncoder) -> None:
+    made = records(encoder, build_instruction_ner_v1())
+    typed = " avant garde is a genre, tom hanks is an actor.<|end|>"
+    assert {task: answer(encoder, record) for task, record in made.items()} == {
+        "main": typed,
+        "extraction": " avant garde, tom hanks.<|end|>",
+        "typing": typed,
+    }
+
+
+def test_answers_without_entities(encoder: TextEncoder) -> None:
+    made = records(encoder, build_instruction_ner_v1(), Gold(()))
+    assert {task: answer(encoder, record) for task, record in made.items()} == {
+        "main": " none.<|end|>",
+        "extraction": " none.<|end|>",
+    }
+
+
+def test_what_does_not_change_stands_in_the_prefix(encoder: TextEncoder) -> None:
+    made = records(encoder, build_instruction_ner_v1())
+    prefix = encoder.tokenizer.decode(made["main"].prefix)
+    assert prefix == INSTRUCTION + OPTIONS + "\nSentence:"
+    assert len(made["main"].prefix) > len(made["main"].suffix)
+
+
+def test_everything_can_be_replaced(encoder: TextEncoder) -> None:
+    task = build_instruction_ner_v1(
+        main_template="<|turn|>Texte : {sentence}\nTypes : {options}<|turn|>",
+        extraction_weight=0.0,
+        typing_weight=0.0,
+        clause="« {entity} » est {article} {type}",
+        article="un(e)",
+        article_before_vowel="un(e)",
+        separator=" ; ",
+        terminator=" !",
+        no_entity="rien !",
+    )
+    made = records(encoder, task)
+    assert list(made) == ["main"]
+    assert prompt(encoder, made["main"]) == (
+        "<|turn|>Texte : are there any avant garde movies with tom hanks\n"
+        "Types : title, genre, actor, ratings average<|turn|>"
+    )
+    assert answer(encoder, made["main"]) == (
+        "« avant garde » est un(e) genre ; « tom hanks » est un(e) actor !<|end|>"
+    )
+    empty = records(encoder, task, Gold(()))["main"]
+    assert answer(encoder, empty) == " rien !<|end|>"
+
+
+def test_the_text_may_stand_twice(encoder: TextEncoder) -> None:
+    task = build_instruction_ner_v1(main_template="{sentence}\n{sentence} {options}:")
+    text = " ".join(TEXT)
+    made = records(encoder, task)["main"]
+    assert prompt(encoder, made) == (
+        f" {text}\n {text} title, genre, actor, ratings average:"
+    )
+    assert made.prefix == ()
+
+
+@pytest.mark.parametrize(
+    "name,article",
+    [("actor", "an"), ("genre", "a"), ("Award", "an"), ("8-bit game", "a"), ("", "a")],
+)
+def test_article(name: str, article: str) -> None:
+    assert build_instruction_ner_v1().say(name) == ("", f" is {article} {name}")
+
+
+def test_weights_of_tasks(encoder: TextEncoder) -> None:
+    task = build_instruction_ner_v1(extraction_weight=0.5, typing_weight=0.25)
+    made = records(encoder, task)
+    weights = {name: set(record.weights) for name, record in made.items()}
+    assert weights == {"main": {1.0}, "extraction": {0.5}, "typing": {0.25}}
+    assert all(len(r.weights) == len(r.answer) for r in made.values())
+
+
+def test_missing_annotation_teaches_no_absence(encoder: TextEncoder) -> None:
+    """Which spans there are is not learnt; where one ends and what it is, is."""
+    gold = Gold(GOLD.entities, frozenset({0}))
+    made = records(encoder, build_instruction_ner_v1(), gold)
+    counted: Dict[str, List[str]] = {}
+    for name, record in made.items():
+        ids = [t for t, weight in zip(record.answer, record.weights) if weight]
+        counted[name] = [encoder.tokenizer.decode(ids)]
+    whole = answer(encoder, made["main"])
+    assert counted["typing"] == [whole]
+    first = encoder.tokenizer.decode(encoder.text(" avant")[:1])
+    second = encoder.tokenizer.decode(encoder.text(" tom")[:1])
+    assert counted["main"] == [
+        " avant garde is a genre".removeprefix(first)
+        + " tom hanks is an actor".removeprefix(second)
+    ]
+    nothing = records(encoder, build_instruction_ner_v1(), Gold((), frozenset({0})))
+    assert nothing == {}
+
+
+@pytest.mark.parametrize(
+    "settings,message",
+    [
+        ({"main_template": "no text: {options}"}, "main_template.*{sentence}"),
+        ({"main_template": "{sentence} {labels}"}, "{labels} that means nothing"),
+        ({"main_template": "{sentence} {options!r}"}, "means nothing"),
+        ({"main_template": "{sentence"}, "no template"),
+        ({"typing_template": "{sentence}"}, "typing_template.*{entities}"),
+        ({"clause": "{type}: {entity}"}, "before its"),
+        ({"clause": "{entity} is {article}"}, "clause.*{type}"),
+        ({"main_weight": 0.0}, "main_weight"),
+        ({"typing_weight": -1.0}, "typing_weight"),
+        ({"terminator": ""}, "terminator"),
+        ({"no_entity": " "}, "no_entity"),
+    ],
+)
+def test_bad_settings_are_refused_when_read(settings: Dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_instruction_ner_v1(**settings)
+
+
+@pytest.mark.parametrize(
+    "label,name",
+    [
+        ("CREATIVE_WORK", "creative work"),
+        ("building-hotel", "building hotel"),
+        ("ORG", "org"),
+        ('say "hi",\nthen', 'say "hi", then'),
+    ],
+)
+def test_default_name(label: str, name: str) -> None:
+    assert default_name(label) == name
+
+
+@pytest.mark.parametrize(
+    "labels,names,message",
+    [
+        (["A", "A"], {}, "twice"),
+        (["A", ""], {}, "at least one letter"),
+        (["A", " \n"], {}, "at least one letter"),
+        (["_-_"], {}, "no words"),
+        (["BOOK_TITLE", "book-title"], {}, "both called 'book title'"),
+        (["A", "B"], {"A": "thing", "B": "Thing"}, "both called"),
+    ],
+)
+def test_bad_labels_are_refused(labels: List, names: Dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_label_set(labels, names, {})
+
+
+@pytest.mark.parametrize(
+    "names", [{"A": "rock, pop"}, {"A": 'the "A" list'}, {"A": "two\nlines"}]
+)
+def test_awkward_label_names_are_handled(encoder: TextEncoder, names: Dict) -> None:
+    from spacy_instructner.decoding.grammar import Grammar, read
+
+    labels = make_label_set(["A", "B"], {**names, "B": "rock"}, {})
+    end = encoder.tokenizer.eos_token_id
+    task = build_instruction_ner_v1().bind(encoder, labels, end)
+    words = encoder.words(TEXT, [bool(i) for i in range(len(TEXT))], 50)
+    gold = Gold(((0, 1, "A"), (2, 4, "B"), (5, 6, "A")))
+    record = task.records(words, gold)[0]
+    grammar = Grammar(words, task.format)
+    assert read(grammar, record.answer) == [(0, 1, 0), (2, 4, 1), (5, 6, 0)]
+    assert "\n" not in encoder.tokenizer.decode(record.answer)
+
+
+SHOWN = (
+    Shown(("tom", "hanks", "!"), (False, True, False), ((0, 2, "Actor"),)),
+    Shown(("hm",), (False,), ((0, 1, "OTHER"),)),
+)
+
+
+@pytest.mark.parametrize("layout", ["text_last", "text_first"])
+def test_examples_stand_in_front_of_the_main_prompt(
+    encoder: TextEncoder, layout: Layout
+) -> None:
+    end = encoder.tokenizer.eos_token_id
+    task = build_instruction_ner_v1()
+    plain = task.bind(encoder, LABELS, end, layout=layout)
+    bound = task.bind(encoder, LABELS, end, layout=layout, shown=SHOWN)
+
+    def prompt_of(task: BoundInstructionNER, text: str) -> str:
+        parts = text.split()
+        words = encoder.words(parts, [bool(i) for i in range(len(parts))], 50)
+        (question,) = task.questions(words)
+        return encoder.tokenizer.decode(question.prefix + question.suffix)
+
+    # Each is a whole prompt with its answer; labels that are not asked are left out.
+    shown = (
+        prompt_of(plain, "tom hanks !").replace(" !", "!")
+        + " tom hanks is an actor.\n\n"
+        + prompt_of(plain, "hm")
+        + " none.\n\n"
+    )
+    assert prompt_of(bound, "any films") == shown + prompt_of(plain, "any films")
+    if layout == "text_last":
+        # All of it is read once for all texts.
+        (question,) = bound.questions(encoder.words(["any"], [False], 50))
+        prefix = encoder.tokenizer.decode(question.prefix)
+        assert prefix.startswith(shown) and prefix.endswith("Sentence:")
