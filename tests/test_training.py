@@ -90,7 +90,9 @@ def trained(
         "--components.instruction_ner.model.precision", "float32",
         "--training.max_steps", "150" if kind == "causal" else "300",
         "--training.eval_frequency", "75",
-        "--training.optimizer.learn_rate.initial_rate", "1e-2",
+        # Twice this is the edge for the tiny T5: whether it converges then depends
+        # on the machine's rounding.
+        "--training.optimizer.learn_rate.initial_rate", "5e-3",
     )
     # fmt: on
     assert done.returncode == 0, done.stdout + done.stderr
