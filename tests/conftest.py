@@ -1,6 +1,7 @@
 """Tiny models built on the spot, and where real data and weights may lie."""
 
 import os
+import string
 from pathlib import Path
 from typing import Callable, List
 
@@ -79,13 +80,16 @@ def byte_level_tokenizer() -> PreTrainedTokenizerFast:
 def unigram_tokenizer() -> PreTrainedTokenizerFast:
     """As T5's: Unigram, with its end token in the vocabulary of the model."""
     tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFKC(), normalizers.Replace("\n", " ")]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     trainer = trainers.UnigramTrainer(
         vocab_size=200,
         special_tokens=["<pad>", "</s>", "<unk>"],
         unk_token="<unk>",
+        initial_alphabet=list(string.ascii_letters + ".,'\""),
         show_progress=False,
     )
     tokenizer.train_from_iterator([*SENTENCES, "< / s > < / s >"], trainer)
@@ -168,14 +172,22 @@ def tiny_seq2seq(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
 
 
 @pytest.fixture
-def make_nlp(tiny_causal: Path) -> Callable[..., Language]:
-    """English with the component on the tiny model, in float32."""
+def make_nlp(
+    request: pytest.FixtureRequest,
+    tiny_causal: Path,
+    tiny_seq2seq: Callable[[str], Path],
+) -> Callable[..., Language]:
+    """English with the component on a tiny model, in float32: the causal one, or by
+    parametrizing (see `on_every_kind`) the T5 or the BART."""
+    kind = getattr(request, "param", "causal")
+    architecture = "CausalLM" if kind == "causal" else "Seq2SeqLM"
+    folder = tiny_causal if kind == "causal" else tiny_seq2seq(kind)
 
     def make(**config: object) -> Language:
         nlp = English()
         model = {
-            "@architectures": "spacy-instructner.CausalLM.v1",
-            "name": str(tiny_causal),
+            "@architectures": f"spacy-instructner.{architecture}.v1",
+            "name": str(folder),
             "precision": "float32",
             **config.pop("model", {}),  # type: ignore[dict-item]
         }
@@ -184,3 +196,8 @@ def make_nlp(tiny_causal: Path) -> Callable[..., Language]:
         return nlp
 
     return make
+
+
+on_every_kind = pytest.mark.parametrize(
+    "make_nlp", ["causal", "t5", "bart"], indirect=True
+)

@@ -85,6 +85,17 @@ def test_control_tokens_are_recognised_in_templates() -> None:
     assert turn not in encoder.text("<|turn|>Anna<|turn|>")
 
 
+def test_what_a_tokenizer_cannot_write_is_refused_in_templates_alone() -> None:
+    encoder = TextEncoder(unigram_tokenizer())
+    for write in (encoder.template, encoder.written):
+        with pytest.raises(ValueError, match="cannot write '@'.*such as letters and"):
+            write("Anna @ Rome")
+    assert encoder.unknown in encoder.text("Anna @ Rome")
+    # A byte-level tokenizer writes anything.
+    byte_level = TextEncoder(byte_level_tokenizer())
+    assert byte_level.written("Anna @ Rome") == byte_level.text("Anna @ Rome")
+
+
 def test_frame_is_what_the_tokenizer_adds() -> None:
     from tokenizers.processors import TemplateProcessing
 

@@ -6,6 +6,7 @@ from typing import Callable, List
 
 import pytest
 import torch
+from conftest import on_every_kind
 from spacy.lang.en import English
 from spacy.language import Language
 from spacy.tokens import Doc, Span
@@ -52,6 +53,7 @@ def test_annotating_without_labels_names_the_three_ways() -> None:
         assert way in str(error.value)
 
 
+@on_every_kind
 def test_zero_shot(make_nlp: MakeNLP) -> None:
     """Labels are known, nobody called initialize: weights come with the text."""
     nlp = make_nlp()
@@ -64,6 +66,7 @@ def test_zero_shot(make_nlp: MakeNLP) -> None:
     assert not doc.user_data
 
 
+@on_every_kind
 def test_pipe_agrees_with_one_by_one_in_order(make_nlp: MakeNLP) -> None:
     nlp = make_nlp()
     texts = [
@@ -82,12 +85,14 @@ def test_pipe_agrees_with_one_by_one_in_order(make_nlp: MakeNLP) -> None:
             assert spans(doc) == spans(nlp(text))
 
 
+@on_every_kind
 @pytest.mark.parametrize("text", ["", " ", "\n\n  \t"])
 def test_nothing_to_read(make_nlp: MakeNLP, text: str) -> None:
     doc = make_nlp()(text)
     assert doc.ents == () and len(doc.spans["instruction_ner"]) == 0
 
 
+@on_every_kind
 def test_long_text_is_cut_into_windows(make_nlp: MakeNLP) -> None:
     nlp = make_nlp(max_window=40, window_overlap=10, save_io=True)
     doc = nlp("Anna met Bert in Paris. " * 30)
@@ -99,6 +104,7 @@ def test_long_text_is_cut_into_windows(make_nlp: MakeNLP) -> None:
     assert doc.to_bytes()
 
 
+@on_every_kind
 def test_one_token_too_long_is_reported_and_passed_over(make_nlp: MakeNLP) -> None:
     nlp = make_nlp()
     with pytest.warns(UserWarning, match="1 tokens cannot be written.*'xxx"):
@@ -109,6 +115,7 @@ def test_one_token_too_long_is_reported_and_passed_over(make_nlp: MakeNLP) -> No
     )
 
 
+@on_every_kind
 def test_special_tokens_and_template_pieces_in_a_text_are_harmless(
     make_nlp: MakeNLP,
 ) -> None:
@@ -124,11 +131,20 @@ def test_special_tokens_and_template_pieces_in_a_text_are_harmless(
         doc = nlp(text)
         assert {s.label_ for s in doc.spans["instruction_ner"]} <= {"PERSON", "PLACE"}
         (entry,) = doc.user_data["instruction_ner_io"]["instruction_ner"]
-        assert entry["prompt"].startswith("Instruction: please extract entities")
-        assert entry["prompt"].endswith("\nAnswer:")
-        assert entry["prompt"].count("\n") == 3
+        prompt = entry["prompt"]
+        if prompt.startswith("Sentence:"):  # the paper's order
+            # The tiny T5's tokenizer reads a line break as a space.
+            assert prompt.endswith(
+                ("\nOptions: person, place", " Options: person, place")
+            )
+            assert prompt.count("\n") in (0, 2)
+        else:
+            assert prompt.startswith("Instruction: please extract entities")
+            assert prompt.endswith("\nAnswer:")
+            assert prompt.count("\n") == 3
 
 
+@on_every_kind
 def test_labels_are_changed_after_loading(make_nlp: MakeNLP, tmp_path: Path) -> None:
     nlp = make_nlp()
     pipe = nlp.get_pipe("instruction_ner")
@@ -149,6 +165,7 @@ def test_labels_are_changed_after_loading(make_nlp: MakeNLP, tmp_path: Path) -> 
     assert pipe.labels == ("THING", "OTHER") and pipe.label_data == ["THING", "OTHER"]
 
 
+@on_every_kind
 def test_labels_for_one_call(make_nlp: MakeNLP) -> None:
     nlp = make_nlp()
     before = spans(nlp(TEXT))
@@ -164,6 +181,7 @@ def test_labels_for_one_call(make_nlp: MakeNLP) -> None:
     assert spans(nlp(TEXT)) == before
 
 
+@on_every_kind
 def test_label_names_are_what_the_prompt_says(make_nlp: MakeNLP) -> None:
     nlp = make_nlp(
         labels=["PER", "LOC"],
@@ -172,10 +190,11 @@ def test_label_names_are_what_the_prompt_says(make_nlp: MakeNLP) -> None:
     )
     doc = nlp(TEXT)
     (entry,) = doc.user_data["instruction_ner_io"]["instruction_ner"]
-    assert '\nOptions: human being, or so, the "place"\n' in entry["prompt"]
+    assert 'Options: human being, or so, the "place"' in entry["prompt"]
     assert {s.label_ for s in doc.spans["instruction_ner"]} <= {"PER", "LOC"}
 
 
+@on_every_kind
 def test_earlier_entities_stay(make_nlp: MakeNLP) -> None:
     nlp = make_nlp()
     ruler = nlp.add_pipe("entity_ruler", before="instruction_ner")
@@ -188,6 +207,7 @@ def test_earlier_entities_stay(make_nlp: MakeNLP) -> None:
     assert "CITY" not in {ent.label_ for ent in other(TEXT).ents}
 
 
+@on_every_kind
 def test_threshold(make_nlp: MakeNLP) -> None:
     doc = make_nlp(threshold=1.0)(TEXT)
     scores = doc.spans["instruction_ner"].attrs["scores"]
@@ -230,6 +250,7 @@ def test_two_components_side_by_side(make_nlp: MakeNLP, tiny_causal: Path) -> No
     assert all(s._.instruction_ner_score is not None for s in doc.spans["second"])
 
 
+@on_every_kind
 def test_sourced_from_another_pipeline(make_nlp: MakeNLP) -> None:
     source = make_nlp()
     expected = spans(source(TEXT))
@@ -238,6 +259,7 @@ def test_sourced_from_another_pipeline(make_nlp: MakeNLP) -> None:
     assert spans(nlp(TEXT)) == expected
 
 
+@on_every_kind
 def test_a_bad_document_goes_alone_to_the_error_handler(make_nlp: MakeNLP) -> None:
     nlp = make_nlp()
     pipe = nlp.get_pipe("instruction_ner")
@@ -262,6 +284,7 @@ def test_a_bad_document_goes_alone_to_the_error_handler(make_nlp: MakeNLP) -> No
     assert all("instruction_ner" in doc.spans for doc in docs)
 
 
+@on_every_kind
 def test_config_round_trip(make_nlp: MakeNLP) -> None:
     nlp = make_nlp(
         label_names={"PERSON": "a.b", "PLACE": 'say "c", d'},
@@ -302,12 +325,14 @@ def test_scorer_is_spacys(make_nlp: MakeNLP) -> None:
     assert scores["ents_p"] == scores["ents_r"] == len(rest) / (len(rest) + 1)
 
 
+@on_every_kind
 def test_no_warnings_in_ordinary_use(make_nlp: MakeNLP) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         list(make_nlp().pipe([TEXT, ""]))
 
 
+@on_every_kind
 def test_n_process(make_nlp: MakeNLP) -> None:
     nlp = make_nlp()
     texts = [TEXT, "Rome", "Anna and Bert"] * 2
@@ -321,12 +346,14 @@ def test_n_process(make_nlp: MakeNLP) -> None:
     assert shared == alone
 
 
+@on_every_kind
 def test_line_breaks_and_double_spaces_part_words(make_nlp: MakeNLP) -> None:
     doc = make_nlp(save_io=True)("Anna met\nBert in  Paris\n\nand Rome")
     (entry,) = doc.user_data["instruction_ner_io"]["instruction_ner"]
-    assert "\nSentence: Anna met Bert in Paris and Rome\n" in entry["prompt"]
+    assert "Sentence: Anna met Bert in Paris and Rome" in entry["prompt"]
 
 
+@on_every_kind
 def test_an_error_while_annotating_is_handled_doc_by_doc(make_nlp: MakeNLP) -> None:
     nlp = make_nlp()
     pipe = nlp.get_pipe("instruction_ner")

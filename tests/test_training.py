@@ -10,6 +10,7 @@ import numpy
 import pytest
 import spacy
 import torch
+from conftest import on_every_kind
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
@@ -189,6 +190,7 @@ def test_labels_come_from_initialize_then_config_then_data(make_nlp: MakeNLP) ->
     assert nlp.get_pipe("instruction_ner").labels == ("PLACE", "PERSON")
 
 
+@on_every_kind
 def test_same_seed_same_result(make_nlp: MakeNLP) -> None:
     runs = []
     for _ in range(2):
@@ -200,6 +202,7 @@ def test_same_seed_same_result(make_nlp: MakeNLP) -> None:
         assert torch.equal(weights, runs[1][1][name])
 
 
+@on_every_kind
 def test_only_the_adapter_learns_and_the_loss_falls(make_nlp: MakeNLP) -> None:
     nlp = initialized(make_nlp)
     backbone = get_backbone(nlp.get_pipe("instruction_ner").model)
@@ -219,6 +222,7 @@ def test_only_the_adapter_learns_and_the_loss_falls(make_nlp: MakeNLP) -> None:
     assert not all(torch.equal(t, fresh[n]) for n, t in adapter(nlp).items())
 
 
+@on_every_kind
 def test_a_fresh_adapter_changes_no_answer(make_nlp: MakeNLP) -> None:
     nlp = initialized(make_nlp)
     plain = make_nlp()
@@ -230,6 +234,7 @@ def test_a_fresh_adapter_changes_no_answer(make_nlp: MakeNLP) -> None:
         numpy.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
+@on_every_kind
 def test_answers_in_between_do_not_disturb_training(make_nlp: MakeNLP) -> None:
     """Merged weights are dropped before the next update, bit for bit."""
     results = []
@@ -244,6 +249,7 @@ def test_answers_in_between_do_not_disturb_training(make_nlp: MakeNLP) -> None:
     assert all(torch.equal(t, results[1][n]) for n, t in results[0].items())
 
 
+@on_every_kind
 def test_initialize_again_begins_afresh(make_nlp: MakeNLP) -> None:
     nlp = initialized(make_nlp)
     fresh = adapter(nlp)
@@ -359,6 +365,7 @@ def test_unknown_targets_are_named(make_nlp: MakeNLP) -> None:
         nlp.initialize(lambda: examples(nlp))
 
 
+@on_every_kind
 def test_training_goes_on_from_a_saved_pipeline(
     make_nlp: MakeNLP, tmp_path: Path
 ) -> None:
@@ -374,6 +381,7 @@ def test_training_goes_on_from_a_saved_pipeline(
     assert set(adapter(again)) == set(kept)
 
 
+@on_every_kind
 def test_gradients_add_up_without_an_optimizer(make_nlp: MakeNLP) -> None:
     nlp = initialized(make_nlp)
     pipe = nlp.get_pipe("instruction_ner")
@@ -435,6 +443,7 @@ def test_the_loss_is_the_models_own(
     assert loss == pytest.approx(total / count, abs=1e-4)
 
 
+@on_every_kind
 def test_without_annotation_nothing_is_learnt(make_nlp: MakeNLP) -> None:
     nlp = initialized(make_nlp)
     pipe = nlp.get_pipe("instruction_ner")
@@ -444,6 +453,7 @@ def test_without_annotation_nothing_is_learnt(make_nlp: MakeNLP) -> None:
     assert all(p.grad is None for p in hf.parameters())
 
 
+@on_every_kind
 def test_dropout_is_off_while_answering(make_nlp: MakeNLP) -> None:
     nlp = initialized(make_nlp)
     nlp.update(examples(nlp), drop=0.5, sgd=Adam(1e-2))
@@ -454,6 +464,7 @@ def test_dropout_is_off_while_answering(make_nlp: MakeNLP) -> None:
     )
 
 
+@on_every_kind
 def test_dropout_is_on_while_learning(make_nlp: MakeNLP) -> None:
     nlp = initialized(make_nlp)
     pipe = nlp.get_pipe("instruction_ner")

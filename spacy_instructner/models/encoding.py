@@ -13,6 +13,8 @@ from ..decoding.answers import Ids, Words
 # U+2581, how SentencePiece writes a space.
 SPACE = "\u2581"
 MAX_CACHED_WORDS = 200_000
+# Signs offered in place of those that a tokenizer has not.
+SAFE = ".,:;-()[]"
 
 
 class TextEncoder:
@@ -40,6 +42,7 @@ class TextEncoder:
         added = set(tokenizer.added_tokens_decoder) | set(tokenizer.all_special_ids)
         # Ids that no text may write. The unknown token is not among them: it
         # controls nothing, and an emoji may have no other id.
+        self.unknown = unknown
         self.control = frozenset(added - {unknown})
         normalizer = backend.normalizer
         self._prepends = normalizer is not None and normalizer.normalize_str(
@@ -59,14 +62,31 @@ class TextEncoder:
 
     def template(self, text: str) -> Ids:
         """Ids of a piece of a template. Templates are trusted: control tokens
-        (those of a chat format, say) are recognised in them."""
+        (those of a chat format, say) are recognised in them.
+
+        Raises ValueError for one that the tokenizer cannot write."""
         if not text:
             return ()
         ids: List[int] = []
         # SentencePiece tokenizers would put a space of their own in front.
         for part, special in self._split_special(text):
-            ids.extend([special] if special is not None else self.text(part))
+            ids.extend([special] if special is not None else self.written(part))
         return tuple(ids)
+
+    def written(self, text: str) -> Ids:
+        """Ids of a text that must not be lost, such as a label's words.
+
+        Raises ValueError for one that the tokenizer cannot write."""
+        ids = self.text(text)
+        if self.unknown is None or self.unknown not in ids:
+            return ids
+        signs = [sign for sign in text if self.unknown in self.text(sign)] or [text]
+        safe = [sign for sign in SAFE if self.unknown not in self.text(sign)]
+        raise ValueError(
+            f"The model's tokenizer cannot write {signs[0]!r}, which stands in {text!r}"
+            ", a part of the task's templates or of a label's words. Write it with "
+            f"other signs, such as letters and {' '.join(safe)}."
+        )
 
     def _split_special(self, text: str) -> List[Tuple[str, "int | None"]]:
         parts: List[Tuple[str, "int | None"]] = [(text, None)]

@@ -248,7 +248,7 @@ class BoundInstructionNER:
             first_lead=encoder.template(_space_dropped(before)),
             next_lead=encoder.template(_space_dropped(task.separator + before)),
             tails=tuple(
-                (label, encoder.text(task.say(name)[1]))
+                (label, encoder.written(task.say(name)[1]))
                 for label, name in zip(labels.labels, labels.names)
             ),
             closing=closing,
