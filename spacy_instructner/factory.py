@@ -1,12 +1,11 @@
 """The factory `instruction_ner`: settings, their defaults and meanings."""
 
-from typing import Callable, Dict, List, Literal, Optional
+from typing import Any, Callable, Dict, List, Literal, Optional
 
 from spacy.language import Language
 from thinc.api import Config, Model
 
 from .decoding.decoder import Decoder
-from .objectives.likelihood import Objective
 from .pipe import InstructionNERPipe
 from .tasks.base import Task
 from .windows import SpanGetter
@@ -65,7 +64,8 @@ def make_instruction_ner(
     name: str,
     model: Model,
     task: Task,
-    objectives: Dict[str, Objective],
+    # Callables by name; said so, a config could not give them as blocks of their own.
+    objectives: Dict[str, Any],
     labels: List[str],
     label_names: Dict[str, str],
     label_definitions: Dict[str, str],
@@ -86,7 +86,8 @@ def make_instruction_ner(
 
     model (Model): who answers: `spacy-instructner.CausalLM.v1`.
     task (Task): what is asked: `spacy-instructner.InstructionNER.v1`.
-    objectives (Dict[str, Objective]): training losses besides the likelihood.
+    objectives (Dict[str, Callable]): training losses besides the likelihood, by
+        name; see `objectives.likelihood.Objective`.
     labels (List[str]): the labels to look for.
     label_names (Dict[str, str]): words for a label in prompts; by default the
         label in lower case, `_` and `-` as spaces.
