@@ -51,12 +51,14 @@ Prompt = Tuple[Ids, Ids]
 
 
 class Session(Protocol):
-    """Rows that are being read by the model.
+    """Rows that are being read by the model."""
 
-    begin: what to feed each row first, before anything of its answer."""
+    # Whether rows may be admitted while others are under way.
+    joins: bool
 
-    @property
-    def begin(self) -> Sequence[Ids]: ...
+    def admit(self, prompts: Sequence[Prompt]) -> Sequence[Ids]:
+        """Put new rows behind those under way. RETURNS: what to feed each of them
+        before anything of its answer."""
 
     def extend(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Feed ids to every row; (rows, width) hidden states of their last ids."""
@@ -72,8 +74,8 @@ class Session(Protocol):
 class Reader(Protocol):
     """A model as the search sees it."""
 
-    def open(self, prompts: Sequence[Prompt]) -> Session:
-        """One row for each prompt."""
+    def open(self, prefixes: Sequence[Ids]) -> Session:
+        """No rows yet. prefixes: those of all prompts to come."""
 
     def logits(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """(rows, width) and (n,) token ids -> (rows, n) float32 logits."""
@@ -126,6 +128,7 @@ class _Beam:
     have no room left)."""
 
     index: int
+    question: Question
     rows: List[_Row]
     done: List[_Row] = field(default_factory=list)
 
@@ -142,22 +145,6 @@ class _Beam:
         return _finish(max(self.done, key=lambda row: row.logprob))
 
 
-def plan_batches(questions: Sequence[Question], batch_tokens: int) -> List[List[int]]:
-    """Indices of the questions, in batches of like length.
-
-    batch_tokens: most ids, padding included, that one batch's texts may hold."""
-    order = sorted(range(len(questions)), key=lambda i: (-len(questions[i].suffix), i))
-    batches: List[List[int]] = []
-    room = 0
-    for index in order:
-        length = max(1, len(questions[index].suffix))
-        if not batches or (len(batches[-1]) + 1) * room > batch_tokens:
-            batches.append([])
-            room = length
-        batches[-1].append(index)
-    return batches
-
-
 def search(
     reader: Reader,
     questions: Sequence[Question],
@@ -166,48 +153,73 @@ def search(
 ) -> List[Answer]:
     """The answers to all questions, in their order.
 
+    Long texts come first. Where the model's session allows it, a question takes the
+    place of one that is answered at once, so that no pass is half empty.
+
+    batch_tokens: most text ids, padding included, that are under way together; each
+        answer kept counts as a text.
     width: answers kept at every decision. 1 is greedy: the likeliest choice every
-    time. More find likelier answers; likelihoods are renormalised over what the
-    grammar allows, and not by length.
-    batch_tokens: see `plan_batches`; each answer kept counts as a text.
+        time. More find likelier answers; likelihoods are renormalised over what the
+        grammar allows, and not by length.
     """
-    answers: Dict[int, Answer] = {}
+    queue = [_Beam(index, question, []) for index, question in enumerate(questions)]
+    for beam in queue:
+        beam.settle([_Row(beam.question.grammar.start(), []).follow()], width)
+    beams = list(queue)
+    # Answers that leave no choice are done.
+    queue = [beam for beam in queue if beam.rows]
+    queue.sort(key=lambda beam: (len(beam.question.suffix), -beam.index))
+    if not queue:
+        return [beam.answer for beam in beams]
     with torch.inference_mode():
-        for batch in plan_batches(questions, max(1, batch_tokens // width)):
-            for beam in _search_batch(reader, [questions[i] for i in batch], width):
-                answers[batch[beam.index]] = beam.answer
-    return [answers[i] for i in range(len(questions))]
+        session = reader.open([beam.question.prefix for beam in queue])
+        # Which beam and row each row of the session is.
+        standing: List[Tuple[_Beam, _Row]] = []
+        while queue or standing:
+            if session.joins or not standing:
+                standing.extend(_admit(session, queue, standing, batch_tokens, width))
+            standing = _make_room(session, standing)
+            if not standing:
+                continue
+            hidden = session.extend([row.pending for _, row in standing])
+            logprobs = _logprobs(reader, hidden, [row for _, row in standing])
+            parents = _decide(standing, logprobs, width)
+            under_way = {beam.index: beam for beam, _ in standing}.values()
+            children = [(beam, row) for beam in under_way for row in beam.rows]
+            kept = [parents[id(row)] for _, row in children]
+            if kept != list(range(len(standing))):
+                session.keep(kept)
+            standing = children
+    return [beam.answer for beam in beams]
 
 
-def _search_batch(
-    reader: Reader, questions: Sequence[Question], width: int
-) -> List[_Beam]:
-    beams = []
-    for index, question in enumerate(questions):
-        row = _Row(question.grammar.start(), []).follow()
-        beams.append(_Beam(index, []))
-        beams[-1].settle([row], width)
-    # Which beam and row each row of the session is.
-    standing = [(beam, row) for beam in beams for row in beam.rows]
-    if not standing:
-        return beams
-    asked = [questions[beam.index] for beam, _ in standing]
-    session = reader.open([(question.prefix, question.suffix) for question in asked])
-    for (_, row), begin in zip(standing, session.begin):
-        row.pending[:0] = begin
-    while standing:
-        standing = _make_room(session, standing)
-        if not standing:
+def _admit(
+    session: Session,
+    queue: List[_Beam],
+    standing: Sequence[Tuple[_Beam, _Row]],
+    batch_tokens: int,
+    width: int,
+) -> List[Tuple[_Beam, _Row]]:
+    """Take questions off the queue's end, as many as there is room for, one at least
+    if nothing is under way."""
+    under_way = {beam.index: len(beam.question.suffix) for beam, _ in standing}
+    longest = max(under_way.values(), default=0)
+    count = len(under_way)
+    new: List[Tuple[_Beam, _Row]] = []
+    while queue:
+        longest = max(longest, len(queue[-1].question.suffix), 1)
+        if (count + 1) * width * longest > batch_tokens and count:
             break
-        hidden = session.extend([row.pending for _, row in standing])
-        logprobs = _logprobs(reader, hidden, [row for _, row in standing])
-        parents = _decide(standing, logprobs, width)
-        children = [(beam, row) for beam in beams for row in beam.rows]
-        kept = [parents[id(row)] for _, row in children]
-        if children and kept != list(range(len(standing))):
-            session.keep(kept)
-        standing = children
-    return beams
+        count += 1
+        beam = queue.pop()
+        new.extend((beam, row) for row in beam.rows)
+    if new:
+        begin = session.admit(
+            [(beam.question.prefix, beam.question.suffix) for beam, _ in new]
+        )
+        for (_, row), ids in zip(new, begin):
+            row.pending[:0] = ids
+    return new
 
 
 def _make_room(
@@ -221,7 +233,7 @@ def _make_room(
             beam.done.append(row)
         else:
             kept.append(at)
-    if kept and len(kept) < len(standing):
+    if len(kept) < len(standing):
         session.keep(kept)
     return [standing[at] for at in kept]
 

@@ -128,9 +128,10 @@ class Backbone(nn.Module):
             with torch.inference_mode():
                 expected = own().float()
                 # Two rows that are never equally long until the end.
-                session = self.open([prompt] * 2)
-                session.extend([ids[:3], ids[:1]])
-                found = self.all_logits(session.extend([ids[3:], ids[1:]]))
+                session = self.open([prompt[0]])
+                one, other = ([*b, *ids] for b in session.admit([prompt] * 2))
+                session.extend([one[:3], other[:1]])
+                found = self.all_logits(session.extend([one[3:], other[1:]]))
         except (
             AttributeError,
             IndexError,
@@ -152,7 +153,7 @@ class Backbone(nn.Module):
 
     # What the search asks.
 
-    def open(self, prompts: Sequence[Prompt]) -> Session:
+    def open(self, prefixes: Sequence[Ids]) -> Session:
         raise NotImplementedError
 
     def logits(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

@@ -8,9 +8,6 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import torch
 from transformers.cache_utils import Cache
 
-# One (tokens, heads, width) tensor of keys and one of values for each layer.
-KeysValues = List[Tuple[torch.Tensor, torch.Tensor]]
-
 
 class RaggedCache(Cache):
     """Buffers of (rows, slots, heads, width) for every layer.
@@ -30,29 +27,6 @@ class RaggedCache(Cache):
         self.used = 0
         self.capacity = 0
 
-    def fill(self, prefixes: Sequence[KeysValues], capacity: int) -> None:
-        """Start with one row for each prefix, copied into its first slots."""
-        self.capacity = capacity
-        self.used = max(len(prefix[0][0]) for prefix in prefixes)
-        layers = len(prefixes[0])
-        # Rows of one prefix are copied at once.
-        same: Dict[int, List[int]] = {}
-        for row, prefix in enumerate(prefixes):
-            same.setdefault(id(prefix), []).append(row)
-        for layer in range(layers):
-            for buffers, part in ((self.keys, 0), (self.values, 1)):
-                source = prefixes[0][layer][part]
-                buffer = source.new_zeros(
-                    (len(prefixes), capacity, source.shape[1], source.shape[2])
-                )
-                for rows in same.values():
-                    tensor = prefixes[rows[0]][layer][part]
-                    if len(same) == 1:
-                        buffer[:, : len(tensor)] = tensor
-                    else:
-                        buffer[torch.tensor(rows), : len(tensor)] = tensor
-                buffers.append(buffer)
-
     def place(self, slots: torch.Tensor, used: int) -> None:
         """Say where the next call's ids go, growing the buffers if need be."""
         self.slots = slots
@@ -68,7 +42,7 @@ class RaggedCache(Cache):
                     buffers[layer] = new
 
     def keep(self, rows: Sequence[int]) -> None:
-        index = torch.tensor(list(rows), device=self.keys[0].device)
+        index = torch.tensor(list(rows), dtype=torch.long, device=self.keys[0].device)
         for buffers in (self.keys, self.values):
             for layer, old in enumerate(buffers):
                 new = old.new_zeros((len(rows), *old.shape[1:]))

@@ -1,6 +1,7 @@
 """Decoder-only models: answers row by row from a shared prefix, records in packs."""
 
-from typing import Any, Dict, List, Optional, Sequence
+from itertools import accumulate, groupby
+from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 from thinc.api import Model
@@ -9,11 +10,21 @@ from ..decoding.answers import Ids
 from ..decoding.search import Prompt
 from ..tasks.base import Record
 from .adapters import LoRA
+from .attention import (
+    KeysValues,
+    Part,
+    Pass,
+    additive,
+    fresh_part,
+    of_this_pass,
+    packed,
+    places,
+    row_order,
+)
 from .backbone import Backbone, Learned
-from .cache import KeysValues, RaggedCache
 from .layer import Spec, make_model
 from .precision import Precision
-from .ragged import Block, additive, causal_mask
+from .slots import Prefixes, Row, SlotCache
 from .sources import DEFAULT_MODEL
 
 
@@ -39,43 +50,43 @@ class CausalBackbone(Backbone):
             ids[2:],
         )
 
-    def open(self, prompts: Sequence[Prompt]) -> "CausalSession":
-        return CausalSession(self, prompts)
+    def open(self, prefixes: Sequence[Ids]) -> "CausalSession":
+        return CausalSession(self, prefixes)
 
-    def read_prefix(self, prefix: Ids) -> KeysValues:
-        """Keys and values of a constant prompt start, layer by layer."""
+    def read_prefix(self, prefix: Ids) -> List[KeysValues]:
+        """Keys and values of a constant prompt start, layer by layer, each (1, key
+        heads, ids, width)."""
+        found: List[KeysValues] = []
+
+        def store(layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+            # Copies: what is kept must not keep the whole pass.
+            found.append(
+                (
+                    keys.transpose(0, 1).contiguous(),
+                    values.transpose(0, 1).contiguous(),
+                )
+            )
+
         # Even an empty prefix takes a pass: it tells the tensors' shapes.
-        read = prefix or (0,)
-        cache = RaggedCache()
-        cache.capacity = len(read)
-        ids = torch.tensor([read], device=self.device)
-        slots = torch.arange(len(read), device=self.device)[None]
-        cache.place(slots, len(read))
-        self.run(ids, slots, causal_mask(slots, len(read), self.hf.dtype), cache)
-        return [
-            (keys[0, : len(prefix)], values[0, : len(prefix)])
-            for keys, values in zip(cache.keys, cache.values)
-        ]
+        ids = list(prefix or (0,))
+        plan = Pass([fresh_part([len(ids)], self.device)], None, store=store)
+        self.run(ids, list(range(len(ids))), plan)
+        if not found:
+            raise TypeError("its layers do not attend through AttentionInterface")
+        kept = slice(0, len(prefix))
+        return [(keys[None, :, kept], values[None, :, kept]) for keys, values in found]
 
     def run(
-        self,
-        ids: torch.Tensor,
-        positions: torch.Tensor,
-        mask: torch.Tensor,
-        cache: "RaggedCache | None" = None,
+        self, ids: Sequence[int], positions: Sequence[int], plan: Pass
     ) -> torch.Tensor:
-        """One pass without the output matrix.
-
-        ids, positions: (rows, n); mask: (rows, 1, n, slots), added to the
-        attention's scores. Returns (rows, n, width) hidden states."""
-        output = self.body(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        )
-        return output.last_hidden_state
+        """One pass without the output matrix. RETURNS: (ids, width) hidden states."""
+        with packed(self.hf.config, plan):
+            output = self.body(
+                input_ids=torch.tensor([ids], device=self.device),
+                position_ids=torch.tensor([positions], device=self.device),
+                use_cache=False,
+            )
+        return output.last_hidden_state[0]
 
     def packs(self, records: Sequence[Record], tokens: int) -> List[List[Record]]:
         """Records of one prefix side by side, so that it is computed once a pack."""
@@ -97,79 +108,129 @@ class CausalBackbone(Backbone):
         """All records in one row: each sees its prefix and itself, nothing else."""
         ids: List[int] = []
         positions: List[int] = []
-        groups: List[int] = []  # which prefix an id belongs with
-        owners: List[int] = []  # which record; -1 for a prefix
+        rows: List[int] = []  # lengths: of a prefix, of its records, of the next …
         where: List[int] = []
-        targets: List[int] = []
-        weights: List[float] = []
-        known: Dict[Ids, int] = {}
-        for number, record in enumerate(records):
-            if record.prefix not in known:
-                known[record.prefix] = len(known)
-                ids.extend(record.prefix)
-                positions.extend(range(len(record.prefix)))
-                groups.extend([known[record.prefix]] * len(record.prefix))
-                owners.extend([-1] * len(record.prefix))
-            own = record.suffix + record.answer[:-1]
-            asked = len(ids) + len(record.suffix) - 1
-            for at, (token, weight) in enumerate(zip(record.answer, record.weights)):
-                if weight:
-                    where.append(asked + at)
-                    targets.append(token)
-                    weights.append(weight)
-            ids.extend(own)
-            begin = len(record.prefix)
-            positions.extend(range(begin, begin + len(own)))
-            groups.extend([known[record.prefix]] * len(own))
-            owners.extend([number] * len(own))
+        begins: List[Tuple[int, int, int]] = []  # of a prefix: begin, end, records' end
+        for prefix, group in groupby(records, key=lambda record: record.prefix):
+            begin = len(ids)
+            ids.extend(prefix)
+            positions.extend(range(len(prefix)))
+            rows.extend([len(prefix)] if prefix else [])
+            for record in group:
+                own = record.suffix + record.answer[:-1]
+                asked = len(ids) + len(record.suffix) - 1
+                where.extend(asked + at for at, w in enumerate(record.weights) if w)
+                ids.extend(own)
+                positions.extend(range(len(prefix), len(prefix) + len(own)))
+                rows.append(len(own))
+            begins.append((begin, begin + len(prefix), len(ids)))
         device = self.device
-        group = torch.tensor(groups, device=device)
-        owner = torch.tensor(owners, device=device)
-        order = torch.arange(len(ids), device=device)
-        seen = (
-            (order[None] <= order[:, None])
-            & (group[None] == group[:, None])
-            & ((owner[None] == -1) | (owner[None] == owner[:, None]))
-        )
-        hidden = self.run(
-            torch.tensor([ids], device=device),
-            torch.tensor([positions], device=device),
-            additive(seen, self.hf.dtype)[None, None],
-        )
+        near, order = fresh_part(rows, device), row_order(rows, device)
+        plan = Pass([near], order)
+        if any(end > begin for begin, end, _ in begins):
+            plan = Pass([near], order, *own_prefixes(begins, device))
+        hidden = self.run(ids, positions, plan)
+        said = [
+            (token, weight)
+            for record in records
+            for token, weight in zip(record.answer, record.weights)
+            if weight
+        ]
         return Learned(
-            logits=self.all_logits(hidden[0, torch.tensor(where, device=device)]),
-            targets=torch.tensor(targets, device=device),
-            weights=torch.tensor(weights, device=device),
+            logits=self.all_logits(hidden[torch.tensor(where, device=device)]),
+            targets=torch.tensor([token for token, _ in said], device=device),
+            weights=torch.tensor([weight for _, weight in said], device=device),
         )
+
+
+def own_prefixes(
+    groups: Sequence[Tuple[int, int, int]], device: torch.device
+) -> Tuple[Part, torch.Tensor]:
+    """The prefixes of a pass as keys for the records behind them.
+
+    groups: of each prefix, where it begins, where it ends, and where its last record
+    ends. RETURNS: the part, and the order of ids in it."""
+    lengths = [end - begin for begin, end, _ in groups]
+    counts = [stop - begin for begin, _, stop in groups]
+    firsts = [begin for begin, _, _ in groups]
+    table = places(firsts, [max(1, n) for n in lengths], device)
+    queries = places(firsts, counts, device)
+    length = torch.tensor(lengths, device=device)[:, None]
+    seen = torch.arange(table.shape[1], device=device)[None] < length
+    # A prefix has seen itself as a row of its own.
+    behind = torch.arange(queries.shape[1], device=device)[None] >= length
+    mask = additive(seen[:, None] & behind[..., None])
+    return Part(queries, mask, of_this_pass(table)), row_order(counts, device)
 
 
 class CausalSession:
-    """Rows under way. See `decoding.search.Session`."""
+    """Rows under way. See `decoding.search.Session`.
 
-    def __init__(self, backbone: CausalBackbone, prompts: Sequence[Prompt]) -> None:
+    A row has its prefix, which all rows of that prefix share, and a slot of the
+    cache for what is its own. Rows may come and go at any time.
+    """
+
+    joins = True
+
+    def __init__(self, backbone: CausalBackbone, prefixes: Sequence[Ids]) -> None:
         self.backbone = backbone
-        prefixes = [prefix for prefix, _ in prompts]
-        self.begin = [suffix for _, suffix in prompts]
-        self.lengths = [len(prefix) for prefix in prefixes]
-        self.cache = RaggedCache()
-        stored = {prefix: backbone.cached_prefix(prefix) for prefix in set(prefixes)}
-        self.cache.fill([stored[prefix] for prefix in prefixes], max(self.lengths) + 64)
+        # A prefix is read before anything is asked after it.
+        distinct = sorted(set(prefixes))
+        self.prefixes = Prefixes(
+            {prefix: backbone.cached_prefix(prefix) for prefix in distinct}
+        )
+        self.cache = SlotCache()
+        self.rows: List[Row] = []
+
+    def admit(self, prompts: Sequence[Prompt]) -> List[Ids]:
+        for prefix, _ in prompts:
+            at = self.prefixes.index[prefix]
+            self.rows.append(Row(self.cache.take(), 0, at, len(prefix)))
+        return [suffix for _, suffix in prompts]
 
     @property
     def room(self) -> List[int]:
-        return [self.backbone.positions - length for length in self.lengths]
+        return [self.backbone.positions - row.begin - row.length for row in self.rows]
 
     def extend(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-        block = Block.of(rows, self.lengths, self.backbone)
-        self.cache.place(block.slots, block.used)
-        mask = causal_mask(block.slots, block.used, self.backbone.hf.dtype)
-        hidden = self.backbone.run(block.ids, block.positions, mask, self.cache)
-        self.lengths = block.lengths
-        return block.last(hidden)
+        device = self.backbone.device
+        # New rows first, then those in the cache by their slots.
+        order = sorted(
+            range(len(rows)),
+            key=lambda at: (self.rows[at].length > 0, self.rows[at].slot),
+        )
+        standing = [self.rows[at] for at in order]
+        counts = [len(rows[at]) for at in order]
+        fresh = sum(row.length == 0 for row in standing)
+        ids = [token for at in order for token in rows[at]]
+        slots = [row.length + at for row, n in zip(standing, counts) for at in range(n)]
+        begins = [row.begin for row, n in zip(standing, counts) for _ in range(n)]
+        own = [row.slot for row, n in zip(standing, counts) for _ in range(n)]
+        self.cache.place(own, slots, device)
+        near: List[Part] = []
+        orders: List[torch.Tensor] = []
+        if fresh:
+            near.append(fresh_part(counts[:fresh], device))
+            orders.append(row_order(counts[:fresh], device))
+        if fresh < len(standing):
+            part, where = self.cache.part(
+                standing[fresh:], counts[fresh:], sum(counts[:fresh]), device
+            )
+            near.append(part)
+            done = near[0].queries.numel() if fresh else 0  # type: ignore[union-attr]
+            orders.append(where + done)
+        far, far_order = self.prefixes.part(standing, counts, device)
+        plan = Pass(near, torch.cat(orders), far, far_order, self.cache.store)
+        positions = [begin + slot for begin, slot in zip(begins, slots)]
+        hidden = self.backbone.run(ids, positions, plan)
+        last = [0] * len(rows)
+        for at, row, end in zip(order, standing, accumulate(counts)):
+            last[at] = end - 1
+            row.length += len(rows[at])
+        return hidden[torch.tensor(last, device=device)]
 
     def keep(self, rows: Sequence[int]) -> None:
-        self.lengths = [self.lengths[row] for row in rows]
-        self.cache.keep(rows)
+        self.rows = self.cache.keep(self.rows, rows)
 
 
 def build_causal_lm_v1(

@@ -30,8 +30,8 @@ class Seq2SeqBackbone(Backbone):
         start = config.decoder_start_token_id
         return int(config.bos_token_id if start is None else start)
 
-    def open(self, prompts: Sequence[Prompt]) -> "Seq2SeqSession":
-        return Seq2SeqSession(self, prompts)
+    def open(self, prefixes: Sequence[Ids]) -> "Seq2SeqSession":
+        return Seq2SeqSession(self)
 
     def encoded(self, prompts: Sequence[Prompt]) -> List[Ids]:
         """Prompts with what the tokenizer puts around an input."""
@@ -109,7 +109,7 @@ class Seq2SeqBackbone(Backbone):
         self.compare(
             lambda: self.hf(
                 input_ids=self.padded(self.encoded([((), tuple(ids))]))[0],
-                decoder_input_ids=torch.tensor([ids], device=self.device),
+                decoder_input_ids=torch.tensor([[self.start, *ids]], device=self.device),
                 use_cache=False,
             ).logits[0, -1],
             ((), tuple(ids)),
@@ -120,15 +120,21 @@ class Seq2SeqBackbone(Backbone):
 class Seq2SeqSession:
     """Rows under way. See `decoding.search.Session`."""
 
-    def __init__(self, backbone: Seq2SeqBackbone, prompts: Sequence[Prompt]) -> None:
+    # The encoder's states of all rows stand side by side, padded.
+    joins = False
+
+    def __init__(self, backbone: Seq2SeqBackbone) -> None:
         self.backbone = backbone
-        self.begin: List[Ids] = [(backbone.start,)] * len(prompts)
+        self.lengths: List[int] = []
+
+    def admit(self, prompts: Sequence[Prompt]) -> List[Ids]:
         self.lengths = [0] * len(prompts)
-        self.states, self.mask = backbone.encode(prompts)
+        self.states, self.mask = self.backbone.encode(prompts)
         self.cache = RaggedCache()
         self.cache.capacity = 64
         # The keys of the encoder's states are computed at the first call and kept.
         self.both = EncoderDecoderCache(self.cache, DynamicCache())
+        return [(self.backbone.start,)] * len(prompts)
 
     @property
     def room(self) -> List[int]:
@@ -165,7 +171,7 @@ class Seq2SeqSession:
 
     def keep(self, rows: Sequence[int]) -> None:
         self.lengths = [self.lengths[row] for row in rows]
-        index = torch.tensor(list(rows), device=self.states.device)
+        index = torch.tensor(list(rows), dtype=torch.long, device=self.states.device)
         if self.cache.keys:
             self.cache.keep(rows)
         cross = self.both.cross_attention_cache

@@ -1,0 +1,219 @@
+"""What a model keeps of rows under way: shared prefixes, and a slot for each row.
+
+Source: ours.
+"""
+
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+import torch
+
+from ..decoding.answers import Ids
+from .attention import KeysValues, Part, additive, places, row_order
+
+# Slots for answers beyond what is needed now, so that buffers seldom grow.
+SPARE = 32
+
+
+@dataclass
+class Row:
+    """slot: of the cache; length: ids of its own that are stored there; prefix: which
+    one it has; begin: how many ids that one has."""
+
+    slot: int
+    length: int
+    prefix: int
+    begin: int
+
+
+class SlotCache:
+    """Keys and values of rows, in buffers of (slots, key heads, capacity, width) for
+    every layer. A slot that is given back is used again; what is left in it is hidden
+    by masks and written over."""
+
+    def __init__(self) -> None:
+        self.keys: List[torch.Tensor] = []
+        self.values: List[torch.Tensor] = []
+        self.slots = 0
+        self.capacity = 0
+        self._free: List[int] = []
+        # Where the next ids go: (ids,) slots, (ids,) places in them.
+        self._where: Tuple[torch.Tensor, torch.Tensor] = (torch.empty(0),) * 2
+
+    def take(self) -> int:
+        """The lowest slot that is free."""
+        if self._free:
+            return heappop(self._free)
+        self.slots += 1
+        return self.slots - 1
+
+    def place(
+        self, slots: Sequence[int], at: Sequence[int], device: torch.device
+    ) -> None:
+        """Say where the ids of the next pass go."""
+        self._where = (
+            torch.tensor(slots, device=device),
+            torch.tensor(at, device=device),
+        )
+        self._reserve(max(at) + 1)
+
+    def store(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """A layer's new (ids, key heads, width) keys and values."""
+        if layer == len(self.keys):
+            for buffers, new in ((self.keys, keys), (self.values, values)):
+                shape = (self.slots, new.shape[1], self.capacity, new.shape[2])
+                buffers.append(new.new_zeros(shape))
+        slots, at = self._where
+        self.keys[layer][slots, :, at] = keys
+        self.values[layer][slots, :, at] = values
+
+    def part(
+        self,
+        rows: Sequence[Row],
+        counts: Sequence[int],
+        begin: int,
+        device: torch.device,
+    ) -> Tuple[Part, torch.Tensor]:
+        """Rows that have something stored, by ascending slots, with so many new ids
+        each, which stand in the pass from `begin` on. RETURNS: the part, and the
+        order of ids in it."""
+        # Slots in between that nobody uses are computed for nothing: cheaper than
+        # moving the others together at every pass.
+        top = rows[-1].slot + 1
+        begins, own, lengths = [0] * top, [0] * top, [0] * top
+        for row, count in zip(rows, counts):
+            begins[row.slot], own[row.slot] = begin, count
+            lengths[row.slot] = row.length
+            begin += count
+        queries = places(begins, own, device)
+        used = max(row.length + count for row, count in zip(rows, counts))
+        at = torch.tensor(lengths, device=device)[:, None]
+        at = at + torch.arange(queries.shape[1], device=device)[None]
+        mask = additive(torch.arange(used, device=device) <= at[..., None])
+
+        def keys(layer: int, *new: torch.Tensor) -> KeysValues:
+            return self.keys[layer][:top, :, :used], self.values[layer][:top, :, :used]
+
+        return Part(queries, mask, keys), row_order(own, device)
+
+    def keep(self, rows: Sequence[Row], kept: Sequence[int]) -> List[Row]:
+        """These rows, by their places; copies of those that stand there again."""
+        for at in set(range(len(rows))) - set(kept):
+            heappush(self._free, rows[at].slot)
+        out: List[Row] = []
+        copies: List[Tuple[int, int]] = []
+        seen = set()
+        for at in kept:
+            row = rows[at]
+            if at in seen:
+                slot = self.take()
+                copies.append((row.slot, slot))
+                row = Row(slot, row.length, row.prefix, row.begin)
+            seen.add(at)
+            out.append(row)
+        self._copy(copies)
+        self._copy(self._close_gaps(out))
+        return out
+
+    def _close_gaps(self, rows: List[Row]) -> List[Tuple[int, int]]:
+        """Move rows down where most slots are empty."""
+        if 2 * len(rows) > self.slots:
+            return []
+        taken = {row.slot for row in rows}
+        empty = [slot for slot in range(len(rows)) if slot not in taken]
+        moves = []
+        for row in sorted(rows, key=lambda row: -row.slot)[: len(empty)]:
+            slot = empty.pop(0)
+            moves.append((row.slot, slot))
+            row.slot = slot
+        self.slots = len(rows)
+        self._free.clear()
+        return moves
+
+    def _copy(self, copies: Sequence[Tuple[int, int]]) -> None:
+        if not copies or not self.keys:
+            return
+        self._reserve(self.capacity)
+        device = self.keys[0].device
+        source, target = torch.tensor(copies, device=device).unbind(1)
+        for buffer in (*self.keys, *self.values):
+            buffer[target] = buffer[source]
+
+    def _reserve(self, capacity: int) -> None:
+        """Room for all slots, and for so many ids in each."""
+        if capacity > self.capacity:
+            self.capacity = max(capacity + SPARE, self.capacity * 3 // 2)
+        for buffers in (self.keys, self.values):
+            for layer, old in enumerate(buffers):
+                slots, heads, places_, width = old.shape
+                if slots < self.slots or places_ < self.capacity:
+                    # Grown by half at least, so that copying stays rare.
+                    more = max(self.slots, slots * 3 // 2 if slots < self.slots else 0)
+                    shape = (max(more, slots), heads, self.capacity, width)
+                    buffers[layer] = old.new_zeros(shape)
+                    buffers[layer][:slots, :, :places_] = old
+
+
+class Prefixes:
+    """Keys and values of constant prompt starts, (prefixes, key heads, ids, width) for
+    every layer, short ones filled up.
+
+    stored: by prefix, its (1, key heads, ids, width) keys and values by layer."""
+
+    def __init__(self, stored: Mapping[Ids, List[KeysValues]]) -> None:
+        self.index: Dict[Ids, int] = {prefix: at for at, prefix in enumerate(stored)}
+        self.lengths = [len(prefix) for prefix in stored]
+        self.longest = max(self.lengths, default=0)
+        columns = list(stored.values())
+        self.layers = (
+            columns[0] if len(columns) == 1 else [_stack(c) for c in zip(*columns)]
+        )
+
+    def part(
+        self, rows: Sequence[Row], counts: Sequence[int], device: torch.device
+    ) -> Tuple[Optional[Part], Optional[torch.Tensor]]:
+        """What the rows of a pass see of their prefixes. RETURNS: the part, and the
+        order of ids in it (None: their own)."""
+        if not self.longest:
+            return None, None
+        if len(self.lengths) == 1:
+            return Part(None, None, lambda layer, *new: self.layers[layer]), None
+        # Ids by prefix, and where each id stands among them.
+        members: Dict[int, List[int]] = {}
+        at = 0
+        for row, count in zip(rows, counts):
+            members.setdefault(row.prefix, []).extend(range(at, at + count))
+            at += count
+        width = max(map(len, members.values()))
+        table = torch.tensor(
+            [ids + [0] * (width - len(ids)) for ids in members.values()], device=device
+        )
+        order = torch.empty(at, dtype=torch.long)
+        for number, ids in enumerate(members.values()):
+            order[ids] = torch.arange(len(ids)) + number * width
+        which = torch.tensor(list(members), device=device)
+        lengths = torch.tensor(self.lengths, device=device)[which]
+        seen = torch.arange(self.longest, device=device)[None] < lengths[:, None]
+
+        def keys(layer: int, *new: torch.Tensor) -> KeysValues:
+            keys, values = self.layers[layer]
+            if len(members) == len(self.lengths) and list(members) == sorted(members):
+                return keys, values
+            return keys[which], values[which]
+
+        return Part(table, additive(seen[:, None]), keys), order.to(device)
+
+
+def _stack(stored: Sequence[KeysValues]) -> KeysValues:
+    """Tensors of (1, heads, ids, width) on top of each other, filled up with 0."""
+    longest = max(keys.shape[2] for keys, _ in stored)
+
+    def stack(part: int) -> torch.Tensor:
+        first = stored[0][part]
+        out = first.new_zeros((len(stored), first.shape[1], longest, first.shape[3]))
+        for at, layer in enumerate(stored):
+            out[at, :, : layer[part].shape[2]] = layer[part][0]
+        return out
+
+    return stack(0), stack(1)
