@@ -6,6 +6,7 @@ transformers as an attention function; a model keeps its own outside of `packed`
 Source: ours.
 """
 
+import math
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ NAME = "spacy_instructner"
 # Added to the scores of what must not be seen. Finite: a row of which nothing may be
 # seen (filling only) must not become NaN.
 HIDDEN = -1e30
+LOG2_E = math.log2(math.e)
 
 # (rows, key heads, slots, width) keys and values, given a layer and the pass's own
 # (ids, key heads, width) ones.
@@ -100,18 +102,19 @@ def attend(
         _look(part, part.keys(layer, keys, values), queries, *settings)
         for part in plan.near
     ]
-    near = _in_order(found, plan.near_order)
-    if plan.far is None:
-        said, total, _ = near
-        return (said / total).to(query.dtype).flatten(1, 2)[None], None
-    looked = _look(plan.far, plan.far.keys(layer, keys, values), queries, *settings)
-    far = _in_order([looked], plan.far_order)
-    return _together(near, far).to(query.dtype).flatten(1, 2)[None], None
+    said, total = _in_order(found, plan.near_order)
+    if plan.far is not None:
+        looked = _look(plan.far, plan.far.keys(layer, keys, values), queries, *settings)
+        other, others = _in_order([looked], plan.far_order)
+        # One softmax over the keys of both: each counts by its share of the total.
+        share = torch.sigmoid(total - others).to(said.dtype)
+        said = torch.lerp(other, said, share)
+    return said.flatten(1, 2)[None], None
 
 
-# What a part finds, id by id: (ids, key heads, group, width) values weighted by
-# exp(score - top), the (ids, key heads, group, 1) sum of these weights, and the tops.
-Looked = Tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+# What is found for (ids, key heads, group): the (…, width) mean of the values, weighted
+# by their softmax, and the (…, 1) logarithm of the softmax's total, in float32.
+Looked = Tuple[torch.Tensor, torch.Tensor]
 
 
 def _look(
@@ -131,46 +134,37 @@ def _look(
     # Heads that share keys stand under each other: one product for all of them.
     asked = queries.view(rows, n, heads, group, width).permute(0, 2, 1, 3, 4)
     asked = asked.reshape(rows * heads, n * group, width)
-    product = torch.bmm(asked, keys.reshape(rows * heads, slots, width).transpose(1, 2))
+    # Keys cut out of a bigger buffer are copied: the product is several times slower
+    # on a transposed view with gaps.
+    keys = keys.reshape(rows * heads, slots, width).contiguous()
+    product = torch.bmm(asked, keys.transpose(1, 2))
     scores = product.float().mul_(scale).view(rows, heads, n, group, slots)
     if softcap:
         scores = torch.tanh(scores / softcap) * softcap
     if part.mask is not None:
         scores += part.mask[:, None, :, None]
-    top = scores.detach().amax(-1, keepdim=True)
-    weights = (scores - top).exp_()
-    total = weights.sum(-1, keepdim=True)
+    logs = torch.log_softmax(scores, dim=-1)
+    total = scores[..., :1] - logs[..., :1]
+    # exp is many times slower than exp2 where it underflows, as it does at all that is
+    # hidden.
+    weights = torch.exp2(logs * LOG2_E)
     if dropout:
         weights = drop_out(weights, dropout)
     said = torch.bmm(
         weights.to(values.dtype).view(rows * heads, n * group, slots),
         values.reshape(rows * heads, slots, width),
     ).view(rows, heads, n, group, width)
-    said, total, top = (
-        t.permute(0, 2, 1, 3, 4).flatten(0, 1) for t in (said, total, top)
-    )
-    return said, total, top
+    said, total = (t.permute(0, 2, 1, 3, 4).flatten(0, 1) for t in (said, total))
+    return said, total
 
 
 def _in_order(parts: List[Looked], order: Optional[torch.Tensor]) -> Looked:
-    said, total, top = (
+    said, total = (
         column[0] if len(parts) == 1 else torch.cat(column) for column in zip(*parts)
     )
     if order is None:
-        return said, total, top
-    return (
-        said.index_select(0, order),
-        total.index_select(0, order),
-        top.index_select(0, order),
-    )
-
-
-def _together(one: Looked, other: Looked) -> torch.Tensor:
-    """One softmax over the keys of both."""
-    top = torch.maximum(one[2], other[2])
-    a, b = (one[2] - top).exp_(), (other[2] - top).exp_()
-    total = one[1] * a + other[1] * b
-    return one[0] * (a / total) + other[0] * (b / total)
+        return said, total
+    return said.index_select(0, order), total.index_select(0, order)
 
 
 def places(

@@ -109,7 +109,9 @@ class Seq2SeqBackbone(Backbone):
         self.compare(
             lambda: self.hf(
                 input_ids=self.padded(self.encoded([((), tuple(ids))]))[0],
-                decoder_input_ids=torch.tensor([[self.start, *ids]], device=self.device),
+                decoder_input_ids=torch.tensor(
+                    [[self.start, *ids]], device=self.device
+                ),
                 use_cache=False,
             ).logits[0, -1],
             ((), tuple(ids)),

@@ -88,6 +88,8 @@ class SlotCache:
             begin += count
         queries = places(begins, own, device)
         used = max(row.length + count for row, count in zip(rows, counts))
+        # Softmax is faster over whole vectors of the processor.
+        used = min(self.capacity, -(-used // 16) * 16)
         at = torch.tensor(lengths, device=device)[:, None]
         at = at + torch.arange(queries.shape[1], device=device)[None]
         mask = additive(torch.arange(used, device=device) <= at[..., None])
