@@ -179,7 +179,7 @@ class CausalSession:
         self.prefixes = Prefixes(
             {prefix: backbone.cached_prefix(prefix) for prefix in distinct}
         )
-        self.cache = SlotCache()
+        self.cache = SlotCache(self.prefixes.layers)
         self.rows: List[Row] = []
 
     def admit(self, prompts: Sequence[Prompt]) -> List[Ids]:
@@ -206,7 +206,7 @@ class CausalSession:
         slots = [row.length + at for row, n in zip(standing, counts) for at in range(n)]
         begins = [row.begin for row, n in zip(standing, counts) for _ in range(n)]
         own = [row.slot for row, n in zip(standing, counts) for _ in range(n)]
-        self.cache.place(own, slots, device)
+        self.cache.place(own, slots, max(row.length for row in standing), device)
         near: List[Part] = []
         orders: List[torch.Tensor] = []
         if fresh:

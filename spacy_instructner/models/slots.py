@@ -28,15 +28,19 @@ class Row:
 
 
 class SlotCache:
-    """Keys and values of rows, in buffers of (slots, key heads, capacity, width) for
-    every layer. A slot that is given back is used again; what is left in it is hidden
-    by masks and written over."""
+    """Keys and values of rows, each in a buffer of (layers, slots, key heads, capacity,
+    width). A slot that is given back is used again; what is left in it is hidden by
+    masks and written over.
 
-    def __init__(self) -> None:
-        self.keys: List[torch.Tensor] = []
-        self.values: List[torch.Tensor] = []
+    layers: keys and values of any row, layer by layer, which tell the shapes."""
+
+    def __init__(self, layers: Sequence[KeysValues]) -> None:
+        # One block each for all layers: many small ones that grow would leave holes.
+        self.keys, self.values = (
+            one.new_zeros((len(layers), 0, one.shape[1], 0, one.shape[3]))
+            for one in layers[0]
+        )
         self.slots = 0
-        self.capacity = 0
         self._free: List[int] = []
         # Where the next ids go: (ids,) slots, (ids,) places in them.
         self._where: Tuple[torch.Tensor, torch.Tensor] = (torch.empty(0),) * 2
@@ -49,21 +53,21 @@ class SlotCache:
         return self.slots - 1
 
     def place(
-        self, slots: Sequence[int], at: Sequence[int], device: torch.device
+        self,
+        slots: Sequence[int],
+        at: Sequence[int],
+        longest: int,
+        device: torch.device,
     ) -> None:
-        """Say where the ids of the next pass go."""
+        """Say where the ids of the next pass go. longest: ids in any slot before."""
         self._where = (
             torch.tensor(slots, device=device),
             torch.tensor(at, device=device),
         )
-        self._reserve(max(at) + 1)
+        self._reserve(max(longest, max(at) + 1))
 
     def store(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """A layer's new (ids, key heads, width) keys and values."""
-        if layer == len(self.keys):
-            for buffers, new in ((self.keys, keys), (self.values, values)):
-                shape = (self.slots, new.shape[1], self.capacity, new.shape[2])
-                buffers.append(new.new_zeros(shape))
         slots, at = self._where
         self.keys[layer][slots, :, at] = keys
         self.values[layer][slots, :, at] = values
@@ -89,7 +93,7 @@ class SlotCache:
         queries = places(begins, own, device)
         used = max(row.length + count for row, count in zip(rows, counts))
         # Softmax is faster over whole vectors of the processor.
-        used = min(self.capacity, -(-used // 16) * 16)
+        used = min(self.keys.shape[3], -(-used // 16) * 16)
         at = torch.tensor(lengths, device=device)[:, None]
         at = at + torch.arange(queries.shape[1], device=device)[None]
         mask = additive(torch.arange(used, device=device) <= at[..., None])
@@ -114,8 +118,8 @@ class SlotCache:
                 row = Row(slot, row.length, row.prefix, row.begin)
             seen.add(at)
             out.append(row)
-        self._copy(copies)
-        self._copy(self._close_gaps(out))
+        self._copy(copies, out)
+        self._copy(self._close_gaps(out), out)
         return out
 
     def _close_gaps(self, rows: List[Row]) -> List[Tuple[int, int]]:
@@ -133,28 +137,35 @@ class SlotCache:
         self._free.clear()
         return moves
 
-    def _copy(self, copies: Sequence[Tuple[int, int]]) -> None:
-        if not copies or not self.keys:
+    def _copy(self, copies: Sequence[Tuple[int, int]], rows: Sequence[Row]) -> None:
+        if not copies:
             return
-        self._reserve(self.capacity)
-        device = self.keys[0].device
-        source, target = torch.tensor(copies, device=device).unbind(1)
-        for buffer in (*self.keys, *self.values):
-            buffer[target] = buffer[source]
+        self._reserve(max(row.length for row in rows))
+        source, target = torch.tensor(copies, device=self.keys.device).unbind(1)
+        for buffer in (self.keys, self.values):
+            buffer[:, target] = buffer[:, source]
 
-    def _reserve(self, capacity: int) -> None:
+    def _reserve(self, needed: int) -> None:
         """Room for all slots, and for so many ids in each."""
-        if capacity > self.capacity:
-            self.capacity = max(capacity + SPARE, self.capacity * 3 // 2)
-        for buffers in (self.keys, self.values):
-            for layer, old in enumerate(buffers):
-                slots, heads, places_, width = old.shape
-                if slots < self.slots or places_ < self.capacity:
-                    # Grown by half at least, so that copying stays rare.
-                    more = max(self.slots, slots * 3 // 2 if slots < self.slots else 0)
-                    shape = (max(more, slots), heads, self.capacity, width)
-                    buffers[layer] = old.new_zeros(shape)
-                    buffers[layer][:slots, :, :places_] = old
+        _, slots, _, capacity, _ = self.keys.shape
+        if self.slots <= slots and needed <= capacity:
+            return
+        # Grown by half at least, so that copying stays rare; but what texts of before
+        # needed is not kept for many more of now.
+        if self.slots > slots:
+            slots, capacity = max(self.slots, slots * 3 // 2), needed + SPARE
+        else:
+            capacity = max(needed + SPARE, capacity * 3 // 2)
+        self.keys = _resized(self.keys, slots, capacity)
+        self.values = _resized(self.values, slots, capacity)
+
+
+def _resized(old: torch.Tensor, slots: int, capacity: int) -> torch.Tensor:
+    layers, before, heads, room, width = old.shape
+    new = old.new_zeros((layers, slots, heads, capacity, width))
+    kept = min(capacity, room)
+    new[:, :before, :, :kept] = old[:, :, :, :kept]
+    return new
 
 
 class Prefixes:
