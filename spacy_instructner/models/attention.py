@@ -9,9 +9,9 @@ Source: ours.
 import math
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
 
 import torch
 from torch.nn.functional import dropout as drop_out
@@ -34,29 +34,68 @@ class Part:
     """Some ids of a pass and the keys they look at.
 
     queries: (rows, n) places of the ids in the pass, short rows filled up with any;
-        None for all ids in their order, as one row.
+    order: (its ids,) where each of them stands in that table, laid end to end;
     mask: (rows or 1, n, slots) float32, added to the scores; None where all is seen.
     """
 
-    queries: Optional[torch.Tensor]
+    queries: torch.Tensor
+    order: torch.Tensor
     mask: Optional[torch.Tensor]
     keys: Keys
+    _laid_out: Dict[Tuple[int, int, torch.dtype], "Layout"] = field(
+        default_factory=dict
+    )
+
+    def layout(self, heads: int, group: int, dtype: torch.dtype) -> "Layout":
+        """The same for all layers of a kind, so it is made once a pass."""
+        kind = heads, group, dtype
+        if kind not in self._laid_out:
+            self._laid_out[kind] = Layout.of(self, *kind)
+        return self._laid_out[kind]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A part for (rows, key heads, n, group) queries: heads that share keys stand under
+    each other, so that one product serves all of them.
+
+    take: of the pass's (ids x heads) queries, in this order; give: of what was found,
+    back in the order of the part's ids; mask: (rows x key heads, n x group, slots)."""
+
+    take: torch.Tensor
+    give: torch.Tensor
+    mask: Optional[torch.Tensor]
+
+    @classmethod
+    def of(cls, part: Part, heads: int, group: int, dtype: torch.dtype) -> "Layout":
+        rows, n = part.queries.shape
+        device = part.queries.device
+        head = torch.arange(heads, device=device)[:, None]
+        member = torch.arange(group, device=device)[None]
+        each = (head * group + member)[:, None]
+        take = part.queries[:, None, :, None] * (heads * group) + each
+        row, at = (part.order // n)[:, None, None], (part.order % n)[:, None, None]
+        give = ((row * heads + head) * n + at) * group + member
+        mask = part.mask
+        if mask is not None:
+            slots = mask.shape[-1]
+            mask = mask.to(dtype)[:, None, :, None]
+            mask = mask.expand(rows, heads, n, group, slots)
+            mask = mask.reshape(rows * heads, n * group, slots)
+        return cls(take.flatten(), give.flatten(), mask)
 
 
 @dataclass(frozen=True)
 class Pass:
-    """Who sees what. Every id is in exactly one row of `near`; where there is a `far`
-    (keys that many rows share: a constant prompt start), in one of its rows, too.
+    """Who sees what.
 
-    near_order, far_order: (ids,) where each id of the pass stands among the rows of
-        its parts, laid end to end; None for the same order.
+    near: parts of what is each row's own; they cover the ids of the pass in order.
+    far: keys that many rows share (a constant prompt start), for all ids of the pass.
     store: gets a layer and its new (ids, key heads, width) keys and values first.
     """
 
     near: Sequence[Part]
-    near_order: Optional[torch.Tensor]
     far: Optional[Part] = None
-    far_order: Optional[torch.Tensor] = None
     store: Optional[Callable[[int, torch.Tensor, torch.Tensor], None]] = None
 
 
@@ -102,19 +141,13 @@ def attend(
         _look(part, part.keys(layer, keys, values), queries, *settings)
         for part in plan.near
     ]
-    said, total = _in_order(found, plan.near_order)
+    said, total = (c[0] if len(found) == 1 else torch.cat(c) for c in zip(*found))
     if plan.far is not None:
-        looked = _look(plan.far, plan.far.keys(layer, keys, values), queries, *settings)
-        other, others = _in_order([looked], plan.far_order)
+        stored = plan.far.keys(layer, keys, values)
+        other, others = _look(plan.far, stored, queries, *settings)
         # One softmax over the keys of both: each counts by its share of the total.
-        share = torch.sigmoid(total - others).to(said.dtype)
-        said = torch.lerp(other, said, share)
-    return said.flatten(1, 2)[None], None
-
-
-# What is found for (ids, key heads, group): the (…, width) mean of the values, weighted
-# by their softmax, and the (…, 1) logarithm of the softmax's total, in float32.
-Looked = Tuple[torch.Tensor, torch.Tensor]
+        said = torch.lerp(other, said, torch.sigmoid(total - others).to(said.dtype))
+    return said.view(1, *queries.shape), None
 
 
 def _look(
@@ -124,47 +157,38 @@ def _look(
     scale: float,
     softcap: Optional[float],
     dropout: float,
-) -> Looked:
+) -> KeysValues:
+    """What a part finds, id by id and head by head: the (ids x heads, width) mean of
+    the values, weighted by their softmax, and the (ids x heads, 1) logarithm of the
+    softmax's total, in float32."""
     keys, values = stored
     rows, heads, slots, width = keys.shape
-    group = queries.shape[1] // heads
-    if part.queries is not None:
-        queries = queries.index_select(0, part.queries.flatten())
-    n = len(queries) // rows
-    # Heads that share keys stand under each other: one product for all of them.
-    asked = queries.view(rows, n, heads, group, width).permute(0, 2, 1, 3, 4)
-    asked = asked.reshape(rows * heads, n * group, width)
+    layout = part.layout(heads, queries.shape[1] // heads, queries.dtype)
+    asked = queries.reshape(-1, width).index_select(0, layout.take)
+    asked = asked.view(rows * heads, -1, width)
     # Keys cut out of a bigger buffer are copied: the product is several times slower
     # on a transposed view with gaps.
-    keys = keys.reshape(rows * heads, slots, width).contiguous()
-    product = torch.bmm(asked, keys.transpose(1, 2))
-    scores = product.float().mul_(scale).view(rows, heads, n, group, slots)
-    if softcap:
-        scores = torch.tanh(scores / softcap) * softcap
-    if part.mask is not None:
-        scores += part.mask[:, None, :, None]
-    logs = torch.log_softmax(scores, dim=-1)
-    total = scores[..., :1] - logs[..., :1]
+    seen = keys.reshape(rows * heads, slots, width).contiguous().transpose(1, 2)
+    if layout.mask is None or softcap:
+        scores = torch.bmm(asked, seen) * scale
+        if softcap:
+            scores = torch.tanh(scores / softcap) * softcap
+        if layout.mask is not None:
+            scores = scores + layout.mask
+    else:
+        scores = torch.baddbmm(layout.mask, asked, seen, alpha=scale)
+    logs = torch.log_softmax(scores, dim=-1, dtype=torch.float32)
+    total = scores[..., :1].float() - logs[..., :1]
     # exp is many times slower than exp2 where it underflows, as it does at all that is
     # hidden.
-    weights = torch.exp2(logs * LOG2_E)
+    weights = torch.exp2(logs * LOG2_E).to(values.dtype)
     if dropout:
         weights = drop_out(weights, dropout)
-    said = torch.bmm(
-        weights.to(values.dtype).view(rows * heads, n * group, slots),
-        values.reshape(rows * heads, slots, width),
-    ).view(rows, heads, n, group, width)
-    said, total = (t.permute(0, 2, 1, 3, 4).flatten(0, 1) for t in (said, total))
-    return said, total
-
-
-def _in_order(parts: List[Looked], order: Optional[torch.Tensor]) -> Looked:
-    said, total = (
-        column[0] if len(parts) == 1 else torch.cat(column) for column in zip(*parts)
+    said = torch.bmm(weights, values.reshape(rows * heads, slots, width))
+    return (
+        said.view(-1, width).index_select(0, layout.give),
+        total.reshape(-1, 1).index_select(0, layout.give),
     )
-    if order is None:
-        return said, total
-    return said.index_select(0, order), total.index_select(0, order)
 
 
 def places(
@@ -204,9 +228,10 @@ def fresh_part(counts: Sequence[int], device: torch.device) -> Part:
     """The first rows of a pass, of so many ids, with nothing stored: each id sees
     those of its row up to itself."""
     table = places(list(accumulate([0, *counts[:-1]])), counts, device)
+    order = row_order(counts, device)
     at = torch.arange(table.shape[1], device=device)
     mask = additive(at[None, None] <= at[None, :, None])
-    return Part(table, mask, of_this_pass(table))
+    return Part(table, order, mask, of_this_pass(table))
 
 
 AttentionInterface.register(NAME, attend)

@@ -1,10 +1,12 @@
 """Decoder-only models: answers row by row from a shared prefix, records in packs."""
 
+from dataclasses import replace
 from itertools import accumulate, groupby
 from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 from thinc.api import Model
+from torch.nn.functional import pad
 
 from ..decoding.answers import Ids
 from ..decoding.search import Prompt
@@ -26,6 +28,9 @@ from .layer import Spec, make_model
 from .precision import Precision
 from .slots import Prefixes, Row, SlotCache
 from .sources import DEFAULT_MODEL
+
+# The number of ids of a pass is a multiple of this.
+ROUND = 16
 
 
 class CausalBackbone(Backbone):
@@ -69,7 +74,7 @@ class CausalBackbone(Backbone):
 
         # Even an empty prefix takes a pass: it tells the tensors' shapes.
         ids = list(prefix or (0,))
-        plan = Pass([fresh_part([len(ids)], self.device)], None, store=store)
+        plan = Pass([fresh_part([len(ids)], self.device)], store=store)
         self.run(ids, list(range(len(ids))), plan)
         if not found:
             raise TypeError("its layers do not attend through AttentionInterface")
@@ -79,7 +84,9 @@ class CausalBackbone(Backbone):
     def run(
         self, ids: Sequence[int], positions: Sequence[int], plan: Pass
     ) -> torch.Tensor:
-        """One pass without the output matrix. RETURNS: (ids, width) hidden states."""
+        """One pass without the output matrix. RETURNS: (ids, width) hidden states, and
+        some that only fill up the pass."""
+        ids, positions, plan = filled(ids, positions, plan)
         with packed(self.hf.config, plan):
             output = self.body(
                 input_ids=torch.tensor([ids], device=self.device),
@@ -125,10 +132,9 @@ class CausalBackbone(Backbone):
                 rows.append(len(own))
             begins.append((begin, begin + len(prefix), len(ids)))
         device = self.device
-        near, order = fresh_part(rows, device), row_order(rows, device)
-        plan = Pass([near], order)
+        plan = Pass([fresh_part(rows, device)])
         if any(end > begin for begin, end, _ in begins):
-            plan = Pass([near], order, *own_prefixes(begins, device))
+            plan = replace(plan, far=own_prefixes(begins, device))
         hidden = self.run(ids, positions, plan)
         said = [
             (token, weight)
@@ -143,13 +149,28 @@ class CausalBackbone(Backbone):
         )
 
 
-def own_prefixes(
-    groups: Sequence[Tuple[int, int, int]], device: torch.device
-) -> Tuple[Part, torch.Tensor]:
+def filled(
+    ids: Sequence[int], positions: Sequence[int], plan: Pass
+) -> Tuple[List[int], List[int], Pass]:
+    """A pass of a round number of ids: matrix products are compiled for every size
+    they meet, which costs time and memory."""
+    more = -len(ids) % ROUND
+
+    def longer(part: Part) -> Part:
+        # What fills up looks where the first id does.
+        return replace(part, order=pad(part.order, (0, more)))
+
+    near = [*plan.near[:-1], longer(plan.near[-1])]
+    far = None if plan.far is None else longer(plan.far)
+    zeros = [0] * more
+    return [*ids, *zeros], [*positions, *zeros], replace(plan, near=near, far=far)
+
+
+def own_prefixes(groups: Sequence[Tuple[int, int, int]], device: torch.device) -> Part:
     """The prefixes of a pass as keys for the records behind them.
 
     groups: of each prefix, where it begins, where it ends, and where its last record
-    ends. RETURNS: the part, and the order of ids in it."""
+    ends."""
     lengths = [end - begin for begin, end, _ in groups]
     counts = [stop - begin for begin, _, stop in groups]
     firsts = [begin for begin, _, _ in groups]
@@ -160,7 +181,8 @@ def own_prefixes(
     # A prefix has seen itself as a row of its own.
     behind = torch.arange(queries.shape[1], device=device)[None] >= length
     mask = additive(seen[:, None] & behind[..., None])
-    return Part(queries, mask, of_this_pass(table)), row_order(counts, device)
+    order = row_order(counts, device)
+    return Part(queries, order, mask, of_this_pass(table))
 
 
 class CausalSession:
@@ -208,19 +230,14 @@ class CausalSession:
         own = [row.slot for row, n in zip(standing, counts) for _ in range(n)]
         self.cache.place(own, slots, max(row.length for row in standing), device)
         near: List[Part] = []
-        orders: List[torch.Tensor] = []
         if fresh:
             near.append(fresh_part(counts[:fresh], device))
-            orders.append(row_order(counts[:fresh], device))
         if fresh < len(standing):
-            part, where = self.cache.part(
-                standing[fresh:], counts[fresh:], sum(counts[:fresh]), device
-            )
-            near.append(part)
-            done = near[0].queries.numel() if fresh else 0  # type: ignore[union-attr]
-            orders.append(where + done)
-        far, far_order = self.prefixes.part(standing, counts, device)
-        plan = Pass(near, torch.cat(orders), far, far_order, self.cache.store)
+            begin = sum(counts[:fresh])
+            old = standing[fresh:], counts[fresh:]
+            near.append(self.cache.part(*old, begin, device))
+        far = self.prefixes.part(standing, counts, device)
+        plan = Pass(near, far, self.cache.store)
         positions = [begin + slot for begin, slot in zip(begins, slots)]
         hidden = self.backbone.run(ids, positions, plan)
         last = [0] * len(rows)

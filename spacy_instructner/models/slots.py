@@ -69,8 +69,9 @@ class SlotCache:
     def store(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """A layer's new (ids, key heads, width) keys and values."""
         slots, at = self._where
-        self.keys[layer][slots, :, at] = keys
-        self.values[layer][slots, :, at] = values
+        # Ids that only fill up the pass are not kept.
+        self.keys[layer][slots, :, at] = keys[: len(slots)]
+        self.values[layer][slots, :, at] = values[: len(slots)]
 
     def part(
         self,
@@ -78,13 +79,13 @@ class SlotCache:
         counts: Sequence[int],
         begin: int,
         device: torch.device,
-    ) -> Tuple[Part, torch.Tensor]:
+    ) -> Part:
         """Rows that have something stored, by ascending slots, with so many new ids
-        each, which stand in the pass from `begin` on. RETURNS: the part, and the
-        order of ids in it."""
+        each, which stand in the pass from `begin` on."""
         # Slots in between that nobody uses are computed for nothing: cheaper than
-        # moving the others together at every pass.
-        top = rows[-1].slot + 1
+        # moving the others together at every pass. As are some at the end: products
+        # are compiled for every size they meet.
+        top = min(-(-(rows[-1].slot + 1) // 8) * 8, self.keys.shape[1])
         begins, own, lengths = [0] * top, [0] * top, [0] * top
         for row, count in zip(rows, counts):
             begins[row.slot], own[row.slot] = begin, count
@@ -101,7 +102,7 @@ class SlotCache:
         def keys(layer: int, *new: torch.Tensor) -> KeysValues:
             return self.keys[layer][:top, :, :used], self.values[layer][:top, :, :used]
 
-        return Part(queries, mask, keys), row_order(own, device)
+        return Part(queries, row_order(own, device), mask, keys)
 
     def keep(self, rows: Sequence[Row], kept: Sequence[int]) -> List[Row]:
         """These rows, by their places; copies of those that stand there again."""
@@ -150,12 +151,12 @@ class SlotCache:
         _, slots, _, capacity, _ = self.keys.shape
         if self.slots <= slots and needed <= capacity:
             return
-        # Grown by half at least, so that copying stays rare; but what texts of before
+        # Grown by a part at least, so that copying stays rare; but what texts of before
         # needed is not kept for many more of now.
         if self.slots > slots:
-            slots, capacity = max(self.slots, slots * 3 // 2), needed + SPARE
+            slots, capacity = max(self.slots, slots * 5 // 4), needed + SPARE
         else:
-            capacity = max(needed + SPARE, capacity * 3 // 2)
+            capacity = max(needed + SPARE, capacity * 5 // 4)
         self.keys = _resized(self.keys, slots, capacity)
         self.values = _resized(self.values, slots, capacity)
 
@@ -185,13 +186,16 @@ class Prefixes:
 
     def part(
         self, rows: Sequence[Row], counts: Sequence[int], device: torch.device
-    ) -> Tuple[Optional[Part], Optional[torch.Tensor]]:
-        """What the rows of a pass see of their prefixes. RETURNS: the part, and the
-        order of ids in it (None: their own)."""
+    ) -> Optional[Part]:
+        """What the rows of a pass see of their prefixes; None for prefixes without
+        ids."""
         if not self.longest:
-            return None, None
+            return None
         if len(self.lengths) == 1:
-            return Part(None, None, lambda layer, *new: self.layers[layer]), None
+            every = torch.arange(sum(counts), device=device)
+            return Part(
+                every[None], every, None, lambda layer, *new: self.layers[layer]
+            )
         # Ids by prefix, and where each id stands among them.
         members: Dict[int, List[int]] = {}
         at = 0
@@ -211,11 +215,11 @@ class Prefixes:
 
         def keys(layer: int, *new: torch.Tensor) -> KeysValues:
             keys, values = self.layers[layer]
-            if len(members) == len(self.lengths) and list(members) == sorted(members):
+            if list(members) == list(range(len(self.lengths))):
                 return keys, values
             return keys[which], values[which]
 
-        return Part(table, additive(seen[:, None]), keys), order.to(device)
+        return Part(table, order.to(device), additive(seen[:, None]), keys)
 
 
 def _stack(stored: Sequence[KeysValues]) -> KeysValues:
