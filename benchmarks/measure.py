@@ -1,0 +1,106 @@
+"""Measurements as plain data: what was measured, how often, on what machine."""
+
+import json
+import os
+import platform
+import statistics
+import time
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Sequence
+
+PACKAGES = ("spacy", "torch", "transformers", "peft", "thinc", "spacy-transformers")
+
+
+@dataclass
+class Row:
+    """One thing measured.
+
+    group: what it is compared with (docs_s.mit_restaurant, length, labels …); name:
+    what it is; unit: docs/s, tokens/s, s, MB …; values: one for each repetition;
+    x: where it stands on the axis of its group, if that has one; note: what a reader
+    must know of it.
+    """
+
+    group: str
+    name: str
+    unit: str
+    values: List[float]
+    x: "float | None" = None
+    note: str = ""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+
+@dataclass
+class Results:
+    """machine: what it ran on; rows: what was measured."""
+
+    machine: Dict[str, Any] = field(default_factory=dict)
+    rows: List[Row] = field(default_factory=list)
+
+    def of(self, group: str) -> List[Row]:
+        return [row for row in self.rows if row.group == group]
+
+    def replace(self, rows: Sequence[Row]) -> None:
+        """Put these in place of the rows of their groups."""
+        groups = {row.group for row in rows}
+        self.rows = [row for row in self.rows if row.group not in groups] + list(rows)
+
+    def to_disk(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = {"machine": self.machine, "rows": [asdict(row) for row in self.rows]}
+        path.write_text(json.dumps(data, indent=1) + "\n")
+
+    @classmethod
+    def from_disk(cls, path: Path) -> "Results":
+        if not path.exists():
+            return cls()
+        data = json.loads(path.read_text())
+        return cls(data["machine"], [Row(**row) for row in data["rows"]])
+
+
+def machine() -> Dict[str, Any]:
+    """What the figures depend on."""
+    import torch
+
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text().splitlines()
+        names = [line.split(":")[1].strip() for line in lines if "model name" in line]
+        flags = " ".join(line for line in lines if line.startswith("flags"))
+        cpu = names[0] if names else cpu
+        for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2"):
+            if flag in flags:
+                cpu += f", {flag}"
+                break
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "system": platform.platform(terse=True),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def timed(function: Callable[[], Any]) -> float:
+    """Seconds."""
+    begin = time.perf_counter()
+    function()
+    return time.perf_counter() - begin
+
+
+def in_turns(
+    functions: Dict[str, Callable[[], Any]], times: int
+) -> Dict[str, List[float]]:
+    """Seconds of each, by turns: a machine that slows down slows all of them."""
+    seconds: Dict[str, List[float]] = {name: [] for name in functions}
+    for _ in range(times):
+        for name, function in functions.items():
+            seconds[name].append(timed(function))
+    return seconds
