@@ -231,21 +231,19 @@ class InstructionNERPipe(TrainablePipe):
 
         Raises ValueError without labels, OSError without weights."""
         docs = list(docs)
-        label_set = self._label_set(labels)
+        self._label_set(labels)
         if not any(len(doc) for doc in docs):
             return [Prediction(()) for _ in docs]
         backbone = get_backbone(self.model)
         backbone.answer()
-        task = self._bind(backbone, label_set)
-        windows, words = self._cut(backbone, task, docs)
-        asked = [task.questions(of_window) for of_window in words]
-        questions = [question for of_window in asked for question in of_window]
+        asked = self.questions(docs, labels=labels)
+        questions = [question for _, of_window in asked for question in of_window]
         answers = search(
             backbone, questions, self.decoder.batch_tokens, self.decoder.beam_width
         )
         rows = iter(zip(questions, answers))
         by_doc: List[List[Tuple[Window, List[Found], List[Dict]]]] = [[] for _ in docs]
-        for window, of_window in zip(windows, asked):
+        for window, of_window in asked:
             own = [next(rows) for _ in of_window]
             found = [found for _, answer in own for found in _on_doc(window, answer)]
             io = (
@@ -268,6 +266,17 @@ class InstructionNERPipe(TrainablePipe):
             )
             for rows in by_doc
         ]
+
+    def questions(
+        self, docs: Iterable[Doc], *, labels: Optional[Sequence[str]] = None
+    ) -> List[Tuple[Window, List[Question]]]:
+        """What the model is asked about each window of some Docs.
+
+        Raises ValueError without labels, OSError without weights."""
+        backbone = get_backbone(self.model)
+        task = self._bind(backbone, self._label_set(labels))
+        windows, words = self._cut(backbone, task, list(docs))
+        return [(window, task.questions(w)) for window, w in zip(windows, words)]
 
     def set_annotations(self, docs: Iterable[Doc], scores: List[Prediction]) -> None:
         """Write predictions on their Docs."""

@@ -1,0 +1,275 @@
+"""Decoding against `generate()` on the same weights, prompts and threads, and against
+other taggers; and against what the processor could do at best."""
+
+import math
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Tuple
+
+import spacy
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from spacy_instructner.decoding.answers import Ids
+from spacy_instructner.decoding.search import Answer, Question, search
+from spacy_instructner.models.backbone import Backbone
+from spacy_instructner.models.layer import get_backbone
+
+from . import rivals
+from .measure import Row, in_turns
+from .models import copies, test_docs, tuned
+
+NAME = "instruction_ner"
+LONGEST_ANSWER = 128
+
+
+def ready(nlp: Language) -> Backbone:
+    """The pipeline's model with its adapter merged."""
+    backbone = get_backbone(nlp.get_pipe(NAME).model)
+    backbone.answer()
+    return backbone
+
+
+def questions_of(nlp: Language, docs: List[Doc]) -> List[Question]:
+    """One for each text: these texts fit a window."""
+    asked = nlp.get_pipe(NAME).questions(docs)
+    assert [window.doc for window, _ in asked] == list(range(len(docs)))
+    return [question for _, (question,) in asked]
+
+
+def generate(
+    backbone: Backbone, questions: List[Question], batch: int, grammar: bool = False
+) -> List[Ids]:
+    """Answers by `generate()`, greedy, prompts of like length together.
+
+    grammar: let it choose only what our grammar allows; the automaton goes on from
+    step to step and is never rebuilt."""
+    order = sorted(range(len(questions)), key=lambda i: -len(questions[i].suffix))
+    answers: Dict[int, Ids] = {}
+    for first in range(0, len(order), batch):
+        rows = order[first : first + batch]
+        asked = [questions[i] for i in rows]
+        answers.update(zip(rows, _generate_batch(backbone, asked, grammar)))
+    return [answers[i] for i in range(len(questions))]
+
+
+def _generate_batch(
+    backbone: Backbone, questions: List[Question], grammar: bool
+) -> List[Ids]:
+    end = backbone.tokenizer.eos_token_id
+    prompts = [question.prefix + question.suffix for question in questions]
+    width = max(map(len, prompts))
+    ids = torch.full((len(prompts), width), end)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask[row, width - len(prompt) :] = 1
+    states = [question.grammar.start() for question in questions]
+
+    def allowed(row: int, said: torch.Tensor) -> List[int]:
+        if len(said) > width and not states[row].done:
+            states[row] = states[row].step(int(said[-1]))
+        return [end] if states[row].done else list(states[row].allowed)
+
+    with torch.inference_mode():
+        out = backbone.hf.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=LONGEST_ANSWER,
+            do_sample=False,
+            eos_token_id=end,
+            pad_token_id=end,
+            prefix_allowed_tokens_fn=allowed if grammar else None,
+        )
+    answers = []
+    for row in out[:, width:].tolist():
+        answers.append(tuple(row[: row.index(end) + 1] if end in row else row))
+    return answers
+
+
+def compare(
+    data: Path, name: str, cache: Path, count: int, few: int, times: int
+) -> List[Row]:
+    """Texts a second of a data set, ours and others'. count: texts; few: of them for
+    what reads texts one by one; times: repetitions, by turns."""
+    nlp = tuned(data, name, cache)
+    backbone = ready(nlp)
+    docs = test_docs(nlp, data, name, count)
+    questions = questions_of(nlp, docs)
+    texts = [doc.text for doc in docs]
+    pipe = nlp.get_pipe(NAME)
+    labels = list(pipe.labels)
+    # By name: what to run, on how many texts, what to know of it.
+    runs: Dict[str, Tuple[Callable[[], Any], int, str]] = {}
+
+    def ours(width: int) -> Callable[[], Any]:
+        def run() -> None:
+            pipe.decoder = type(pipe.decoder)(beam_width=width)
+            list(pipe.pipe(copies(docs), batch_size=1000))
+
+        return run
+
+    runs["ours, greedy"] = ours(1), count, ""
+    runs["ours, beam 4"] = ours(4), count, ""
+    for batch in (1, 8, 32, 128):
+        asked = questions if batch > 8 else questions[:few]
+        runs[f"generate(), batch {batch}"] = (
+            lambda asked=asked, batch=batch: generate(backbone, asked, batch),
+            len(asked),
+            "one prompt at a time" if batch == 1 else "",
+        )
+    for batch in (32, 128):
+        runs[f"generate() under our grammar, batch {batch}"] = (
+            lambda batch=batch: generate(backbone, questions, batch, grammar=True),
+            count,
+            "prefix_allowed_tokens_fn",
+        )
+
+    def said(prompts: List[str]) -> List[str]:
+        """Text in, text out, over the same weights."""
+        answers = []
+        for prompt in prompts:
+            ids = backbone.tokenizer(prompt, return_tensors="pt").input_ids
+            with torch.inference_mode():
+                out = backbone.hf.generate(
+                    input_ids=ids,
+                    attention_mask=torch.ones_like(ids),
+                    max_new_tokens=64,
+                    do_sample=False,
+                    pad_token_id=backbone.tokenizer.eos_token_id,
+                )
+            answers.append(backbone.tokenizer.decode(out[0, ids.shape[1] :]))
+        return answers
+
+    others = {
+        "spacy-llm, NER task": (
+            rivals.spacy_llm(labels, said),
+            few // 2,
+            "its own prompt over the same weights; answers cut at 64 tokens",
+        ),
+        "spaCy `ner`": (rivals.spacy_ner(labels), count, ""),
+        "spacy-transformers + `ner`, all-MiniLM-L6": (
+            rivals.transformer_ner(labels, rivals.minilm_folder()),
+            count,
+            "22 M parameters",
+        ),
+        "GLiNER, small": (rivals.gliner_small(labels), count, "random weights"),
+    }
+    for other, (call, number, note) in others.items():
+        if call is not None:
+            runs[other] = lambda call=call, n=number: call(texts[:n]), number, note
+    ours(1)()  # what is compiled and cached at first use
+    seconds = in_turns({other: run for other, (run, _, _) in runs.items()}, times)
+    pipe.decoder = type(pipe.decoder)()
+    rows = [
+        Row(
+            f"docs_s.{name}",
+            other,
+            "docs/s",
+            [n / s for s in seconds[other]],
+            note=note,
+        )
+        for other, (_, n, note) in runs.items()
+    ]
+    return rows + floor(nlp, name, docs, times)
+
+
+def floor(nlp: Language, name: str, docs: List[Doc], times: int) -> List[Row]:
+    """What the processor could do if reading and writing were matrix products only:
+    (ids of text and answer) x 2 x parameters without embeddings / the rate it reaches
+    on one layer's own matrices at 512 rows. Measured in turns with ours."""
+    backbone = ready(nlp)
+    pipe = nlp.get_pipe(NAME)
+    questions = questions_of(nlp, docs)
+    answers = search(backbone, questions)
+    words = sum(len(ids) for q in questions for ids in q.grammar.words.following)
+    said = sum(len(answer.ids) for answer in answers)
+    layers = backbone.hf.base_model.layers
+    layer = [
+        module.weight.data
+        for module_name, module in layers[0].named_modules()
+        if isinstance(module, torch.nn.Linear) and "lora_" not in module_name
+    ]
+    size = sum(weight.numel() for weight in layer)
+    parameters = size * len(layers)
+    inputs = {w.shape[1]: torch.randn(512, w.shape[1]).to(w.dtype) for w in layer}
+
+    def products() -> None:
+        with torch.inference_mode():
+            for _ in range(40):
+                for weight in layer:
+                    torch.nn.functional.linear(inputs[weight.shape[1]], weight)
+
+    def ours() -> None:
+        list(pipe.pipe(copies(docs), batch_size=1000))
+
+    seconds = in_turns({"rate": products, "ours": ours}, times)
+    rates = [2 * size * 512 * 40 / s / 1e9 for s in seconds["rate"]]
+    per_doc = (words + said) / len(docs) * 2 * parameters / 1e9
+    best = [rate / per_doc for rate in rates]
+    done = [len(docs) / s for s in seconds["ours"]]
+    note = f"{words / len(docs):.1f} ids of text and {said / len(docs):.1f} of answer a text"
+    return [
+        Row(f"floor.{name}", "rate at 512 rows", "GFLOP/s", rates),
+        Row(f"floor.{name}", "the floor", "docs/s", best, note=note),
+        Row(f"floor.{name}", "ours, in turns with it", "docs/s", done),
+        Row(
+            f"floor.{name}",
+            "share of the floor",
+            "",
+            [a / b for a, b in zip(done, best)],
+        ),
+    ]
+
+
+def agreement(data: Path, name: str, cache: Path, count: int) -> List[Row]:
+    """Are our answers those of `generate()` under the same grammar?"""
+    rows = []
+    for precision in ("float32", "auto"):
+        tuned(data, name, cache)
+        nlp = spacy.load(
+            cache / name / "model-last",
+            config={f"components.{NAME}.model.precision": precision},
+        )
+        backbone = ready(nlp)
+        questions = questions_of(nlp, test_docs(nlp, data, name, count))
+        ours = search(backbone, questions)
+        theirs = generate(backbone, questions, 32, grammar=True)
+        gaps = [
+            gap(backbone, question, answer, other)
+            for question, answer, other in zip(questions, ours, theirs)
+            if answer.ids != other
+        ]
+        dtype = str(backbone.hf.dtype).replace("torch.", "")
+        note = f"of {count} answers, against generate() under the grammar"
+        rows.append(
+            Row(
+                "agreement",
+                f"{name}, {dtype}: other answers",
+                "",
+                [len(gaps)],
+                note=note,
+            )
+        )
+        if gaps:
+            rows.append(
+                Row(
+                    "agreement",
+                    f"{name}, {dtype}: largest gap of logits there",
+                    "",
+                    [max(gaps)],
+                    note="between the two choices where they part, one text at a time",
+                )
+            )
+    return rows
+
+
+def gap(backbone: Backbone, question: Question, answer: Answer, other: Ids) -> float:
+    """How far apart the model itself sees two answers' first difference."""
+    same = 0
+    while answer.ids[same] == other[same]:
+        same += 1
+    ids = question.prefix + question.suffix + answer.ids[:same]
+    with torch.inference_mode():
+        logits = backbone.hf(torch.tensor([ids])).logits[0, -1].float()
+    return math.fabs(float(logits[answer.ids[same]] - logits[other[same]]))
