@@ -1,0 +1,94 @@
+"""What was tried to make the model itself faster and is not in the package: int8 and a
+compiled path. `python -m benchmarks.variants PIPELINE DOCS.spacy`."""
+
+import sys
+from typing import Callable, Dict, List
+
+import spacy
+import torch
+from spacy.language import Language
+from spacy.scorer import Scorer
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+from torch import nn
+from wasabi import msg
+
+from spacy_instructner.models.adapters import detach
+from spacy_instructner.models.backbone import Backbone
+
+from .decoding import NAME, ready
+from .measure import timed
+from .models import copies
+
+
+def plain(backbone: Backbone) -> None:
+    """Merged weights without the adapter's modules around them."""
+    merged = [m.get_base_layer().weight.data for m in _adapted(backbone)]
+    layers = [m.get_base_layer() for m in _adapted(backbone)]
+    detach(backbone.hf)
+    backbone.lora = None
+    for layer, weight in zip(layers, merged):
+        layer.weight.data = weight
+
+
+def _adapted(backbone: Backbone) -> List[nn.Module]:
+    return [m for m in backbone.hf.modules() if hasattr(m, "get_base_layer")]
+
+
+def int8(backbone: Backbone) -> None:
+    """torch's dynamic quantization of all linear layers but the output matrix."""
+    # In place: a copy would have a configuration of its own.
+    torch.ao.quantization.quantize_dynamic(
+        backbone.hf.base_model.layers, {nn.Linear}, dtype=torch.qint8, inplace=True
+    )
+
+
+def compiled(backbone: Backbone) -> None:
+    """torch.compile of what has no state: feed-forward parts and norms."""
+    for layer in backbone.hf.base_model.layers:
+        layer.mlp = torch.compile(layer.mlp, dynamic=True)
+        layer.input_layernorm = torch.compile(layer.input_layernorm, dynamic=True)
+        layer.post_attention_layernorm = torch.compile(
+            layer.post_attention_layernorm, dynamic=True
+        )
+
+
+VARIANTS: Dict[str, "tuple[str, Callable[[Backbone], None]]"] = {
+    "bfloat16": ("auto", lambda backbone: None),
+    "float32": ("float32", lambda backbone: None),
+    "int8": ("float32", int8),
+    "compiled": ("auto", compiled),
+}
+
+
+def f1(nlp: Language, gold: List[Doc], found: List[Doc]) -> float:
+    examples = [Example(one, other) for one, other in zip(found, gold)]
+    return Scorer.score_spans(examples, "ents", allow_overlap=False)["ents_f"]
+
+
+def main() -> None:
+    folder, data, *names = sys.argv[1:]
+    for name in names or VARIANTS:
+        precision, change = VARIANTS[name]
+        nlp = spacy.load(
+            folder, config={f"components.{NAME}.model.precision": precision}
+        )
+        backbone = ready(nlp)
+        plain(backbone)
+        change(backbone)
+        gold = list(DocBin().from_disk(data).get_docs(nlp.vocab))
+        pipe = nlp.get_pipe(NAME)
+        first = timed(lambda: list(pipe.pipe(copies(gold[:50]))))
+        seconds = [
+            timed(lambda: list(pipe.pipe(copies(gold), batch_size=1000)))
+            for _ in range(3)
+        ]
+        answered = list(pipe.pipe(copies(gold), batch_size=1000))
+        msg.text(
+            f"{name}: {len(gold) / min(seconds):.1f} docs/s, F1 "
+            f"{f1(nlp, gold, answered):.4f}, first 50 texts {first:.1f} s"
+        )
+
+
+if __name__ == "__main__":
+    main()
