@@ -374,10 +374,10 @@ def test_a_pass_keeps_to_the_budget_and_long_texts_come_first(
         under_way[:] = [under_way[row] for row in rows]
         return keep(self, rows)
 
-    def extends(self, rows):  # type: ignore[no-untyped-def]
+    def extends(self, rows, marks):  # type: ignore[no-untyped-def]
         assert len(under_way) == len(rows)
         assert len(rows) * max(under_way) <= 60 or len(rows) == 1
-        return extend(self, rows)
+        return extend(self, rows, marks)
 
     monkeypatch.setattr(session, "admit", admits)
     monkeypatch.setattr(session, "keep", keeps)

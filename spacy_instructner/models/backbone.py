@@ -130,8 +130,12 @@ class Backbone(nn.Module):
                 # Two rows that are never equally long until the end.
                 session = self.open([prompt[0]])
                 one, other = ([*b, *ids] for b in session.admit([prompt] * 2))
-                session.extend([one[:3], other[:1]])
-                found = self.all_logits(session.extend([one[3:], other[1:]]))
+                session.extend([one[:3], other[:1]], [(0, 0)])
+                # Two ids too many, as a wrong guess brings them.
+                session.extend([one[3:4], [*other[1:2], *ids[:2]]], [(0, 0)])
+                session.take_back([0, 2])
+                ends = [(0, len(one) - 5), (1, len(other) - 3)]
+                found = self.all_logits(session.extend([one[4:], other[2:]], ends))
         except (
             AttributeError,
             IndexError,

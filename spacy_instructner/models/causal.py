@@ -214,7 +214,9 @@ class CausalSession:
     def room(self) -> List[int]:
         return [self.backbone.positions - row.begin - row.length for row in self.rows]
 
-    def extend(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    def extend(
+        self, rows: Sequence[Sequence[int]], marks: Sequence[Tuple[int, int]]
+    ) -> torch.Tensor:
         device = self.backbone.device
         # New rows first, then those in the cache by their slots.
         order = sorted(
@@ -240,11 +242,16 @@ class CausalSession:
         plan = Pass(near, far, self.cache.store)
         positions = [begin + slot for begin, slot in zip(begins, slots)]
         hidden = self.backbone.run(ids, positions, plan)
-        last = [0] * len(rows)
-        for at, row, end in zip(order, standing, accumulate(counts)):
-            last[at] = end - 1
-            row.length += len(rows[at])
-        return hidden[torch.tensor(last, device=device)]
+        first = dict(zip(order, accumulate([0, *counts[:-1]])))
+        for row, count in zip(standing, counts):
+            row.length += count
+        wanted = [first[at] + place for at, place in marks]
+        return hidden[torch.tensor(wanted, device=device)]
+
+    def take_back(self, counts: Sequence[int]) -> None:
+        # What stands in the slots is hidden, and written over.
+        for row, count in zip(self.rows, counts):
+            row.length -= count
 
     def keep(self, rows: Sequence[int]) -> None:
         self.rows = self.cache.keep(self.rows, rows)

@@ -49,11 +49,6 @@ class Block:
             used=int(slots.max()) + 1,
         )
 
-    def last(self, hidden: torch.Tensor) -> torch.Tensor:
-        """(rows, ids, width) -> (rows, width): each row's last own id."""
-        rows = torch.arange(len(hidden), device=hidden.device)
-        return hidden[rows, self.counts - 1]
-
 
 def causal_mask(slots: torch.Tensor, used: int, dtype: torch.dtype) -> torch.Tensor:
     """(rows, n) slots -> (rows, 1, n, used): each id sees its slot and those before."""

@@ -142,7 +142,9 @@ class Seq2SeqSession:
     def room(self) -> List[int]:
         return [self.backbone.positions - length for length in self.lengths]
 
-    def extend(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    def extend(
+        self, rows: Sequence[Sequence[int]], marks: Sequence[Tuple[int, int]]
+    ) -> torch.Tensor:
         block = Block.of(rows, self.lengths, self.backbone)
         self.cache.place(block.slots, block.used)
         decoder = self.backbone.hf.get_decoder()
@@ -169,7 +171,12 @@ class Seq2SeqSession:
             cache_position=shared,
         ).last_hidden_state
         self.lengths = block.lengths
-        return block.last(hidden)
+        at, places = torch.tensor(marks, device=hidden.device).unbind(1)
+        return hidden[at, places]
+
+    def take_back(self, counts: Sequence[int]) -> None:
+        # What stands in the slots is hidden, and written over.
+        self.lengths = [n - count for n, count in zip(self.lengths, counts)]
 
     def keep(self, rows: Sequence[int]) -> None:
         self.lengths = [self.lengths[row] for row in rows]
