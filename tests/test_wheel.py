@@ -42,7 +42,8 @@ def run(*arguments: object, **environment: str) -> str:
         [str(argument) for argument in arguments],
         capture_output=True,
         text=True,
-        env={**os.environ, **environment},
+        # pip would take what lies on this path for installed.
+        env={**os.environ, "PYTHONPATH": "", **environment},
         cwd="/" if environment else None,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -61,7 +62,6 @@ def answers(python: object, pipeline: object, home: Path) -> List:
         XDG_CACHE_HOME=str(home),
         HF_HOME=str(home),
         SPACY_INSTRUCTNER_CACHE=str(home / "none"),
-        PYTHONPATH="",
     )
     return json.loads(out.splitlines()[-1])
 

@@ -7,11 +7,20 @@ Source: ours.
 """
 
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterator,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import torch
 from torch.nn.functional import dropout as drop_out
@@ -113,6 +122,12 @@ def packed(config: PretrainedConfig, plan: Pass) -> Iterator[None]:
     finally:
         config._attn_implementation = own
         _under_way.reset(token)
+
+
+def again(config: PretrainedConfig) -> ContextManager:
+    """To be entered later for a repetition of what goes on now."""
+    plan = _under_way.get()
+    return nullcontext() if plan is None else packed(config, plan)
 
 
 def attend(

@@ -1,8 +1,9 @@
 """A Hugging Face model as this package uses it: what both kinds have in common."""
 
 from collections import OrderedDict
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Callable, List, Optional, Sequence
+from typing import Any, Callable, ContextManager, List, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
@@ -95,10 +96,16 @@ class Backbone(nn.Module):
         for module, name in self._dropouts:
             setattr(module, name, rate)
 
-    def learn(self) -> None:
-        """Make ready for an update: base weights bare, dropout on."""
+    def learn(self, checkpointing: bool = False) -> None:
+        """Make ready for an update: base weights bare, dropout on.
+
+        checkpointing: compute each layer again when its gradient is, and keep nothing
+        of it till then."""
         self.forget()
         self.learned = True
+        if checkpointing:
+            settings = {"use_reentrant": False, "context_fn": self.contexts}
+            self.hf.gradient_checkpointing_enable(settings)
         if self.lora is None:
             # Full fine-tuning: thinc passes weights through numpy, which knows
             # no bfloat16, and small steps would vanish in it.
@@ -106,6 +113,10 @@ class Backbone(nn.Module):
             for parameter in self.hf.parameters():
                 parameter.requires_grad = True
         self.hf.train()
+
+    def contexts(self) -> Tuple[ContextManager, ContextManager]:
+        """For a layer's pass, and for its repetition."""
+        return nullcontext(), nullcontext()
 
     def answer(self) -> None:
         """Make ready for reading answers: adapter merged, dropout off."""

@@ -1,8 +1,9 @@
 """Decoder-only models: answers row by row from a shared prefix, records in packs."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import accumulate, groupby
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, ContextManager, List, Optional, Sequence, Tuple
 
 import torch
 from thinc.api import Model
@@ -17,6 +18,7 @@ from .attention import (
     Part,
     Pass,
     additive,
+    again,
     fresh_part,
     of_this_pass,
     packed,
@@ -94,6 +96,10 @@ class CausalBackbone(Backbone):
                 use_cache=False,
             )
         return output.last_hidden_state[0]
+
+    def contexts(self) -> Tuple[ContextManager, ContextManager]:
+        """See `Backbone.contexts`: the repetition attends as the pass did."""
+        return nullcontext(), again(self.hf.config)
 
     def packs(self, records: Sequence[Record], tokens: int) -> List[List[Record]]:
         """Records of one prefix side by side, so that it is computed once a pack."""
@@ -263,6 +269,7 @@ def build_causal_lm_v1(
     adapter: Optional[LoRA] = None,
     precision: Precision = "auto",
     pack_tokens: int = 512,
+    checkpointing: bool = False,
     any_base: bool = False,
 ) -> Model:
     """Registered as `spacy-instructner.CausalLM.v1`.
@@ -272,6 +279,8 @@ def build_causal_lm_v1(
     adapter (Optional[LoRA]): what is trained; None trains all weights.
     precision (str): of the base weights: auto, float32, bfloat16 or float16.
     pack_tokens (int): most ids that one pass of training holds.
+    checkpointing (bool): compute layers again for their gradients instead of keeping
+        what they computed: less memory, a third more time.
     any_base (bool): put a saved adapter also on weights it was not made on.
     RETURNS (Model): without weights; they come when they are needed.
     """
@@ -284,6 +293,7 @@ def build_causal_lm_v1(
             adapter=adapter,
             precision=precision,
             pack_tokens=pack_tokens,
+            checkpointing=checkpointing,
             any_base=any_base,
         )
     )

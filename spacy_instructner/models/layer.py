@@ -66,6 +66,7 @@ class Spec:
     adapter: Optional[LoRA]
     precision: Precision
     pack_tokens: int
+    checkpointing: bool
     any_base: bool
 
 
@@ -87,7 +88,8 @@ def forward(
 ) -> Tuple[Loss, Callable[[float], List]]:
     backbone = get_backbone(model)
     if is_train:
-        backbone.learn()
+        spec: Spec = model.attrs["spec"]
+        backbone.learn(spec.checkpointing)
     # The adapter's float32 weights compute in the base's format.
     half = backbone.hf.dtype != torch.float32
     with (

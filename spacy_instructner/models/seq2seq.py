@@ -210,6 +210,7 @@ def build_seq2seq_lm_v1(
     adapter: Optional[LoRA] = None,
     precision: Precision = "auto",
     pack_tokens: int = 1024,
+    checkpointing: bool = False,
     any_base: bool = False,
 ) -> Model:
     """Registered as `spacy-instructner.Seq2SeqLM.v1`.
@@ -219,6 +220,8 @@ def build_seq2seq_lm_v1(
     adapter (Optional[LoRA]): what is trained; None trains all weights.
     precision (str): of the base weights: auto, float32, bfloat16 or float16.
     pack_tokens (int): most ids that one pass of training holds, padding included.
+    checkpointing (bool): compute layers again for their gradients instead of keeping
+        what they computed: less memory, a third more time.
     any_base (bool): put a saved adapter also on weights it was not made on.
     RETURNS (Model): without weights; they come when they are needed.
     """
@@ -231,6 +234,7 @@ def build_seq2seq_lm_v1(
             adapter=adapter,
             precision=precision,
             pack_tokens=pack_tokens,
+            checkpointing=checkpointing,
             any_base=any_base,
         )
     )
