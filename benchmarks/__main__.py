@@ -33,7 +33,7 @@ def main() -> None:
     args = parser.parse_args()
     data, cache, times = args.data, args.cache, args.times
 
-    from . import decoding, scaling, training
+    from . import decoding, profiling, scaling, training
 
     few = max(2, args.texts // 8)
     first = SETS[0]
@@ -49,6 +49,7 @@ def main() -> None:
             for name in SETS
             for row in decoding.agreement(data, name, cache, args.texts // 2)
         ],
+        "profile": lambda: profiling.profile(data, first, cache, 4 * args.texts, times),
         "training": lambda: training.compare(data, first, cache, 6, times),
         "curves": lambda: scaling.curves(data, first, cache, args.texts // 2, times),
         "start": lambda: scaling.start(cache, first, times),

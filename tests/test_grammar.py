@@ -279,6 +279,30 @@ def test_ended_names_the_ids_that_presuppose_a_whole_label() -> None:
     assert set(state.ended) == set(ids_of(". ,"))
 
 
+def test_guesses_are_legal() -> None:
+    guesses = 0
+    for words, format, max_span in cases(300, 7):
+        stack = [Grammar(words, format, max_span).start()]
+        while stack:
+            state = stack.pop()
+            guess = state.guess()
+            assert guess is None or guess in state.allowed
+            guesses += guess is not None
+            stack.extend(state.step(token) for token in state.allowed)
+    assert guesses > 1000
+
+
+def test_guesses_are_that_a_span_ends_and_another_follows() -> None:
+    state = Grammar(worded("anna met bert"), FORMAT).start()
+    guesses = {}
+    for token in ids_of("anna is a place"):
+        guesses[state.length] = state.guess()
+        state = state.step(token)
+    (after_label,), (after_word,) = ids_of(","), ids_of("is")
+    assert state.guess() == after_label
+    assert guesses[1] == after_word and guesses[0] is None and guesses[3] is None
+
+
 def test_write_refuses_what_is_not_legal() -> None:
     words = worded("anna met bert")
     with pytest.raises(ValueError, match="text order"):

@@ -24,7 +24,7 @@ from transformers import (
     T5Config,
 )
 
-from spacy_instructner.decoding.search import Answer, Question, search
+from spacy_instructner.decoding.search import Answer, Question, _Drafts, search
 from spacy_instructner.models.backbone import Backbone
 from spacy_instructner.models.causal import CausalBackbone
 from spacy_instructner.models.seq2seq import Seq2SeqBackbone
@@ -387,6 +387,39 @@ def test_a_pass_keeps_to_the_budget_and_long_texts_come_first(
     assert order == sorted(lengths[q.suffix] for q in questions)[::-1]
     # Where rows can join, one takes the place of another before all are answered.
     assert len(admitted) > 8 and (min(map(len, admitted)) == 1) == session.joins
+
+
+def test_guesses_save_passes_and_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backbone = make_backbone("llama")
+    questions = make_questions(backbone, 60, 8)
+    passes: List[int] = []
+    session = type(backbone.open([questions[0].prefix]))
+    extend = session.extend
+
+    def extends(self, rows, marks):  # type: ignore[no-untyped-def]
+        passes.append(sum(map(len, rows)))
+        return extend(self, rows, marks)
+
+    monkeypatch.setattr(session, "extend", extends)
+
+    def run(worth_it: float, trials: int) -> Tuple[List[Answer], int, int]:
+        passes.clear()
+        monkeypatch.setattr(_Drafts, "WORTH_IT", worth_it)
+        monkeypatch.setattr(_Drafts, "TRIALS", trials)
+        return search(backbone, questions, 10_000), len(passes), sum(passes)
+
+    never, most, fewest = run(2.0, 0)
+    always, few, more = run(0.0, 0)
+    some, _, between = run(0.99, 5)
+    assert few < 0.8 * most
+    # Wrong guesses cost ids; what is mostly wrong is given up.
+    assert fewest < between < more
+    for one, *others in zip(never, always, some):
+        for other in others:
+            assert one.ids == other.ids
+            assert one.logprob == pytest.approx(other.logprob, abs=2e-4)
 
 
 def test_no_vocabulary_row_is_computed_but_the_reachable(tmp_path: Path) -> None:

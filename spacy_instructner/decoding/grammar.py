@@ -291,13 +291,12 @@ class State:
     def guess(self) -> Optional[int]:
         """An id to try at a decision, by how answers mostly go: that an entity ends
         with this word, that another entity follows. None where nothing is likely."""
-        kinds = {location[:2] for _, location in self.entries}
+        at = {location[:3] for _, location in self.entries}
         tails = self.grammar.trie.children[0]
-        if (TAIL, 0) in kinds and len(tails) == 1:
+        if len(tails) == 1 and any(place[:2] == (TAIL, 0) for place in at):
             return next(iter(tails))
-        lead = self.grammar.format.next_lead
-        if (LEAD, 1) in kinds and (CLOSE, 0) in kinds and lead:
-            return lead[0]
+        if (LEAD, 1, 0) in at and (CLOSE, 0) in at:
+            return self.grammar.format.next_lead[0]
         return None
 
     def step(self, token: int) -> "State":

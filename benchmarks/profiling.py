@@ -1,0 +1,121 @@
+"""Where the time of answering goes: each part's own, what it calls left out."""
+
+import time
+from collections import Counter
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List
+
+from torch import nn
+from transformers import AttentionInterface
+
+from spacy_instructner.decoding import search as searching
+from spacy_instructner.models import attention
+from spacy_instructner.models.backbone import Backbone
+from spacy_instructner.models.causal import CausalBackbone
+
+from .decoding import NAME, ready
+from .measure import Row
+from .models import copies, test_docs, tuned
+
+PRODUCTS = "matrix products"
+
+
+class Clock:
+    """Seconds by part. A part under way stops while another one inside it runs."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter = Counter()
+        self._under_way: List[str] = []
+        self._since = 0.0
+
+    def begin(self, part: str) -> None:
+        self._turn()
+        self._under_way.append(part)
+
+    def end(self) -> None:
+        self._turn()
+        self._under_way.pop()
+
+    def _turn(self) -> None:
+        now = time.perf_counter()
+        if self._under_way:
+            self.seconds[self._under_way[-1]] += now - self._since
+        self._since = now
+
+    def around(self, part: str, function: Callable) -> Callable:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            self.begin(part)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.end()
+
+        return timed
+
+
+@contextmanager
+def replaced(holder: Any, name: str, clock: Clock, part: str) -> Iterator[None]:
+    own = getattr(holder, name)
+    setattr(holder, name, clock.around(part, own))
+    try:
+        yield
+    finally:
+        setattr(holder, name, own)
+
+
+def watch(backbone: Backbone, clock: Clock) -> Callable[[], None]:
+    """Time the modules of a model. RETURNS: what undoes it."""
+    hooks = []
+    merged = []
+    for module in backbone.hf.modules():
+        if "forward" in vars(module):
+            # Merged layers call their base's `forward` itself, past its hooks.
+            merged.append((module, module.forward))
+            module.forward = clock.around(PRODUCTS, module.forward)
+        elif isinstance(module, nn.Linear) or type(module).__name__.endswith("Norm"):
+            part = PRODUCTS if isinstance(module, nn.Linear) else "norms"
+            begin = partial(clock.begin, part)
+            hooks.append(module.register_forward_pre_hook(lambda *_, b=begin: b()))
+            hooks.append(module.register_forward_hook(lambda *_: clock.end()))
+
+    def undo() -> None:
+        for hook in hooks:
+            hook.remove()
+        for module, forward in merged:
+            module.forward = forward
+
+    return undo
+
+
+def profile(data: Path, name: str, cache: Path, count: int, times: int) -> List[Row]:
+    """Share of the time, by part, of annotating some texts."""
+    nlp = tuned(data, name, cache)
+    backbone = ready(nlp)
+    pipe = nlp.get_pipe(NAME)
+    docs = test_docs(nlp, data, name, count)
+    list(pipe.pipe(copies(docs), batch_size=1000))
+    shares: Dict[str, List[float]] = {}
+    for _ in range(times):
+        clock = Clock()
+        undo = watch(backbone, clock)
+        attend = clock.around("attention", attention.attend)
+        AttentionInterface.register(attention.NAME, attend)
+        try:
+            with (
+                replaced(CausalBackbone, "run", clock, "the rest of the model"),
+                replaced(searching, "_decide", clock, "grammar and decisions"),
+                replaced(searching, "_logprobs", clock, "reachable logits"),
+            ):
+                clock.begin("windows, prompts, batches, writing")
+                list(pipe.pipe(copies(docs), batch_size=1000))
+                clock.end()
+        finally:
+            AttentionInterface.register(attention.NAME, attention.attend)
+            undo()
+        total = sum(clock.seconds.values())
+        for part, seconds in clock.seconds.items():
+            shares.setdefault(part, []).append(100 * seconds / total)
+    rows = [Row("profile", part, "%", values) for part, values in shares.items()]
+    return sorted(rows, key=lambda row: -row.median)
