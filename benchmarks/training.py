@@ -29,7 +29,7 @@ def compare(data: Path, name: str, cache: Path, steps: int, times: int) -> List[
     nlp = spacy.blank("en")
     pipe = nlp.add_pipe(NAME)
     docs, _ = read_docs(data / name / "train.jsonl.gz", nlp)
-    shots = [docs[i] for i in draw(docs, "at-least-k", 10, 0)]
+    shots = draw(docs, "at-least-k", 10, 0)
     examples = [Example(nlp.make_doc(doc.text), doc) for doc in shots]
     nlp.initialize(lambda: examples)
     batches = [

@@ -376,7 +376,9 @@ def test_a_pass_keeps_to_the_budget_and_long_texts_come_first(
 
     def extends(self, rows, marks):  # type: ignore[no-untyped-def]
         assert len(under_way) == len(rows)
-        assert len(rows) * max(under_way) <= 60 or len(rows) == 1
+        # What is kept of the texts is padded to the longest: that has a limit, too.
+        assert sum(under_way) <= 60 or len(rows) == 1
+        assert len(rows) * max(under_way) <= 120
         return extend(self, rows, marks)
 
     monkeypatch.setattr(session, "admit", admits)
@@ -408,7 +410,7 @@ def test_guesses_save_passes_and_change_nothing(
         passes.clear()
         monkeypatch.setattr(_Drafts, "WORTH_IT", worth_it)
         monkeypatch.setattr(_Drafts, "TRIALS", trials)
-        return search(backbone, questions, 10_000), len(passes), sum(passes)
+        return search(backbone, questions, 100), len(passes), sum(passes)
 
     never, most, fewest = run(2.0, 0)
     always, few, more = run(0.0, 0)

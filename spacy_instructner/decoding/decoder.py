@@ -6,8 +6,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Decoder:
     """beam_width: answers kept at every decision (1: greedy); max_span: most
-    tokens in an entity, 0 for no limit; batch_tokens: most text ids, padding
-    included, that one inner batch holds."""
+    tokens in an entity, 0 for no limit; batch_tokens: most text ids that are
+    under way together."""
 
     beam_width: int = 1
     max_span: int = 0
@@ -31,7 +31,7 @@ def build_decoder_v1(
 
     beam_width (int): answers kept at every decision; 1 is greedy.
     max_span (int): most tokens in an entity; 0 for no limit.
-    batch_tokens (int): most text ids in one inner batch, padding included.
+    batch_tokens (int): most text ids that are under way together.
     RETURNS (Decoder): the settings.
     """
     return Decoder(beam_width, max_span, batch_tokens)

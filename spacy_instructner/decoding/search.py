@@ -88,6 +88,10 @@ class Reader(Protocol):
         """(rows, width) and (n,) token ids -> (rows, n) float32 logits."""
 
 
+# How many times the texts' own ids what is kept of them may take, as the longest text
+# under way says how much room each has.
+PADDING = 2
+
 # An answer id, log-probability of it, and the part of it that says "the label
 # before has ended" (0 where nothing else was possible).
 Decision = Tuple[int, float, float]
@@ -171,8 +175,8 @@ def search(
     Long texts come first. Where the model's session allows it, a question takes the
     place of one that is answered at once, so that no pass is half empty.
 
-    batch_tokens: most text ids, padding included, that are under way together; each
-        answer kept counts as a text.
+    batch_tokens: most text ids that are under way together, and half of what they may
+        be when padded to the longest; each answer kept counts as a text.
     width: answers kept at every decision. 1 is greedy: the likeliest choice every
         time. More find likelier answers; likelihoods are renormalised over what the
         grammar allows, and not by length.
@@ -244,15 +248,17 @@ def _admit(
 ) -> List[Tuple[_Beam, _Row]]:
     """Take questions off the queue's end, as many as there is room for, one at least
     if nothing is under way."""
-    under_way = {beam.index: len(beam.question.suffix) for beam, _ in standing}
-    longest = max(under_way.values(), default=0)
-    count = len(under_way)
+    lengths = {beam.index: len(beam.question.suffix) for beam, _ in standing}
+    longest = max(lengths.values(), default=0)
+    size, count = sum(lengths.values()), len(lengths)
     new: List[Tuple[_Beam, _Row]] = []
     while queue:
-        longest = max(longest, len(queue[-1].question.suffix), 1)
-        if (count + 1) * width * longest > batch_tokens and count:
+        length = max(1, len(queue[-1].question.suffix))
+        longest = max(longest, length)
+        size, count = size + length, count + 1
+        padded = count * longest
+        if count > 1 and width * max(size, padded / PADDING) > batch_tokens:
             break
-        count += 1
         beam = queue.pop()
         new.extend((beam, row) for row in beam.rows)
     if new:

@@ -17,6 +17,7 @@ from typing import (
     ContextManager,
     Dict,
     Iterator,
+    List,
     Optional,
     Sequence,
     Tuple,
@@ -239,10 +240,25 @@ def of_this_pass(table: torch.Tensor) -> Keys:
     return lambda layer, keys, values: (rows_of(keys), rows_of(values))
 
 
-def fresh_part(counts: Sequence[int], device: torch.device) -> Part:
+def fresh_parts(counts: Sequence[int], device: torch.device) -> List[Part]:
     """The first rows of a pass, of so many ids, with nothing stored: each id sees
-    those of its row up to itself."""
-    table = places(list(accumulate([0, *counts[:-1]])), counts, device)
+    those of its row up to itself. Rows of like length that follow each other make up
+    a part, so that none is padded to more than twice its length."""
+    parts: List[Part] = []
+    group: List[int] = []
+    begin = 0
+    for count in counts:
+        shortest, longest = min(group, default=count), max(group, default=count)
+        if min(shortest, count) * 2 < max(longest, count):
+            parts.append(_fresh_part(group, begin, device))
+            begin += sum(group)
+            group = []
+        group.append(count)
+    return [*parts, _fresh_part(group, begin, device)]
+
+
+def _fresh_part(counts: Sequence[int], begin: int, device: torch.device) -> Part:
+    table = places(list(accumulate([begin, *counts[:-1]])), counts, device)
     order = row_order(counts, device)
     at = torch.arange(table.shape[1], device=device)
     mask = additive(at[None, None] <= at[None, :, None])

@@ -19,7 +19,7 @@ from .attention import (
     Pass,
     additive,
     again,
-    fresh_part,
+    fresh_parts,
     of_this_pass,
     packed,
     places,
@@ -33,6 +33,9 @@ from .sources import DEFAULT_MODEL
 
 # The number of ids of a pass is a multiple of this.
 ROUND = 16
+# Rows under way that are fed more ids at once than this (a long word that leaves no
+# choice) are told apart from the others, which would be padded to it.
+FEW = 6
 
 
 class CausalBackbone(Backbone):
@@ -76,7 +79,7 @@ class CausalBackbone(Backbone):
 
         # Even an empty prefix takes a pass: it tells the tensors' shapes.
         ids = list(prefix or (0,))
-        plan = Pass([fresh_part([len(ids)], self.device)], store=store)
+        plan = Pass(fresh_parts([len(ids)], self.device), store=store)
         self.run(ids, list(range(len(ids))), plan)
         if not found:
             raise TypeError("its layers do not attend through AttentionInterface")
@@ -138,7 +141,7 @@ class CausalBackbone(Backbone):
                 rows.append(len(own))
             begins.append((begin, begin + len(prefix), len(ids)))
         device = self.device
-        plan = Pass([fresh_part(rows, device)])
+        plan = Pass(fresh_parts(rows, device))
         if any(end > begin for begin, end, _ in begins):
             plan = replace(plan, far=own_prefixes(begins, device))
         hidden = self.run(ids, positions, plan)
@@ -224,26 +227,31 @@ class CausalSession:
         self, rows: Sequence[Sequence[int]], marks: Sequence[Tuple[int, int]]
     ) -> torch.Tensor:
         device = self.backbone.device
-        # New rows first, then those in the cache by their slots.
-        order = sorted(
-            range(len(rows)),
-            key=lambda at: (self.rows[at].length > 0, self.rows[at].slot),
-        )
+        # New rows first, long ones before short ones; then those in the cache, by their
+        # slots; then those of them that are fed much more than the others.
+        new = [at for at, row in enumerate(self.rows) if not row.length]
+        new.sort(key=lambda at: -len(rows[at]))
+        old = [at for at, row in enumerate(self.rows) if row.length]
+        old.sort(key=lambda at: self.rows[at].slot)
+        few = [at for at in old if len(rows[at]) <= FEW]
+        many = [at for at in old if len(rows[at]) > FEW]
+        order = [*new, *few, *many]
         standing = [self.rows[at] for at in order]
         counts = [len(rows[at]) for at in order]
-        fresh = sum(row.length == 0 for row in standing)
         ids = [token for at in order for token in rows[at]]
         slots = [row.length + at for row, n in zip(standing, counts) for at in range(n)]
         begins = [row.begin for row, n in zip(standing, counts) for _ in range(n)]
         own = [row.slot for row, n in zip(standing, counts) for _ in range(n)]
-        self.cache.place(own, slots, max(row.length for row in standing), device)
-        near: List[Part] = []
-        if fresh:
-            near.append(fresh_part(counts[:fresh], device))
-        if fresh < len(standing):
-            begin = sum(counts[:fresh])
-            old = standing[fresh:], counts[fresh:]
-            near.append(self.cache.part(*old, begin, device))
+        longest = max(row.length for row in standing)
+        self.cache.place(own, slots, longest, device)
+        near = fresh_parts(counts[: len(new)], device) if new else []
+        begin = sum(counts[: len(new)])
+        for group, apart in ((few, False), (many, True)):
+            if group:
+                lengths = [len(rows[at]) for at in group]
+                members = [self.rows[at] for at in group]
+                near.append(self.cache.part(members, lengths, begin, apart, device))
+                begin += sum(lengths)
         far = self.prefixes.part(standing, counts, device)
         plan = Pass(near, far, self.cache.store)
         positions = [begin + slot for begin, slot in zip(begins, slots)]

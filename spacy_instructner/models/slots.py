@@ -78,29 +78,40 @@ class SlotCache:
         rows: Sequence[Row],
         counts: Sequence[int],
         begin: int,
+        apart: bool,
         device: torch.device,
     ) -> Part:
         """Rows that have something stored, by ascending slots, with so many new ids
-        each, which stand in the pass from `begin` on."""
-        # Slots in between that nobody uses are computed for nothing: cheaper than
-        # moving the others together at every pass. As are some at the end: products
-        # are compiled for every size they meet.
-        top = min(-(-(rows[-1].slot + 1) // 8) * 8, self.keys.shape[1])
-        begins, own, lengths = [0] * top, [0] * top, [0] * top
+        each, which stand in the pass from `begin` on.
+
+        apart: copy what is stored of them. Otherwise all slots up to the last are
+        looked at: what nobody uses is computed for nothing, which is cheaper than to
+        copy the others at every pass."""
+        slots = [row.slot for row in rows]
+        if not apart:
+            # A round number: products are compiled for every size they meet.
+            top = min(-(-(slots[-1] + 1) // 8) * 8, self.keys.shape[1])
+            slots = list(range(top))
+        at = {slot: place for place, slot in enumerate(slots)}
+        begins, own, lengths = ([0] * len(slots) for _ in range(3))
         for row, count in zip(rows, counts):
-            begins[row.slot], own[row.slot] = begin, count
-            lengths[row.slot] = row.length
+            place = at[row.slot]
+            begins[place], own[place], lengths[place] = begin, count, row.length
             begin += count
         queries = places(begins, own, device)
         used = max(row.length + count for row, count in zip(rows, counts))
         # Softmax is faster over whole vectors of the processor.
         used = min(self.keys.shape[3], -(-used // 16) * 16)
-        at = torch.tensor(lengths, device=device)[:, None]
-        at = at + torch.arange(queries.shape[1], device=device)[None]
-        mask = additive(torch.arange(used, device=device) <= at[..., None])
+        position = torch.tensor(lengths, device=device)[:, None]
+        position = position + torch.arange(queries.shape[1], device=device)[None]
+        mask = additive(torch.arange(used, device=device) <= position[..., None])
+        which = torch.tensor(slots, device=device) if apart else slice(len(slots))
 
         def keys(layer: int, *new: torch.Tensor) -> KeysValues:
-            return self.keys[layer][:top, :, :used], self.values[layer][:top, :, :used]
+            return (
+                self.keys[layer][which, :, :used],
+                self.values[layer][which, :, :used],
+            )
 
         return Part(queries, row_order(own, device), mask, keys)
 
