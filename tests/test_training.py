@@ -415,6 +415,19 @@ def test_packs_do_not_change_the_gradient(
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
 
 
+def test_half_precision_hides_without_nan(make_nlp: MakeNLP) -> None:
+    """A prefix sees nothing of itself as a shared one; float16 is small."""
+    pipe = initialized(make_nlp).get_pipe("instruction_ner")
+    backbone = get_backbone(pipe.model)
+    records = pipe.records(examples(initialized(make_nlp)))
+    with torch.no_grad():
+        whole = backbone.study(records).logits
+        backbone.hf.half()
+        half = backbone.study(records).logits
+    assert half.isfinite().all()
+    assert float((half - whole).abs().max()) < 0.05 * float(whole.std())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_checkpointing_does_not_change_the_gradient(
     make_nlp: MakeNLP, model_of: Callable, kind: str

@@ -28,9 +28,6 @@ from torch.nn.functional import dropout as drop_out
 from transformers import AttentionInterface, PretrainedConfig
 
 NAME = "spacy_instructner"
-# Added to the scores of what must not be seen. Finite: a row of which nothing may be
-# seen (filling only) must not become NaN.
-HIDDEN = -1e30
 LOG2_E = math.log2(math.e)
 
 # (rows, key heads, slots, width) keys and values, given a layer and the pass's own
@@ -45,12 +42,12 @@ class Part:
 
     queries: (rows, n) places of the ids in the pass, short rows filled up with any;
     order: (its ids,) where each of them stands in that table, laid end to end;
-    mask: (rows or 1, n, slots) float32, added to the scores; None where all is seen.
+    seen: (rows or 1, n, slots) bool, what each id may see; None where that is all.
     """
 
     queries: torch.Tensor
     order: torch.Tensor
-    mask: Optional[torch.Tensor]
+    seen: Optional[torch.Tensor]
     keys: Keys
     _laid_out: Dict[Tuple[int, int, torch.dtype], "Layout"] = field(
         default_factory=dict
@@ -86,12 +83,11 @@ class Layout:
         take = part.queries[:, None, :, None] * (heads * group) + each
         row, at = (part.order // n)[:, None, None], (part.order % n)[:, None, None]
         give = ((row * heads + head) * n + at) * group + member
-        mask = part.mask
-        if mask is not None:
-            slots = mask.shape[-1]
-            mask = mask.to(dtype)[:, None, :, None]
-            mask = mask.expand(rows, heads, n, group, slots)
-            mask = mask.reshape(rows * heads, n * group, slots)
+        mask = None
+        if part.seen is not None:
+            mask = additive(part.seen, dtype)[:, None, :, None]
+            mask = mask.expand(rows, heads, n, group, mask.shape[-1])
+            mask = mask.reshape(rows * heads, n * group, -1)
         return cls(take.flatten(), give.flatten(), mask)
 
 
@@ -225,8 +221,12 @@ def row_order(counts: Sequence[int], device: torch.device) -> torch.Tensor:
     return (at < count).flatten().nonzero()[:, 0]
 
 
-def additive(seen: torch.Tensor) -> torch.Tensor:
-    return torch.zeros(seen.shape, device=seen.device).masked_fill_(~seen, HIDDEN)
+def additive(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """What to add to the scores, so that only what is seen counts. Finite, also with a
+    score on top: a row that sees nothing (filling only) must not become NaN."""
+    hidden = torch.finfo(dtype).min / 2
+    mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+    return mask.masked_fill_(~seen, hidden)
 
 
 def of_this_pass(table: torch.Tensor) -> Keys:
@@ -261,8 +261,8 @@ def _fresh_part(counts: Sequence[int], begin: int, device: torch.device) -> Part
     table = places(list(accumulate([begin, *counts[:-1]])), counts, device)
     order = row_order(counts, device)
     at = torch.arange(table.shape[1], device=device)
-    mask = additive(at[None, None] <= at[None, :, None])
-    return Part(table, order, mask, of_this_pass(table))
+    seen = at[None, None] <= at[None, :, None]
+    return Part(table, order, seen, of_this_pass(table))
 
 
 AttentionInterface.register(NAME, attend)

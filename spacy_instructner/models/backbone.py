@@ -103,7 +103,7 @@ class Backbone(nn.Module):
         of it till then."""
         self.forget()
         self.learned = True
-        if checkpointing:
+        if checkpointing and not self.hf.is_gradient_checkpointing:
             settings = {"use_reentrant": False, "context_fn": self.contexts}
             self.hf.gradient_checkpointing_enable(settings)
         if self.lora is None:

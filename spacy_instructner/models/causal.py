@@ -17,7 +17,6 @@ from .attention import (
     KeysValues,
     Part,
     Pass,
-    additive,
     again,
     fresh_parts,
     of_this_pass,
@@ -189,9 +188,9 @@ def own_prefixes(groups: Sequence[Tuple[int, int, int]], device: torch.device) -
     seen = torch.arange(table.shape[1], device=device)[None] < length
     # A prefix has seen itself as a row of its own.
     behind = torch.arange(queries.shape[1], device=device)[None] >= length
-    mask = additive(seen[:, None] & behind[..., None])
+    seen = seen[:, None] & behind[..., None]
     order = row_order(counts, device)
-    return Part(queries, order, mask, of_this_pass(table))
+    return Part(queries, order, seen, of_this_pass(table))
 
 
 class CausalSession:

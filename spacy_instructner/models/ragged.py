@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, List, Sequence
 
 import torch
 
+from .attention import additive
+
 if TYPE_CHECKING:
     from .backbone import Backbone
 
@@ -12,13 +14,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Block:
     """The ids of one call. ids, slots, positions: (rows, most ids of a row), short
-    rows filled up at their ends; counts: ids of each row; lengths: of each row
-    after the call; used: slots that any row has filled by then."""
+    rows filled up at their ends; lengths: of each row after the call; used: slots that
+    any row has filled by then."""
 
     ids: torch.Tensor
     slots: torch.Tensor
     positions: torch.Tensor
-    counts: torch.Tensor
     lengths: List[int]
     used: int
 
@@ -44,7 +45,6 @@ class Block:
             # An id that only fills up a row must not ask for a position the model
             # does not have; what it computes is never looked at.
             positions=slots.clamp(max=backbone.positions - 1),
-            counts=counts,
             lengths=[n + len(row) for n, row in zip(lengths, rows)],
             used=int(slots.max()) + 1,
         )
@@ -54,8 +54,3 @@ def causal_mask(slots: torch.Tensor, used: int, dtype: torch.dtype) -> torch.Ten
     """(rows, n) slots -> (rows, 1, n, used): each id sees its slot and those before."""
     seen = torch.arange(used, device=slots.device)[None, None] <= slots[:, :, None]
     return additive(seen, dtype)[:, None]
-
-
-def additive(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
-    return mask.masked_fill_(~seen, torch.finfo(dtype).min)

@@ -10,7 +10,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 import torch
 
 from ..decoding.answers import Ids
-from .attention import KeysValues, Part, additive, places, row_order
+from .attention import KeysValues, Part, places, row_order
 
 # Slots for answers beyond what is needed now, so that buffers seldom grow.
 SPARE = 32
@@ -104,7 +104,7 @@ class SlotCache:
         used = min(self.keys.shape[3], -(-used // 16) * 16)
         position = torch.tensor(lengths, device=device)[:, None]
         position = position + torch.arange(queries.shape[1], device=device)[None]
-        mask = additive(torch.arange(used, device=device) <= position[..., None])
+        seen = torch.arange(used, device=device) <= position[..., None]
         which = torch.tensor(slots, device=device) if apart else slice(len(slots))
 
         def keys(layer: int, *new: torch.Tensor) -> KeysValues:
@@ -113,7 +113,7 @@ class SlotCache:
                 self.values[layer][which, :, :used],
             )
 
-        return Part(queries, row_order(own, device), mask, keys)
+        return Part(queries, row_order(own, device), seen, keys)
 
     def keep(self, rows: Sequence[Row], kept: Sequence[int]) -> List[Row]:
         """These rows, by their places; copies of those that stand there again."""
@@ -230,7 +230,7 @@ class Prefixes:
                 return keys, values
             return keys[which], values[which]
 
-        return Part(table, order.to(device), additive(seen[:, None]), keys)
+        return Part(table, order.to(device), seen[:, None], keys)
 
 
 def _stack(stored: Sequence[KeysValues]) -> KeysValues:
