@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Iterator, List
+from typing import Dict, Iterator, List
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -67,10 +67,13 @@ def curves(data: Path, name: str, cache: Path, count: int, times: int) -> List[R
     return rows
 
 
-def resident() -> float:
-    """Memory of this process now, in MB, with what it has mapped from files."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 1e6
+def occupied() -> Dict[str, float]:
+    """Memory of this process now, in MB: all that is resident, and that part of it
+    which is not mapped from files. The system can take back what is mapped (libraries,
+    weights as they lie on the disk) at any time."""
+    fields = Path("/proc/self/statm").read_text().split()
+    resident, mapped = (int(pages) * 4096 / 1e6 for pages in fields[1:3])
+    return {"resident": resident, "not mapped from files": resident - mapped}
 
 
 def texts_of(data: Path, nlp: Language, count: int) -> Iterator[str]:
@@ -94,10 +97,17 @@ def memory(data: Path, name: str, cache: Path, count: int) -> List[Row]:
     nlp = tuned(data, name, cache)
     texts = list(texts_of(data, nlp, count))
     gc.collect()
-    rows = [Row("memory", "resident", "MB", [resident()], x=0, note="loaded")]
+    rows: List[Row] = []
+
+    def note(at: int) -> None:
+        rows.extend(
+            Row("memory", name, "MB", [size], x=at) for name, size in occupied().items()
+        )
+
+    note(0)
     for at, _ in enumerate(nlp.pipe(texts, batch_size=256), 1):
         if at % 512 == 0:
-            rows.append(Row("memory", "resident", "MB", [resident()], x=at))
+            note(at)
     return rows
 
 
