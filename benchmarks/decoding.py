@@ -44,7 +44,7 @@ def generate(
 
     grammar: let it choose only what our grammar allows; the automaton goes on from
     step to step and is never rebuilt."""
-    order = sorted(range(len(questions)), key=lambda i: -len(questions[i].suffix))
+    order = sorted(range(len(questions)), key=lambda i: -len(questions[i].own))
     answers: Dict[int, Ids] = {}
     for first in range(0, len(order), batch):
         rows = order[first : first + batch]
@@ -57,7 +57,7 @@ def _generate_batch(
     backbone: Backbone, questions: List[Question], grammar: bool
 ) -> List[Ids]:
     end = backbone.tokenizer.eos_token_id
-    prompts = [question.prefix + question.suffix for question in questions]
+    prompts = [question.prefix + question.own for question in questions]
     width = max(map(len, prompts))
     ids = torch.full((len(prompts), width), end)
     mask = torch.zeros_like(ids)
@@ -270,7 +270,7 @@ def gap(backbone: Backbone, question: Question, answer: Answer, other: Ids) -> f
     same = 0
     while answer.ids[same] == other[same]:
         same += 1
-    ids = question.prefix + question.suffix + answer.ids[:same]
+    ids = question.prefix + question.own + answer.ids[:same]
     with torch.inference_mode():
         logits = backbone.hf(torch.tensor([ids])).logits[0, -1].float()
     return math.fabs(float(logits[answer.ids[same]] - logits[other[same]]))

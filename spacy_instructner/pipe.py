@@ -40,6 +40,7 @@ from .learning import (
 )
 from .models.backbone import Backbone
 from .models.layer import (
+    Pack,
     Spec,
     begin_afresh,
     drop_backbone,
@@ -50,7 +51,7 @@ from .models.layer import (
     model_to_bytes,
     save_model,
 )
-from .objectives.likelihood import Objective
+from .objectives.base import Objective
 from .resolve import Found, merge
 from .tasks.base import BoundTask, Record, Shown, Task
 from .tasks.labels import LabelSet, make_label_set
@@ -112,6 +113,8 @@ class InstructionNERPipe(TrainablePipe):
                 "all its weights are trained. Give it an `adapter`, or save "
                 '`bundle = "full"`.'
             )
+        for objective in objectives.values():
+            objective.check(model.attrs["spec"].kind, task)
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -355,10 +358,12 @@ class InstructionNERPipe(TrainablePipe):
         total = sum(sum(record.weights) for record in records)
         if total:
             backbone.set_dropout(drop)
+            objectives: Dict[str, Objective] = self.model.attrs["objectives"]
+            terms = {name: each.terms(records) for name, each in objectives.items()}
             for pack in backbone.packs(records, spec.pack_tokens):
-                loss, backprop = self.model.begin_update(pack)
-                backprop(1.0 / total)
-                losses[self.name] += loss / total
+                loss, backprop = self.model.begin_update(Pack(pack, total, terms))
+                backprop(1.0)
+                losses[self.name] += loss
         if sgd not in (None, False):
             self.finish_update(sgd)
         return losses
@@ -465,7 +470,7 @@ class InstructionNERPipe(TrainablePipe):
         return {
             "start": window.start,
             "end": window.end,
-            "prompt": decode(question.prefix + question.suffix),
+            "prompt": decode(question.prefix + question.own),
             "answer": decode(answer.ids),
         }
 

@@ -24,7 +24,8 @@ from transformers import (
     T5Config,
 )
 
-from spacy_instructner.decoding.search import Answer, Question, _Drafts, search
+from spacy_instructner.decoding.drafts import Drafts
+from spacy_instructner.decoding.search import Answer, Question, search
 from spacy_instructner.models.backbone import Backbone
 from spacy_instructner.models.causal import CausalBackbone
 from spacy_instructner.models.seq2seq import Seq2SeqBackbone
@@ -408,8 +409,8 @@ def test_guesses_save_passes_and_change_nothing(
 
     def run(worth_it: float, trials: int) -> Tuple[List[Answer], int, int]:
         passes.clear()
-        monkeypatch.setattr(_Drafts, "WORTH_IT", worth_it)
-        monkeypatch.setattr(_Drafts, "TRIALS", trials)
+        monkeypatch.setattr(Drafts, "WORTH_IT", worth_it)
+        monkeypatch.setattr(Drafts, "TRIALS", trials)
         return search(backbone, questions, 100), len(passes), sum(passes)
 
     never, most, fewest = run(2.0, 0)

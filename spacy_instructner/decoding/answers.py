@@ -34,6 +34,14 @@ class Words:
         return bool(self.first[word]) and bool(self.following[word])
 
     @property
+    def places(self) -> Tuple[int, ...]:
+        """Where each word begins in `text`, and where the last one ends."""
+        places = [0]
+        for first, following in zip(self.first, self.following):
+            places.append(places[-1] + len(following if places[-1] else first))
+        return tuple(places)
+
+    @property
     def text(self) -> Ids:
         """Ids of the whole window, as they stand in a prompt."""
         ids: List[int] = []

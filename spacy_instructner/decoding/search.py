@@ -6,45 +6,17 @@ Scores are probabilities renormalised over what the grammar allowed. Source: our
 """
 
 import math
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Optional, Protocol, Sequence, Tuple
+from dataclasses import dataclass
+from typing import Dict, List, Protocol, Sequence, Tuple
 
 import torch
 
 from .answers import Ids
-from .grammar import Grammar, State
+from .drafts import Drafts
+from .grammar import State
+from .rows import Answer, Beam, Question, Row, ScoredSpan, decide
 
-
-@dataclass(frozen=True)
-class Question:
-    """One prompt. prefix: the ids that stay the same from text to text;
-    suffix: the ids of the text and of what follows it."""
-
-    prefix: Ids
-    suffix: Ids
-    grammar: Grammar
-
-
-@dataclass(frozen=True)
-class ScoredSpan:
-    """Words [start, end) of the window; score: probability between 0 and 1."""
-
-    start: int
-    end: int
-    label: str
-    score: float
-
-
-@dataclass(frozen=True)
-class Answer:
-    """spans in text order; ids: the answer as written; logprob: of the whole
-    answer under the grammar; complete: False where the model had no room left."""
-
-    spans: Tuple[ScoredSpan, ...]
-    ids: Ids
-    logprob: float
-    complete: bool = True
+__all__ = ["Answer", "Question", "ScoredSpan", "search"]
 
 
 # A question's prefix and suffix.
@@ -56,6 +28,8 @@ class Session(Protocol):
 
     # Whether rows may be admitted while others are under way.
     joins: bool
+    # Whether a row's copies may go on with different ids of the prompt.
+    forks: bool
 
     def admit(self, prompts: Sequence[Prompt]) -> Sequence[Ids]:
         """Put new rows behind those under way. RETURNS: what to feed each of them
@@ -92,77 +66,6 @@ class Reader(Protocol):
 # under way says how much room each has.
 PADDING = 2
 
-# An answer id, log-probability of it, and the part of it that says "the label
-# before has ended" (0 where nothing else was possible).
-Decision = Tuple[int, float, float]
-
-
-@dataclass
-class _Row:
-    """One answer under way. pending: the ids the model has not read yet."""
-
-    state: State
-    pending: List[int]
-    ids: List[int] = field(default_factory=list)
-    decisions: List[Decision] = field(default_factory=list)
-    logprob: float = 0.0
-    # What may come next, fed together with `pending`.
-    draft: "Optional[_Row]" = None
-
-    def take(self, token: int) -> None:
-        self.ids.append(token)
-        self.pending.append(token)
-        self.state = self.state.step(token)
-
-    def follow(self) -> "_Row":
-        """Write all that is forced."""
-        while not self.state.done and len(self.state.allowed) == 1:
-            self.take(self.state.allowed[0])
-        return self
-
-    def ahead(self, token: int) -> "_Row":
-        """The row if this id came next."""
-        row = _Row(self.state, [], list(self.ids))
-        row.take(token)
-        return row.follow()
-
-    def decide(self, at: int, logprob: float, logprobs: torch.Tensor) -> "_Row":
-        """The row after one of the allowed ids, by its place among them."""
-        token = self.state.allowed[at]
-        decision = (len(self.ids), logprob, _ended_part(self.state, token, logprobs))
-        row = _Row(
-            self.state,
-            [],
-            list(self.ids),
-            [*self.decisions, decision],
-            self.logprob + logprob,
-        )
-        row.take(token)
-        return row.follow()
-
-
-@dataclass
-class _Beam:
-    """The answers to one question: those under way, and those that are done (or
-    have no room left)."""
-
-    index: int
-    question: Question
-    rows: List[_Row]
-    done: List[_Row] = field(default_factory=list)
-
-    def settle(self, rows: List[_Row], width: int) -> None:
-        """Go on with the best of these; stop when none can beat what is done,
-        as log-probabilities only fall."""
-        self.done.extend(row for row in rows if row.state.done)
-        self.rows = [row for row in rows if not row.state.done]
-        best = max((row.logprob for row in self.done), default=-math.inf)
-        self.rows = [row for row in self.rows if row.logprob > best][:width]
-
-    @property
-    def answer(self) -> Answer:
-        return _finish(max(self.done, key=lambda row: row.logprob))
-
 
 def search(
     reader: Reader,
@@ -181,20 +84,19 @@ def search(
         time. More find likelier answers; likelihoods are renormalised over what the
         grammar allows, and not by length.
     """
-    queue = [_Beam(index, question, []) for index, question in enumerate(questions)]
-    for beam in queue:
-        beam.settle([_Row(beam.question.grammar.start(), []).follow()], width)
-    beams = list(queue)
+    beams = [Beam(index, question, []) for index, question in enumerate(questions)]
+    for beam in beams:
+        beam.settle([Row(beam.question.grammar.start(), []).follow()], width)
     # Answers that leave no choice are done.
-    queue = [beam for beam in queue if beam.rows]
-    queue.sort(key=lambda beam: (len(beam.question.suffix), -beam.index))
-    if not queue:
+    asked = [beam for beam in beams if beam.rows]
+    if not asked:
         return [beam.answer for beam in beams]
     with torch.inference_mode():
-        session = reader.open([beam.question.prefix for beam in queue])
-        drafts = _Drafts()
+        session = reader.open([beam.question.prefix for beam in asked])
+        queue = _texts(asked, session.forks)
+        drafts = Drafts()
         # Which beam and row each row of the session is.
-        standing: List[Tuple[_Beam, _Row]] = []
+        standing: List[Tuple[Beam, Row]] = []
         while queue or standing:
             if session.joins or not standing:
                 standing.extend(_admit(session, queue, standing, batch_tokens, width))
@@ -202,8 +104,12 @@ def search(
             if not standing:
                 continue
             parents = _pass(reader, session, standing, drafts, width)
-            under_way = {beam.index: beam for beam, _ in standing}.values()
-            children = [(beam, row) for beam in under_way for row in beam.rows]
+            under_way = {
+                beam.index: beam
+                for stem, row in standing
+                for beam in row.forks or (stem,)
+            }
+            children = [(beam, row) for beam in under_way.values() for row in beam.rows]
             kept = [parents[id(row)] for _, row in children]
             if kept != list(range(len(standing))):
                 session.keep(kept)
@@ -211,140 +117,148 @@ def search(
     return [beam.answer for beam in beams]
 
 
+@dataclass(frozen=True)
+class _Text:
+    """Questions that are admitted together."""
+
+    beams: List[Beam]
+
+    @property
+    def prompt(self) -> Prompt:
+        """What is read first, once for all of them."""
+        question = self.beams[0].question
+        alone = len(self.beams) == 1
+        return question.prefix, question.own if alone else question.shared
+
+    @property
+    def lengths(self) -> List[int]:
+        return [max(1, len(beam.question.own)) for beam in self.beams]
+
+
+def _texts(beams: Sequence[Beam], forks: bool) -> List[_Text]:
+    """Questions by what they share, the longest last; among equals, the first last."""
+    texts: List[_Text] = []
+    shared: Dict[Prompt, _Text] = {}
+    for beam in beams:
+        question = beam.question
+        if not (forks and question.shared):
+            texts.append(_Text([beam]))
+            continue
+        key = question.prefix, question.shared
+        if key not in shared:
+            shared[key] = _Text([])
+            texts.append(shared[key])
+        shared[key].beams.append(beam)
+    texts.sort(key=lambda text: (max(text.lengths), -text.beams[0].index))
+    return texts
+
+
 def _pass(
     reader: Reader,
     session: Session,
-    standing: Sequence[Tuple[_Beam, _Row]],
-    drafts: "_Drafts",
+    standing: Sequence[Tuple[Beam, Row]],
+    drafts: Drafts,
     width: int,
 ) -> Dict[int, int]:
-    """Feed all rows and decide. RETURNS: as `_decide`."""
+    """Feed all rows and decide. RETURNS: by each new row's identity, where its parent
+    stands."""
     rows = [row for _, row in standing]
+    # Rows that several questions begin with have nothing to decide yet.
+    asked = [at for at, row in enumerate(rows) if not row.forks]
     if width == 1:
-        drafts.write(rows, session.room)
+        room = session.room
+        drafts.write([rows[at] for at in asked], [room[at] for at in asked])
     fed = [row.pending + (row.draft.pending if row.draft else []) for row in rows]
     # Of every row the last id that it has said, then the last of its draft.
-    marks = [(at, len(row.pending) - 1) for at, row in enumerate(rows)]
-    marks += [(at, len(ids) - 1) for at, ids in enumerate(fed)]
+    marks = [(at, len(rows[at].pending) - 1) for at in asked]
+    marks += [(at, len(fed[at]) - 1) for at in asked]
     hidden = session.extend(fed, marks)
-    logprobs = _logprobs(reader, hidden[: len(rows)], [row.state for row in rows])
-    parents = _decide(standing, logprobs, width)
+    parents = {
+        id(row): at
+        for at, stem in enumerate(rows)
+        for beam in stem.forks
+        for row in beam.rows
+    }
+    if not asked:
+        return parents
+    deciding = [standing[at] for at in asked]
+    logprobs = _logprobs(
+        reader, hidden[: len(asked)], [row.state for _, row in deciding]
+    )
+    decided = decide(deciding, logprobs, width)
 
     def after(which: List[int]) -> torch.Tensor:
-        states = [draft.state for at in which if (draft := rows[at].draft)]
-        return _logprobs(reader, hidden[[len(rows) + at for at in which]], states)
+        states = [draft.state for at in which if (draft := deciding[at][1].draft)]
+        return _logprobs(reader, hidden[[len(asked) + at for at in which]], states)
 
     if width == 1:
-        session.take_back(drafts.settle(standing, parents, after))
+        back = [0] * len(rows)
+        for at, count in zip(asked, drafts.settle(deciding, decided, after)):
+            back[at] = count
+        session.take_back(back)
+    parents.update((row, asked[at]) for row, at in decided.items())
     return parents
 
 
 def _admit(
     session: Session,
-    queue: List[_Beam],
-    standing: Sequence[Tuple[_Beam, _Row]],
+    queue: List[_Text],
+    standing: Sequence[Tuple[Beam, Row]],
     batch_tokens: int,
     width: int,
-) -> List[Tuple[_Beam, _Row]]:
-    """Take questions off the queue's end, as many as there is room for, one at least
+) -> List[Tuple[Beam, Row]]:
+    """Take texts off the queue's end, as many as there is room for, one at least
     if nothing is under way."""
-    lengths = {beam.index: len(beam.question.suffix) for beam, _ in standing}
+    lengths = {
+        beam.index: len(beam.question.own)
+        for stem, row in standing
+        for beam in row.forks or (stem,)
+    }
     longest = max(lengths.values(), default=0)
     size, count = sum(lengths.values()), len(lengths)
-    new: List[Tuple[_Beam, _Row]] = []
+    new: List[Tuple[Beam, Row]] = []
+    prompts: List[Prompt] = []
     while queue:
-        length = max(1, len(queue[-1].question.suffix))
-        longest = max(longest, length)
-        size, count = size + length, count + 1
+        own = queue[-1].lengths
+        longest = max(longest, *own)
+        size, count = size + sum(own), count + len(own)
         padded = count * longest
-        if count > 1 and width * max(size, padded / PADDING) > batch_tokens:
+        if (new or standing) and width * max(size, padded / PADDING) > batch_tokens:
             break
-        beam = queue.pop()
-        new.extend((beam, row) for row in beam.rows)
+        text = queue.pop()
+        first = text.beams[0]
+        if len(text.beams) == 1:
+            rows = [(first, row) for row in first.rows]
+        else:
+            for beam in text.beams:
+                for row in beam.rows:
+                    row.pending[:0] = beam.question.suffix
+            rows = [(first, Row(first.rows[0].state, [], forks=text.beams))]
+        new.extend(rows)
+        prompts.extend([text.prompt] * len(rows))
     if new:
-        begin = session.admit(
-            [(beam.question.prefix, beam.question.suffix) for beam, _ in new]
-        )
-        for (_, row), ids in zip(new, begin):
+        for (_, row), ids in zip(new, session.admit(prompts)):
             row.pending[:0] = ids
     return new
 
 
 def _make_room(
-    session: Session, standing: List[Tuple[_Beam, _Row]]
-) -> List[Tuple[_Beam, _Row]]:
+    session: Session, standing: List[Tuple[Beam, Row]]
+) -> List[Tuple[Beam, Row]]:
     """Break off the answers that do not fit into the model any more."""
     kept = []
-    for at, ((beam, row), room) in enumerate(zip(standing, session.room)):
-        if len(row.pending) > room:
-            beam.rows = [other for other in beam.rows if other is not row]
-            beam.done.append(row)
-        else:
+    for at, ((stem, row), room) in enumerate(zip(standing, session.room)):
+        if len(row.pending) <= room:
             kept.append(at)
+            continue
+        for beam in row.forks or (stem,):
+            beam.done.extend(beam.rows if row.forks else [row])
+            beam.rows = [
+                other for other in beam.rows if not row.forks and other is not row
+            ]
     if len(kept) < len(standing):
         session.keep(kept)
     return [standing[at] for at in kept]
-
-
-class _Drafts:
-    """Guesses at what rows will say, read in the same pass as what they have said.
-
-    Where a guess is right, a decision costs no pass of its own; where it is wrong, what
-    was read of it is taken back. The answers are the same. How often each guessed id
-    was right is counted, and what is mostly wrong is no more tried."""
-
-    TRIALS = 24
-    WORTH_IT = 0.25
-
-    def __init__(self) -> None:
-        self._tried: Counter = Counter()
-        self._right: Counter = Counter()
-
-    def write(self, rows: Sequence[_Row], room: Sequence[int]) -> None:
-        """Put a draft on rows for which there is a good guess, and room."""
-        for row, space in zip(rows, room):
-            token = row.state.guess()
-            if token is None or not self._worth_it(token):
-                continue
-            draft = row.ahead(token)
-            if not draft.state.done and len(row.pending) + len(draft.pending) <= space:
-                row.draft = draft
-
-    def _worth_it(self, token: int) -> bool:
-        tried = self._tried[token]
-        return tried < self.TRIALS or self._right[token] >= self.WORTH_IT * tried
-
-    def settle(
-        self,
-        standing: Sequence[Tuple[_Beam, _Row]],
-        parents: Dict[int, int],
-        logprobs: Callable[[List[int]], torch.Tensor],
-    ) -> List[int]:
-        """Go on with the guesses that were right: decide once more.
-
-        parents: where the rows now under way come from; kept up to date. logprobs:
-        gives those at the decisions after these rows' drafts. RETURNS: how many ids to
-        take back of every row."""
-        back = [0] * len(standing)
-        right: List[int] = []
-        children: List[Tuple[_Beam, _Row]] = []
-        for at, (beam, row) in enumerate(standing):
-            if row.draft is None:
-                continue
-            (child,) = beam.rows or beam.done
-            token = row.draft.pending[0]
-            self._tried[token] += 1
-            if child.ids == row.draft.ids:
-                self._right[token] += 1
-                child.pending = []
-                right.append(at)
-                children.append((beam, child))
-            else:
-                back[at] = len(row.draft.pending)
-        if right:
-            for row_id, at in _decide(children, logprobs(right), 1).items():
-                parents[row_id] = right[at]
-        return back
 
 
 def _logprobs(
@@ -367,60 +281,3 @@ def _logprobs(
     where[legal] = torch.tensor(flat)
     chosen = logits.gather(1, where).masked_fill(~legal, -math.inf)
     return torch.log_softmax(chosen, dim=1)
-
-
-def _decide(
-    standing: Sequence[Tuple[_Beam, _Row]], logprobs: torch.Tensor, width: int
-) -> Dict[int, int]:
-    """Choose the next ids of every beam. RETURNS: by each new row's identity,
-    where its parent stands."""
-    top = logprobs.topk(min(width, logprobs.shape[1]), dim=1)
-    values, places = top.values.tolist(), top.indices.tolist()
-    # Per beam: (log-probability, where the parent stands, which of its ids).
-    options: Dict[int, List[Tuple[float, int, int, float]]] = {}
-    for at, (beam, row) in enumerate(standing):
-        options.setdefault(beam.index, []).extend(
-            (row.logprob + value, at, place, value)
-            for value, place in zip(values[at], places[at])
-            if value > -math.inf
-        )
-    parents: Dict[int, int] = {}
-    beams = {beam.index: beam for beam, _ in standing}
-    for index, found in options.items():
-        found.sort(key=lambda option: (-option[0], option[1], option[2]))
-        rows = []
-        for _, at, place, value in found[:width]:
-            row = standing[at][1].decide(place, value, logprobs[at])
-            parents[id(row)] = at
-            rows.append(row)
-        beams[index].settle(rows, width)
-    return parents
-
-
-def _ended_part(state: State, token: int, logprobs: torch.Tensor) -> float:
-    """How likely it was that the label before had ended, where it need not have
-    (a label whose words begin another's)."""
-    ended = state.ended
-    if token not in ended or len(ended) == len(state.allowed):
-        return 0.0
-    at = [i for i, allowed in enumerate(state.allowed) if allowed in ended]
-    return float(torch.logsumexp(logprobs[at], dim=0))
-
-
-def _finish(row: _Row) -> Answer:
-    complete = row.state.done
-    clauses = row.state.read() if complete else row.state.read_so_far()
-    labels = row.state.grammar.format.labels
-    spans = []
-    begin = 0
-    for start, end, label, stop in clauses:
-        logprob = 0.0
-        for at, whole, ended in row.decisions:
-            if begin <= at < stop:
-                # At `begin`, the label before took its part of the decision.
-                logprob += whole - (ended if at == begin else 0.0)
-            elif at == stop:
-                logprob += ended
-        spans.append(ScoredSpan(start, end, labels[label], math.exp(min(0.0, logprob))))
-        begin = stop
-    return Answer(tuple(spans), tuple(row.ids), row.logprob, complete)

@@ -7,6 +7,7 @@ Source: ours.
 """
 
 import math
+import os
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ from torch.nn.functional import dropout as drop_out
 from transformers import AttentionInterface, PretrainedConfig
 
 NAME = "spacy_instructner"
+# Products here come in ever new sizes, and for each of them oneDNN keeps what it compiled
+# in bfloat16, by default for 1024: hundreds of megabytes. With fewer it is not slower.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 LOG2_E = math.log2(math.e)
 
 # (rows, key heads, slots, width) keys and values, given a layer and the pass's own

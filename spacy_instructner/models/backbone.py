@@ -3,7 +3,17 @@
 from collections import OrderedDict
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Callable, ContextManager, List, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import torch
 from torch import nn
@@ -29,15 +39,39 @@ POSITIONS = (
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where records' ids stand among the positions of a pass, all its rows laid end to
+    end. prefixes, owns: the first position of each record's prefix, and of what follows
+    the prefix. Records may share a prefix."""
+
+    prefixes: Tuple[int, ...]
+    owns: Tuple[int, ...]
+
+    def of(self, index: int, record: Record, at: int) -> int:
+        """The position of an id of the record with this index in the pass."""
+        own = at - len(record.prefix)
+        return self.owns[index] + own if own >= 0 else self.prefixes[index] + at
+
+
+# Gets the (positions, width) embeddings of a pass, and gives others for them.
+Change = Callable[[torch.Tensor, Places], torch.Tensor]
+
+
+@dataclass(frozen=True)
 class Learned:
     """What a pass over records gives to the objectives.
 
     logits: (n, vocabulary) float32, one row for each id that carries loss;
-    targets: (n,) those ids; weights: (n,) their weights."""
+    targets: (n,) those ids; weights: (n,) their weights;
+    states: (positions, width) hidden states of the layers asked for, by their share of
+    the model's depth; of the encoder, where there is one;
+    places: where the records stand among these positions."""
 
     logits: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor
+    states: Mapping[float, torch.Tensor]
+    places: Places
 
 
 class Backbone(nn.Module):
@@ -207,8 +241,16 @@ class Backbone(nn.Module):
         """Records in batches of at most so many ids each, one record at least."""
         raise NotImplementedError
 
-    def study(self, records: Sequence[Record]) -> Learned:
-        """One pass over a pack of records, gradients kept."""
+    def study(
+        self,
+        records: Sequence[Record],
+        layers: Sequence[float] = (),
+        change: Optional[Change] = None,
+    ) -> Learned:
+        """One pass over a pack of records, gradients kept.
+
+        layers: whose hidden states are wanted, as shares of the model's depth (0: the
+        embeddings); change: what to do to the embeddings of the prompts first."""
         raise NotImplementedError
 
     # Facts.
@@ -237,3 +279,14 @@ class Backbone(nn.Module):
 
     def read_prefix(self, prefix: Ids) -> Any:
         raise NotImplementedError
+
+
+def states_at(
+    hidden: Optional[Sequence[torch.Tensor]], layers: Sequence[float]
+) -> Dict[float, torch.Tensor]:
+    """(positions, width) states by depth. hidden: (rows, ids, width) of every layer,
+    the embeddings first, as transformers gives them."""
+    if not hidden:
+        return {}
+    deepest = len(hidden) - 1
+    return {share: hidden[round(share * deepest)].flatten(0, 1) for share in layers}

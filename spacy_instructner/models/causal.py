@@ -8,6 +8,7 @@ from typing import Any, ContextManager, List, Optional, Sequence, Tuple
 import torch
 from thinc.api import Model
 from torch.nn.functional import pad
+from transformers.modeling_outputs import BaseModelOutput
 
 from ..decoding.answers import Ids
 from ..decoding.search import Prompt
@@ -24,7 +25,7 @@ from .attention import (
     places,
     row_order,
 )
-from .backbone import Backbone, Learned
+from .backbone import Backbone, Change, Learned, Places, states_at
 from .layer import Spec, make_model
 from .precision import Precision
 from .slots import Prefixes, Row, SlotCache
@@ -86,18 +87,31 @@ class CausalBackbone(Backbone):
         return [(keys[None, :, kept], values[None, :, kept]) for keys, values in found]
 
     def run(
-        self, ids: Sequence[int], positions: Sequence[int], plan: Pass
-    ) -> torch.Tensor:
-        """One pass without the output matrix. RETURNS: (ids, width) hidden states, and
-        some that only fill up the pass."""
+        self,
+        ids: Sequence[int],
+        positions: Sequence[int],
+        plan: Pass,
+        change: Optional[Tuple[Change, Places]] = None,
+        layers: bool = False,
+    ) -> BaseModelOutput:
+        """One pass without the output matrix. change: what to do to the embeddings, and
+        where the records stand; layers: give the hidden states of every layer. RETURNS: (1, ids,
+        width) hidden states, with some that only fill up the pass."""
         ids, positions, plan = filled(ids, positions, plan)
+        embedded = self.hf.get_input_embeddings()(
+            torch.tensor([ids], device=self.device)
+        )
+        if change is not None:
+            function, places = change
+            embedded = function(embedded[0], places)[None]
         with packed(self.hf.config, plan):
-            output = self.body(
-                input_ids=torch.tensor([ids], device=self.device),
+            output: BaseModelOutput = self.body(
+                inputs_embeds=embedded,
                 position_ids=torch.tensor([positions], device=self.device),
                 use_cache=False,
+                output_hidden_states=layers,
             )
-        return output.last_hidden_state[0]
+        return output
 
     def contexts(self) -> Tuple[ContextManager, ContextManager]:
         """See `Backbone.contexts`: the repetition attends as the pass did."""
@@ -119,13 +133,21 @@ class CausalBackbone(Backbone):
             size += cost
         return packs
 
-    def study(self, records: Sequence[Record]) -> Learned:
-        """All records in one row: each sees its prefix and itself, nothing else."""
+    def study(
+        self,
+        records: Sequence[Record],
+        layers: Sequence[float] = (),
+        change: Optional[Change] = None,
+    ) -> Learned:
+        """See `Backbone.study`. All records in one row: each sees its prefix and
+        itself, nothing else."""
         ids: List[int] = []
         positions: List[int] = []
         rows: List[int] = []  # lengths: of a prefix, of its records, of the next …
         where: List[int] = []
         begins: List[Tuple[int, int, int]] = []  # of a prefix: begin, end, records' end
+        prefixes: List[int] = []
+        owns: List[int] = []
         for prefix, group in groupby(records, key=lambda record: record.prefix):
             begin = len(ids)
             ids.extend(prefix)
@@ -133,6 +155,8 @@ class CausalBackbone(Backbone):
             rows.extend([len(prefix)] if prefix else [])
             for record in group:
                 own = record.suffix + record.answer[:-1]
+                prefixes.append(begin)
+                owns.append(len(ids))
                 asked = len(ids) + len(record.suffix) - 1
                 where.extend(asked + at for at, w in enumerate(record.weights) if w)
                 ids.extend(own)
@@ -143,7 +167,10 @@ class CausalBackbone(Backbone):
         plan = Pass(fresh_parts(rows, device))
         if any(end > begin for begin, end, _ in begins):
             plan = replace(plan, far=own_prefixes(begins, device))
-        hidden = self.run(ids, positions, plan)
+        places = Places(tuple(prefixes), tuple(owns))
+        changed = None if change is None else (change, places)
+        output = self.run(ids, positions, plan, changed, bool(layers))
+        hidden = output.last_hidden_state[0]
         said = [
             (token, weight)
             for record in records
@@ -154,6 +181,8 @@ class CausalBackbone(Backbone):
             logits=self.all_logits(hidden[torch.tensor(where, device=device)]),
             targets=torch.tensor([token for token, _ in said], device=device),
             weights=torch.tensor([weight for _, weight in said], device=device),
+            states=states_at(output.hidden_states, layers),
+            places=places,
         )
 
 
@@ -201,6 +230,7 @@ class CausalSession:
     """
 
     joins = True
+    forks = True
 
     def __init__(self, backbone: CausalBackbone, prefixes: Sequence[Ids]) -> None:
         self.backbone = backbone
@@ -254,12 +284,12 @@ class CausalSession:
         far = self.prefixes.part(standing, counts, device)
         plan = Pass(near, far, self.cache.store)
         positions = [begin + slot for begin, slot in zip(begins, slots)]
-        hidden = self.backbone.run(ids, positions, plan)
+        hidden = self.backbone.run(ids, positions, plan).last_hidden_state[0]
         first = dict(zip(order, accumulate([0, *counts[:-1]])))
         for row, count in zip(standing, counts):
             row.length += count
         wanted = [first[at] + place for at, place in marks]
-        return hidden[torch.tensor(wanted, device=device)]
+        return hidden[torch.tensor(wanted, dtype=torch.long, device=device)]
 
     def take_back(self, counts: Sequence[int]) -> None:
         # What stands in the slots is hidden, and written over.

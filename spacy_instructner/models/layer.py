@@ -4,26 +4,36 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple, Type
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type
 
 import torch
 from spacy.util import logger
 from thinc.api import Model, Optimizer, PyTorchShim, get_torch_default_device
 
-from ..objectives.likelihood import Objective, likelihood
+from ..objectives.base import Objective
+from ..objectives.likelihood import likelihood
 from ..tasks.base import Record
 from . import storage
 from .adapters import LoRA
-from .backbone import Backbone
+from .backbone import Backbone, Change, Learned, Places
 from .loading import load_folder
 from .precision import Precision, choose_dtype
 from .sources import Identity, locate
 
 MAX_BYTES = 2 * 2**30
-Pack = List[Record]
-# A pack's loss, summed over its ids; times this, its gradient is added.
 Loss = float
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Records of one pass. total: weight of all answer ids of the batch, which the
+    likelihood is divided by; terms: the same for each objective, by its name."""
+
+    records: List[Record]
+    total: float
+    terms: Mapping[str, float]
 
 
 class BackboneShim(PyTorchShim):
@@ -86,27 +96,59 @@ def make_model(spec: Spec) -> Model[Pack, Loss]:
 def forward(
     model: Model[Pack, Loss], pack: Pack, is_train: bool
 ) -> Tuple[Loss, Callable[[float], List]]:
+    """A pack's share of the batch's loss, and a function that adds its gradient, times
+    a scale, to the weights'."""
     backbone = get_backbone(model)
     if is_train:
         spec: Spec = model.attrs["spec"]
         backbone.learn(spec.checkpointing)
-    # The adapter's float32 weights compute in the base's format.
-    half = backbone.hf.dtype != torch.float32
-    with (
-        torch.set_grad_enabled(is_train),
-        torch.autocast(backbone.device.type, backbone.hf.dtype, enabled=half),
-    ):
-        learned = backbone.study(pack)
-        loss = likelihood(learned)
-        objectives: Dict[str, Objective] = model.attrs["objectives"]
-        for objective in objectives.values():
-            loss = loss + objective(backbone, pack, learned)
+    objectives: Dict[str, Objective] = model.attrs["objectives"]
+    layers = sorted({at for each in objectives.values() for at in each.layers})
+    attacks = [each for each in objectives.values() if each.again] if is_train else []
+    # The embeddings of the first pass, and the positions in them.
+    first: List[Tuple[torch.Tensor, Places]] = []
+
+    def studied(change: Optional[Change]) -> Learned:
+        # The adapter's float32 weights compute in the base's format.
+        half = backbone.hf.dtype != torch.float32
+        with (
+            torch.set_grad_enabled(is_train),
+            torch.autocast(backbone.device.type, backbone.hf.dtype, enabled=half),
+        ):
+            return backbone.study(pack.records, layers, change)
+
+    def begin(embedded: torch.Tensor, places: Places) -> torch.Tensor:
+        for each in objectives.values():
+            more = each.disturb(pack.records, places, embedded, None)
+            embedded = embedded if more is None else embedded + more
+        if attacks:
+            embedded.requires_grad_().retain_grad()
+            first.append((embedded, places))
+        return embedded
+
+    learned = studied(begin if objectives and is_train else None)
+    with torch.set_grad_enabled(is_train):
+        loss = likelihood(learned) / pack.total
+        for name, each in objectives.items():
+            own = each.loss(pack.records, learned)
+            if own is not None and pack.terms[name]:
+                loss = loss + own / pack.terms[name]
 
     def backprop(scale: float) -> List:
         (loss * scale).backward()
+        for each in attacks:
+            ((embedded, places),) = first
+            more = each.disturb(pack.records, places, embedded.detach(), embedded.grad)
+            if more is not None:
+                again = studied(partial(added, more))
+                (likelihood(again) * (each.again * scale / pack.total)).backward()
         return []
 
     return float(loss.detach()), backprop
+
+
+def added(more: torch.Tensor, embedded: torch.Tensor, places: Places) -> torch.Tensor:
+    return embedded + more
 
 
 def has_backbone(model: Model) -> bool:

@@ -5,12 +5,13 @@ from typing import Any, List, Optional, Sequence, Tuple
 import torch
 from thinc.api import Model
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
 
 from ..decoding.answers import Ids
 from ..decoding.search import Prompt
 from ..tasks.base import Record
 from .adapters import LoRA
-from .backbone import Backbone, Learned
+from .backbone import Backbone, Change, Learned, Places, states_at
 from .cache import RaggedCache
 from .layer import Spec, make_model
 from .precision import Precision
@@ -40,9 +41,35 @@ class Seq2SeqBackbone(Backbone):
 
     def encode(self, prompts: Sequence[Prompt]) -> Tuple[torch.Tensor, torch.Tensor]:
         """(rows, ids, width) states of the encoder, and their (rows, ids) mask."""
-        ids, mask = self.padded(self.encoded(prompts))
-        output = self.hf.get_encoder()(input_ids=ids, attention_mask=mask)
+        output, mask = self.run_encoder(prompts)
         return output.last_hidden_state, mask
+
+    def run_encoder(
+        self,
+        prompts: Sequence[Prompt],
+        change: Optional[Change] = None,
+        layers: bool = False,
+    ) -> Tuple[BaseModelOutput, torch.Tensor]:
+        """The encoder's output and the (rows, ids) mask. change: what to do to the
+        embeddings; layers: give the hidden states of every layer."""
+        ids, mask = self.padded(self.encoded(prompts))
+        encoder = self.hf.get_encoder()
+        embedded = encoder.get_input_embeddings()(ids)
+        if change is not None:
+            flat = change(embedded.flatten(0, 1), self.places(prompts, ids.shape[1]))
+            embedded = flat.view_as(embedded)
+        output = encoder(
+            inputs_embeds=embedded,
+            attention_mask=mask,
+            output_hidden_states=layers,
+        )
+        return output, mask
+
+    def places(self, prompts: Sequence[Prompt], width: int) -> Places:
+        """Where prompts stand among the encoder's positions, `width` ids a row."""
+        firsts = [row * width for row in range(len(prompts))]
+        owns = [at + len(prefix) for at, (prefix, _) in zip(firsts, prompts)]
+        return Places(tuple(firsts), tuple(owns))
 
     def padded(self, rows: Sequence[Ids]) -> Tuple[torch.Tensor, torch.Tensor]:
         width = max(len(row) for row in rows)
@@ -76,13 +103,20 @@ class Seq2SeqBackbone(Backbone):
             packs[-1].append(record)
         return packs
 
-    def study(self, records: Sequence[Record]) -> Learned:
-        states, mask = self.encode([(r.prefix, r.suffix) for r in records])
+    def study(
+        self,
+        records: Sequence[Record],
+        layers: Sequence[float] = (),
+        change: Optional[Change] = None,
+    ) -> Learned:
+        """See `Backbone.study`."""
+        prompts = [(record.prefix, record.suffix) for record in records]
+        output, mask = self.run_encoder(prompts, change, bool(layers))
         ids, own = self.padded([(self.start, *r.answer[:-1]) for r in records])
         hidden = self.hf.get_decoder()(
             input_ids=ids,
             attention_mask=own,
-            encoder_hidden_states=states,
+            encoder_hidden_states=output.last_hidden_state,
             encoder_attention_mask=mask,
             use_cache=False,
         ).last_hidden_state
@@ -101,6 +135,8 @@ class Seq2SeqBackbone(Backbone):
             logits=self.all_logits(chosen),
             targets=torch.tensor(targets, device=device),
             weights=torch.tensor(weights, device=device),
+            states=states_at(output.hidden_states, layers),
+            places=self.places(prompts, mask.shape[1]),
         )
 
     def check(self) -> None:
@@ -124,6 +160,8 @@ class Seq2SeqSession:
 
     # The encoder's states of all rows stand side by side, padded.
     joins = False
+    # The encoder reads a prompt as a whole, in both directions.
+    forks = False
 
     def __init__(self, backbone: Seq2SeqBackbone) -> None:
         self.backbone = backbone

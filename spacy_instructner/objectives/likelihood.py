@@ -1,15 +1,9 @@
 """The likelihood of the answers: what every method learns first."""
 
-from typing import Callable, Sequence
-
 import torch
 from torch.nn.functional import cross_entropy
 
-from ..models.backbone import Backbone, Learned
-from ..tasks.base import Record
-
-# A further loss on a pack, summed as `likelihood` is.
-Objective = Callable[[Backbone, Sequence[Record], Learned], torch.Tensor]
+from ..models.backbone import Learned
 
 
 def likelihood(learned: Learned) -> torch.Tensor:

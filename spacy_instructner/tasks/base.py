@@ -25,16 +25,35 @@ Entity = Tuple[int, int, str]
 
 
 @dataclass(frozen=True)
+class Mention:
+    """An entity of a record, by places among the record's ids (prefix, suffix,
+    answer). begin, end: the ids of it in the text; opening: the id before it in the
+    answer; type: the first id of its type's name in the prompt, None where the prompt
+    does not name it."""
+
+    begin: int
+    end: int
+    opening: int
+    type: Optional[int]
+
+
+@dataclass(frozen=True)
 class Record:
     """One thing to learn. The model reads prefix and suffix and should write
     the answer; weights: how much each id of the answer counts (0: not at all);
-    task: which of the method's tasks it belongs to."""
+    task: which of the method's tasks it belongs to.
+
+    text: where the text's ids begin and end among the record's ids; mentions: the
+    entities that the answer says. What the objectives look at; a task that leaves
+    them out offers them nothing."""
 
     prefix: Ids
     suffix: Ids
     answer: Ids
     weights: Tuple[float, ...]
     task: str
+    text: Tuple[int, int] = (0, 0)
+    mentions: Tuple[Mention, ...] = ()
 
     def __len__(self) -> int:
         """Ids that the model reads; the answer's last is only written."""
@@ -84,6 +103,11 @@ class Task(Protocol):
 
     @property
     def examples(self) -> Optional[ExampleReader]: ...
+
+    @property
+    def names_types(self) -> bool:
+        """Whether prompts name the types that are asked for, so that a `Mention` has
+        its `type`."""
 
     def bind(
         self,

@@ -8,11 +8,21 @@ parts do not settle them).
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from ..decoding.answers import AnswerFormat, Clause, Ids, Words, write
+from ..decoding.answers import AnswerFormat, Ids, Words, write
 from ..decoding.grammar import Grammar, Trie
 from ..decoding.search import Question
-from .base import Encoder, Entity, ExampleReader, Gold, Layout, Record, Shown
+from .base import (
+    Encoder,
+    Entity,
+    ExampleReader,
+    Gold,
+    Layout,
+    Mention,
+    Record,
+    Shown,
+)
 from .labels import LabelSet
+from .targets import mentions, target
 from .templates import Part, parse_template, space_to_field
 
 MAIN, EXTRACTION, TYPING = "main", "extraction", "typing"
@@ -176,6 +186,14 @@ class InstructionNER:
             raise ValueError(f"`{task}_template` must have the field {{sentence}}.")
         return space_to_field(parts, ("sentence", "options", "entities"))
 
+    @property
+    def names_types(self) -> bool:
+        """See `tasks.base.Task`."""
+        return all(
+            any(field == "options" for field, _ in self.template(MAIN, layout))
+            for layout in (LAYOUTS if self.layout is None else (self.layout,))
+        )
+
     def say(self, name: str) -> Tuple[str, str]:
         """What stands before and after an entity of the type with this name."""
         article = (
@@ -212,6 +230,18 @@ class InstructionNER:
         return BoundInstructionNER(
             self, encoder, labels, end, max_span, self.layout or layout, shown
         )
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt's constant part, and the rest. text, options: where the text (its last
+    copy) and the names of the types begin among the ids of both; options is None where
+    they are not named."""
+
+    prefix: Ids
+    suffix: Ids
+    text: int
+    options: Optional[int]
 
 
 class BoundInstructionNER:
@@ -257,17 +287,20 @@ class BoundInstructionNER:
         self.extraction = AnswerFormat((), self.separator, (("", ()),), closing, empty)
         self.trie = Trie(self.format.tails)
         self.index = {label: at for at, label in enumerate(labels.labels)}
-        self.options = self._options()
+        # The names, and where each begins among them.
+        self.options, self.option_places = self._options()
         self.shown: Ids = ()
         self.shown = tuple(i for example in shown for i in self._show(example))
 
-    def _options(self) -> Ids:
+    def _options(self) -> Tuple[Ids, List[int]]:
         ids: List[int] = []
+        places: List[int] = []
         for at, name in enumerate(self.labels.names):
             if at:
                 ids.extend(self.encoder.text(","))
+            places.append(len(ids))
             ids.extend(self.encoder.text(" " + name))
-        return tuple(ids)
+        return tuple(ids), places
 
     def _show(self, example: Shown) -> Ids:
         """An example's whole prompt with its answer."""
@@ -278,20 +311,19 @@ class BoundInstructionNER:
             if label in self.index and words.writable(start) and words.writable(end - 1)
         ]
         answer = [i for p in write(words, self.format, clauses) for i in p.ids][:-1]
-        prefix, suffix = self._prompt(MAIN, words, ())
-        own = (prefix + suffix)[len(self.encoder.start) :]
+        prompt = self._prompt(MAIN, words, ())
+        own = (prompt.prefix + prompt.suffix)[len(self.encoder.start) :]
         return own + tuple(answer) + self.encoder.template(self.task.example_end)
 
     def constant(self) -> int:
         nothing = Words((), ())
-        return max(
-            len(ids) for ids in (sum(self._prompt(t, nothing, ()), ()) for t in FIELDS)
-        )
+        prompts = [self._prompt(task, nothing, ()) for task in FIELDS]
+        return max(len(prompt.prefix) + len(prompt.suffix) for prompt in prompts)
 
     def questions(self, words: Words) -> List[Question]:
         grammar = Grammar(words, self.format, self.max_span, self.trie)
-        prefix, suffix = self._prompt(MAIN, words, ())
-        return [Question(prefix, suffix, grammar)]
+        prompt = self._prompt(MAIN, words, ())
+        return [Question(prompt.prefix, prompt.suffix, grammar)]
 
     def records(self, words: Words, gold: Gold) -> List[Record]:
         clauses = [
@@ -306,41 +338,38 @@ class BoundInstructionNER:
             said = clauses
             if task == EXTRACTION:
                 said = [(start, end, 0) for start, end, _ in clauses]
-            answer, weights = self._answer(task, words, said, weight, missing)
+            format = self.extraction if task == EXTRACTION else self.format
+            answer, weights = target(words, format, said, weight, missing)
             if not any(weights):
                 continue
-            prefix, suffix = self._prompt(task, words, gold.entities)
-            records.append(Record(prefix, suffix, answer, weights, task))
+            prompt = self._prompt(task, words, gold.entities)
+            found: Tuple[Mention, ...] = ()
+            if task == MAIN:
+                answer_at = len(prompt.prefix) + len(prompt.suffix)
+                types = self._types(prompt)
+                found = mentions(words, format, said, prompt.text, answer_at, types)
+            records.append(
+                Record(
+                    prompt.prefix,
+                    prompt.suffix,
+                    answer,
+                    weights,
+                    task,
+                    text=(prompt.text, prompt.text + words.places[-1]),
+                    mentions=found,
+                )
+            )
         return records
 
-    def _answer(
-        self,
-        task: str,
-        words: Words,
-        clauses: Sequence[Clause],
-        weight: float,
-        missing: bool,
-    ) -> Tuple[Ids, Tuple[float, ...]]:
-        """An answer's ids and their weights. Where annotation is missing, the
-        ids that say which spans there are (and are not) carry none."""
-        format = self.extraction if task == EXTRACTION else self.format
-        ids: List[int] = []
-        weights: List[float] = []
-        for piece in write(words, format, clauses):
-            counts = [weight] * len(piece.ids)
-            if missing and piece.role in ("lead", "closing", "empty"):
-                counts = [0.0] * len(piece.ids)
-            elif missing and piece.role == "span":
-                counts[0] = 0.0
-            ids.extend(piece.ids)
-            weights.extend(counts)
-        return tuple(ids), tuple(weights)
+    def _types(self, prompt: "Prompt") -> List[Optional[int]]:
+        """Where each label's name stands in a prompt."""
+        begin = prompt.options
+        return [None if begin is None else begin + at for at in self.option_places]
 
-    def _prompt(
-        self, task: str, words: Words, entities: Sequence[Entity]
-    ) -> Tuple[Ids, Ids]:
-        """A prompt's constant part and the rest."""
+    def _prompt(self, task: str, words: Words, entities: Sequence[Entity]) -> "Prompt":
         prefix: List[int] = list(self.encoder.start)
+        text = 0
+        options: Optional[int] = None
         if task == MAIN:
             prefix.extend(self.shown)
         suffix: List[int] = []
@@ -348,7 +377,9 @@ class BoundInstructionNER:
         for field, literal in self.prompts[task]:
             if field in ("sentence", "entities"):
                 ids = suffix
+            before = len(prefix) + len(suffix)
             if field == "sentence":
+                text = before
                 ids.extend(words.text)
             elif field == "entities":
                 for at, (start, end, _) in enumerate(entities):
@@ -356,10 +387,11 @@ class BoundInstructionNER:
                     span = Words(words.first[start:end], words.following[start:end])
                     ids.extend(span.text)
             elif field == "options":
+                options = before
                 ids.extend(self.options)
             else:
                 ids.extend(literal)
-        return tuple(prefix), tuple(suffix)
+        return Prompt(tuple(prefix), tuple(suffix), text, options)
 
 
 def _space_dropped(text: str) -> str:

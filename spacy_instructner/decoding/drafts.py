@@ -1,0 +1,69 @@
+"""Reading ahead: likely ids enter the model before they are decided. Source: ours."""
+
+from collections import Counter
+from typing import Callable, Dict, List, Sequence, Tuple
+
+import torch
+
+from .rows import Beam, Row, decide
+
+
+class Drafts:
+    """Guesses at what rows will say, read in the same pass as what they have said.
+
+    Where a guess is right, a decision costs no pass of its own; where it is wrong, what
+    was read of it is taken back. The answers are the same. How often each guessed id
+    was right is counted, and what is mostly wrong is no more tried."""
+
+    TRIALS = 24
+    WORTH_IT = 0.25
+
+    def __init__(self) -> None:
+        self._tried: Counter = Counter()
+        self._right: Counter = Counter()
+
+    def write(self, rows: Sequence[Row], room: Sequence[int]) -> None:
+        """Put a draft on rows for which there is a good guess, and room."""
+        for row, space in zip(rows, room):
+            token = row.state.guess()
+            if token is None or not self._worth_it(token):
+                continue
+            draft = row.ahead(token)
+            if not draft.state.done and len(row.pending) + len(draft.pending) <= space:
+                row.draft = draft
+
+    def _worth_it(self, token: int) -> bool:
+        tried = self._tried[token]
+        return tried < self.TRIALS or self._right[token] >= self.WORTH_IT * tried
+
+    def settle(
+        self,
+        standing: Sequence[Tuple[Beam, Row]],
+        parents: Dict[int, int],
+        logprobs: Callable[[List[int]], torch.Tensor],
+    ) -> List[int]:
+        """Go on with the guesses that were right: decide once more.
+
+        parents: where the rows now under way come from; kept up to date. logprobs:
+        gives those at the decisions after these rows' drafts. RETURNS: how many ids to
+        take back of every row."""
+        back = [0] * len(standing)
+        right: List[int] = []
+        children: List[Tuple[Beam, Row]] = []
+        for at, (beam, row) in enumerate(standing):
+            if row.draft is None:
+                continue
+            (child,) = beam.rows or beam.done
+            token = row.draft.pending[0]
+            self._tried[token] += 1
+            if child.ids == row.draft.ids:
+                self._right[token] += 1
+                child.pending = []
+                right.append(at)
+                children.append((beam, child))
+            else:
+                back[at] = len(row.draft.pending)
+        if right:
+            for row_id, at in decide(children, logprobs(right), 1).items():
+                parents[row_id] = right[at]
+        return back

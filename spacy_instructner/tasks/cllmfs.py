@@ -1,0 +1,305 @@
+"""CLLMFS: one prompt a type. The answer names every entity of that type, each between
+markers, or says that there is none.
+
+Wording of the layout "text_last": the record of the paper's Appendix A, in a wrapper
+like the public code's. The layout "text_first", the empty answer, records for types that
+do not occur and the default definitions: ours.
+"""
+
+import random
+import warnings
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Dict, List, Literal, Optional, Sequence
+
+from ..decoding.answers import AnswerFormat, Clause, Ids, Words
+from ..decoding.bag import BagGrammar
+from ..decoding.grammar import Grammar, Trie
+from ..decoding.search import Question
+from .base import Encoder, ExampleReader, Gold, Layout, Record, Shown
+from .labels import LabelSet
+from .targets import mentions, target
+from .templates import Part, parse_template, space_to_field
+
+GrammarKind = Literal["spans", "bag"]
+
+TEMPLATES: Dict[str, str] = {
+    # Source: paper, Appendix A (instruction, input, start of the output); what stands
+    # between them: ours.
+    "text_last": (
+        "Below is an instruction with an input. Write the response it asks for.\n\n"
+        "### Instruction:\n"
+        "Please extract the entity of {type} in the input sentence given below , the "
+        "entity of {type} refers to the entity that represents {definition} in the "
+        "input sentence.\n\n"
+        "### Input:\n"
+        "{sentence}\n\n"
+        "### Response:\n"
+        "<im_start> I can extract entities for you, the extracted entities are"
+    ),
+    # Source: ours. What does not depend on the type stands in front, and is read once
+    # for all of them.
+    "text_first": (
+        "Please extract the entities of each type from the sentence.\n"
+        "Types: {definitions}\n"
+        "Sentence: {sentence}\n"
+        "{type}:"
+    ),
+}
+PRESENT, ABSENT = "present", "absent"
+FIELDS = ("sentence", "type", "definition", "definitions")
+
+
+def build_cllmfs_v1(
+    layout: Layout = "text_first",
+    template: Optional[str] = None,
+    before_entity: str = "<<<",
+    after_entity: str = " >>>",
+    terminator: str = "<im_end>",
+    default_definition: str = "a specific {type}",
+    absent: float = 1.0,
+    grammar: GrammarKind = "spans",
+) -> "CLLMFS":
+    """Registered as `spacy-instructner.CLLMFS.v1`.
+
+    layout (str): "text_last" (paper), the text after what is constant for a type; or
+        "text_first" (ours), the type after the text, so that a causal model reads the
+        text once for all types.
+    template (Optional[str]): a prompt in place of the layout's, up to where the answer
+        begins. Fields: {sentence} (once), {type}, {definition}, and {definitions},
+        which lists all types with their definitions. It must name the {type}.
+    before_entity, after_entity (str): the markers of an entity in the answer (paper).
+        A tokenizer that cannot write them (T5's has no <) needs others, such as [ and ].
+    terminator (str): ends every answer, and is all of the empty one.
+    default_definition (str): for a label without one in `label_definitions`. Field:
+        {type}.
+    absent (float): how many records to learn from types that do not occur, for each of
+        one that does (and for each text without entities). Which, is drawn anew every
+        time. 0 learns from none, as the public code does.
+    grammar (str): "spans" admits contiguous spans of the text, in its order (ours);
+        "bag" the tokens of the text in any order, as the public code does.
+    RETURNS (CLLMFS): the task. Raises ValueError for a template that lacks a field or
+        has an unknown one, and for a negative `absent`.
+    """
+    return CLLMFS(
+        layout=layout,
+        template=template,
+        before_entity=before_entity,
+        after_entity=after_entity,
+        terminator=terminator,
+        default_definition=default_definition,
+        absent=absent,
+        grammar=grammar,
+    )
+
+
+@dataclass(frozen=True)
+class CLLMFS:
+    """The method's prompts and answers. See `build_cllmfs_v1`."""
+
+    layout: Layout
+    template: Optional[str]
+    before_entity: str
+    after_entity: str
+    terminator: str
+    default_definition: str
+    absent: float
+    grammar: GrammarKind
+
+    # No examples in the prompt: what is constant is to be short.
+    examples: Optional[ExampleReader] = None
+    # The template must have the field.
+    names_types: bool = True
+
+    def __post_init__(self) -> None:
+        if self.absent < 0:
+            raise ValueError(f"`absent` must not be negative: {self.absent}.")
+        for name in ("before_entity", "after_entity", "terminator"):
+            if not getattr(self, name).strip():
+                raise ValueError(f"`{name}` must not be empty.")
+        if self.before_entity.strip() == self.terminator.strip():
+            raise ValueError("`before_entity` and `terminator` must differ.")
+        parse_template("default_definition", self.default_definition, ("type",), ())
+        self.parts()
+
+    def parts(self) -> List[Part]:
+        """The prompt, cut at its fields."""
+        text = self.template or TEMPLATES[self.layout]
+        parts = parse_template("template", text, FIELDS, ("sentence",))
+        if not any(field == "type" for field, _ in parts):
+            raise ValueError("`template` must have the field {type}.")
+        return space_to_field(parts, FIELDS)
+
+    def define(self, labels: LabelSet) -> List[str]:
+        """What each label means."""
+        without = [
+            label for label, said in zip(labels.labels, labels.definitions) if not said
+        ]
+        if without:
+            warnings.warn(
+                f"No definition in `label_definitions` for {', '.join(without)}: made "
+                f"from the name, as {self.default_definition!r}.",
+                stacklevel=2,
+            )
+        return [
+            said or self.default_definition.format(type=name)
+            for name, said in zip(labels.names, labels.definitions)
+        ]
+
+    def bind(
+        self,
+        encoder: Encoder,
+        labels: LabelSet,
+        end: int,
+        max_span: int = 0,
+        layout: Layout = "text_last",
+        shown: Sequence[Shown] = (),
+    ) -> "BoundCLLMFS":
+        """The task for one tokenizer and label set. See `tasks.base.Task`; the task's
+        own layout holds for every model."""
+        return BoundCLLMFS(self, encoder, labels, end, max_span)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked for one label. before, after: the prompt's ids in front of the text
+    and behind it; name: where the label's name first stands among these; format: of the
+    answers."""
+
+    before: Ids
+    after: Ids
+    name: int
+    format: AnswerFormat
+
+    def type(self, text: int) -> int:
+        """Where the name stands in a prompt with so many ids of text."""
+        return self.name + (text if self.name >= len(self.before) else 0)
+
+
+class BoundCLLMFS:
+    """CLLMFS for one tokenizer and one label set."""
+
+    def __init__(
+        self,
+        task: CLLMFS,
+        encoder: Encoder,
+        labels: LabelSet,
+        end: int,
+        max_span: int,
+    ) -> None:
+        self.task = task
+        self.max_span = max_span
+        lead = encoder.template(" " + task.before_entity)
+        tail = encoder.written(task.after_entity)
+        closing = encoder.template(" " + task.terminator) + (end,)
+        definitions = task.define(labels)
+        every: List[int] = []
+        for at, (name, said) in enumerate(zip(labels.names, definitions)):
+            every.extend(encoder.written(";") if at else ())
+            every.extend(encoder.written(f" {name}: {said}"))
+        parts = [(field, encoder.template(text)) for field, text in task.parts()]
+        self.asked: Dict[str, _Asked] = {}
+        for label, name, said in zip(labels.labels, labels.names, definitions):
+            fields = {
+                "type": encoder.written(" " + name),
+                "definition": encoder.written(" " + said),
+                "definitions": tuple(every),
+            }
+            before: List[int] = list(encoder.start)
+            after: List[int] = []
+            ids, place = before, None
+            for field, literal in parts:
+                if field == "sentence":
+                    ids = after
+                    continue
+                if field == "type" and place is None:
+                    place = len(before) + len(after)
+                ids.extend(fields[field] if field else literal)
+            assert place is not None  # `CLLMFS.parts` saw to it.
+            format = AnswerFormat(lead, lead, ((label, tail),), closing, closing)
+            self.asked[label] = _Asked(tuple(before), tuple(after), place, format)
+        self.trie = Trie((("", tail),))
+        # What all labels have behind the text is read with it, unless the labels part
+        # before the text.
+        together = len({asked.before for asked in self.asked.values()}) == 1
+        self.joint: Optional[int] = (
+            _common([asked.after for asked in self.asked.values()])
+            if together
+            else None
+        )
+
+    def constant(self) -> int:
+        return max(len(asked.before + asked.after) for asked in self.asked.values())
+
+    def questions(self, words: Words) -> List[Question]:
+        grammar: Any
+        if self.task.grammar == "bag":
+            grammar = BagGrammar(words, self._any_format, self.max_span)
+        else:
+            grammar = Grammar(words, self._any_format, self.max_span, self.trie)
+        questions: List[Question] = []
+        for asked in self.asked.values():
+            # What it knows of the window holds for every label.
+            own = copy(grammar)
+            own.format = asked.format
+            shared: Ids = ()
+            suffix = words.text + asked.after
+            if self.joint is not None:
+                cut = len(words.text) + self.joint
+                shared, suffix = suffix[:cut], suffix[cut:]
+            questions.append(Question(asked.before, suffix, own, shared))
+        return questions
+
+    @property
+    def _any_format(self) -> AnswerFormat:
+        return next(iter(self.asked.values())).format
+
+    def records(self, words: Words, gold: Gold) -> List[Record]:
+        said: Dict[str, List[Clause]] = {}
+        for start, end, label in gold.entities:
+            said.setdefault(label, []).append((start, end, 0))
+        records = [self._record(words, gold, label, said[label]) for label in said]
+        # Of a text that is not annotated throughout nobody knows what does not occur.
+        if not gold.missing:
+            absent = [label for label in self.asked if label not in said]
+            wanted = self.task.absent * max(1, len(said))
+            count = int(wanted) + (random.random() < wanted % 1)
+            for label in random.sample(absent, min(count, len(absent))):
+                records.append(self._record(words, gold, label, []))
+        return [record for record in records if any(record.weights)]
+
+    def _record(
+        self, words: Words, gold: Gold, label: str, clauses: Sequence[Clause]
+    ) -> Record:
+        asked = self.asked[label]
+        text = words.text
+        suffix = text + asked.after
+        answer, weights = target(
+            words, asked.format, clauses, missing=bool(gold.missing)
+        )
+        begin = len(asked.before)
+        return Record(
+            asked.before,
+            suffix,
+            answer,
+            weights,
+            PRESENT if clauses else ABSENT,
+            text=(begin, begin + len(text)),
+            mentions=mentions(
+                words,
+                asked.format,
+                clauses,
+                begin,
+                begin + len(suffix),
+                [asked.type(len(text))],
+            ),
+        )
+
+
+def _common(rows: Sequence[Ids]) -> int:
+    """How many ids all rows begin with, leaving each one at least."""
+    count = 0
+    shortest = min(map(len, rows))
+    while count < shortest - 1 and len({row[count] for row in rows}) == 1:
+        count += 1
+    return count
