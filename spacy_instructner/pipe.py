@@ -303,6 +303,8 @@ class InstructionNERPipe(TrainablePipe):
         *,
         nlp: Optional[Language] = None,
         labels: Optional[List[str]] = None,
+        names: Optional[Dict[str, str]] = None,
+        definitions: Optional[Dict[str, str]] = None,
     ) -> None:
         """Find labels and weights, and begin with a fresh adapter.
 
@@ -310,6 +312,8 @@ class InstructionNERPipe(TrainablePipe):
         nlp (Optional[Language]): not used.
         labels (Optional[List[str]]): from `[initialize]`; else the config's, else
             those of the data, sorted.
+        names, definitions (Optional[Dict[str, str]]): words and meanings, by label,
+            besides those of the config.
         """
         validate_get_examples(get_examples, "InstructionNERPipe.initialize")
         counts: Counter = Counter()
@@ -318,11 +322,11 @@ class InstructionNERPipe(TrainablePipe):
             annotated = read_example(example)
             counts.update(span.label_ for span in example.reference.ents)
             misaligned.extend(annotated.misaligned)
-        if labels is not None:
-            self.set_labels(labels)
-        elif not self._labels_given:
-            self.set_labels(sorted(counts))
-            self._labels_given = False
+        given = labels is not None or self._labels_given
+        if labels is None:
+            labels = list(self.labels) if self._labels_given else sorted(counts)
+        self.set_labels(labels, names, definitions)
+        self._labels_given = given
         report(self.labels, counts, misaligned)
         self._label_set(None)
         begin_afresh(self.model)

@@ -1,7 +1,10 @@
 """Labels and the words that stand for them in prompts and answers."""
 
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
+from pathlib import Path
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+import srsly
 
 
 @dataclass(frozen=True)
@@ -71,3 +74,22 @@ def unknown_labels(labels: Iterable[str], known: Iterable[str]) -> List[str]:
     """Those of `labels` that are not known, in order."""
     have = set(known)
     return [label for label in labels if label not in have]
+
+
+def read_words_v1(path: Optional[Path] = None) -> Optional[Dict[str, str]]:
+    """Registered as `spacy-instructner.LabelWords.v1`.
+
+    path (Optional[Path]): a JSON file with an object, label to words.
+    RETURNS (Optional[Dict[str, str]]): what it says; None without a path. Raises
+        ValueError for a file of another shape.
+    """
+    if path is None:
+        return None
+    words = srsly.read_json(path)
+    if not isinstance(words, dict) or not all(
+        isinstance(said, str) for said in words.values()
+    ):
+        raise ValueError(
+            f'{path} must hold one JSON object, label to words: {{"PERSON": "…"}}.'
+        )
+    return words
