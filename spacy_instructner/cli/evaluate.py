@@ -1,0 +1,148 @@
+"""`python -m spacy instructner evaluate`"""
+
+import json
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from spacy.cli._util import setup_gpu
+from spacy.language import Language
+from spacy.scorer import get_ner_prf
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+from typer import Argument, Exit, Option
+from wasabi import msg
+
+from ..corpora import bare, read_docs
+from ..sampling import label_counts
+from . import app
+
+if TYPE_CHECKING:
+    from ..pipe import InstructionNERPipe
+
+# Texts, by the labels that are asked of them.
+Groups = Mapping[Tuple[str, ...], Sequence[Doc]]
+# As spaCy's scorer has them (None where there is nothing to count), and texts, entities
+# and seconds.
+Scores = Dict[str, Any]
+
+
+@app.command("evaluate")
+def evaluate_cli(
+    pipeline: str = Argument(
+        ..., help="A trained pipeline: a folder or a package's name"),
+    data_path: Path = Argument(
+        ..., help="Annotated texts: .spacy, JSON Lines or CoNLL/IOB; gzipped or not",
+        exists=True, dir_okay=False),
+    output_path: Optional[Path] = Option(
+        None, "--output", "-o", help="A JSON file for the figures", dir_okay=False),
+    gpu_id: int = Option(-1, "--gpu-id", "-g", help="Number of a GPU; -1 for the CPU"),
+    threshold: Optional[float] = Option(
+        None, "--threshold", "-t", help="In place of the pipeline's own",
+        min=0.0, max=1.0),
+) -> None:  # fmt: skip
+    """Score strict spans twice: asked for all types in every text, and asked only for
+    those that occur in it."""
+    import spacy
+
+    try:
+        setup_gpu(gpu_id, silent=True)
+        nlp = spacy.load(pipeline)
+        name, pipe = find_component(nlp)
+        docs, problems = read_docs(data_path, nlp)
+        if not docs:
+            raise ValueError(f"{data_path} holds no text.")
+        for problem in problems:
+            msg.warn(f"{problem}: left out")
+        if unknown := sum(not token.ent_iob for doc in docs for token in doc):
+            msg.warn(f"{unknown} tokens without annotation count as O")
+        counts = label_counts(docs)
+        unasked = {label: counts[label] for label in counts if label not in pipe.labels}
+        if unasked:
+            missed = f"{sum(unasked.values())} entities count as missed"
+            msg.warn(f"{missed}: `{name}` has no label {', '.join(unasked)}")
+        if threshold is not None:
+            pipe.cfg["threshold"] = threshold
+        scores = evaluate(nlp, docs)
+    except (OSError, ValueError) as error:
+        msg.fail(f"Cannot evaluate {pipeline}", str(error))
+        raise Exit(1) from error
+    report(scores, [*pipe.labels, *unasked])
+    if output_path is not None:
+        found = {key: nlp.meta[key] for key in ("name", "version")}
+        found.update(labels=pipe.labels, labels_not_asked=unasked, **scores)
+        output_path.parent.mkdir(parents=True, exist_ok=True)
+        output_path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf8")
+        msg.good(f"Wrote {output_path}")
+
+
+def find_component(nlp: Language) -> Tuple[str, "InstructionNERPipe"]:
+    """The one component to ask. Raises ValueError for none, several, or no labels."""
+    from ..pipe import NO_LABELS, InstructionNERPipe
+
+    found = [(n, p) for n, p in nlp.pipeline if isinstance(p, InstructionNERPipe)]
+    if len(found) != 1:
+        names = ", ".join(name for name, _ in found) or "none"
+        raise ValueError(f"One component `instruction_ner` is needed; it has {names}.")
+    ((name, pipe),) = found
+    if not pipe.labels:
+        raise ValueError(NO_LABELS.format(name=name))
+    return name, pipe
+
+
+def evaluate(nlp: Language, docs: Sequence[Doc]) -> Dict[str, Scores]:
+    """Scores on annotated Docs, which keep their tokens. all_types: every label is asked
+    of every text; types_known: those that occur in it, and texts without entities are
+    left out. Raises ValueError as `find_component` does, OSError without weights."""
+    from ..models.layer import get_backbone
+
+    name, pipe = find_component(nlp)
+    # Before the clock runs.
+    get_backbone(pipe.model).answer()
+    known: Dict[Tuple[str, ...], List[Doc]] = {}
+    for doc in docs:
+        if has := {ent.label_ for ent in doc.ents}:
+            asked = tuple(label for label in pipe.labels if label in has)
+            known.setdefault(asked, []).append(doc)
+    groups: Dict[str, Groups] = {"all_types": {pipe.labels: docs}, "types_known": known}
+    return {protocol: _score(nlp, name, of) for protocol, of in groups.items()}
+
+
+def _score(nlp: Language, name: str, groups: Groups) -> Scores:
+    examples: List[Example] = []
+    seconds = 0.0
+    for labels, docs in groups.items():
+        begin = perf_counter()
+        cfg = {name: {"labels": labels}}
+        # The component cannot be asked for nothing.
+        skipped = [] if labels else [name]
+        found = list(nlp.pipe(map(bare, docs), component_cfg=cfg, disable=skipped))
+        seconds += perf_counter() - begin
+        for doc, predicted in zip(docs, found, strict=True):
+            gold = bare(doc)
+            entities = [Span(gold, ent.start, ent.end, ent.label) for ent in doc.ents]
+            gold.set_ents(entities, default="outside")
+            examples.append(Example(predicted, gold))
+    count = sum(len(example.reference.ents) for example in examples)
+    counts = {"texts": len(examples), "entities": count, "seconds": seconds}
+    return {**get_ner_prf(examples), **counts}
+
+
+def report(scores: Mapping[str, Scores], labels: Sequence[str]) -> None:
+    """Print both protocols side by side."""
+    columns = []
+    for own in scores.values():
+        by_label = own["ents_per_type"] or {}
+        shares = [own[f"ents_{of}"] for of in "prf"]
+        shares += [by_label.get(label, {}).get("f") for label in labels]
+        shown = ["-" if each is None else f"{100 * each:.2f}" for each in shares]
+        speed = f"{own['texts'] / own['seconds']:.2f}" if own["seconds"] else "-"
+        counts = [own["texts"], own["entities"]]
+        columns.append([*counts, *shown, f"{own['seconds']:.2f}", speed])
+    titles = ["Texts", "Entities", "Precision", "Recall", "F1"]
+    titles += [f"F1 {label}" for label in labels] + ["Seconds", "Texts per second"]
+    header = ("", "All types", "Types known")
+    msg.table(
+        list(zip(titles, *columns)), header=header, aligns=("l", "r", "r"), divider=True
+    )
+    msg.info('"Types known" gives the types away: its figures compare with nothing else')
