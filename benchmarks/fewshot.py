@@ -37,7 +37,11 @@ METHODS: Dict[str, Tuple[str, Sequence[str], Dict[str, Any]]] = {
     "CLLMFS": ("cllmfs.cfg", (), {}),
     "CLLMFS without InfoNCE": ("cllmfs.cfg", ("contrast",), {}),
     "CLLMFS without FGM": ("cllmfs.cfg", ("adversary",), {}),
-    "CLLMFS without absent types": ("cllmfs.cfg", (), {f"{COMPONENT}.task.absent": 0.0}),
+    "CLLMFS without absent types": (
+        "cllmfs.cfg",
+        (),
+        {f"{COMPONENT}.task.absent": 0.0},
+    ),
     "CLLMFS, text last": (
         "cllmfs.cfg",
         (),

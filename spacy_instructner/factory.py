@@ -64,7 +64,7 @@ def make_instruction_ner(
     name: str,
     model: Model,
     task: Task,
-    # Callables by name; said so, a config could not give them as blocks of their own.
+    # Objectives by name; said so, a config could not give them as blocks of their own.
     objectives: Dict[str, Any],
     labels: List[str],
     label_names: Dict[str, str],
@@ -85,9 +85,10 @@ def make_instruction_ner(
     """Make the component; cheap: no weights are read, no network is touched.
 
     model (Model): who answers: `spacy-instructner.CausalLM.v1`.
-    task (Task): what is asked: `spacy-instructner.InstructionNER.v1`.
-    objectives (Dict[str, Callable]): training losses besides the likelihood, by
-        name; see `objectives.likelihood.Objective`.
+    task (Task): what is asked: `spacy-instructner.InstructionNER.v1` or
+        `spacy-instructner.CLLMFS.v1`.
+    objectives (Dict[str, Objective]): what is learned besides the likelihood, by name:
+        `spacy-instructner.InfoNCE.v1`, `spacy-instructner.FGM.v1`.
     labels (List[str]): the labels to look for.
     label_names (Dict[str, str]): words for a label in prompts; by default the
         label in lower case, `_` and `-` as spaces.

@@ -113,7 +113,12 @@ class InstructionNERPipe(TrainablePipe):
                 "all its weights are trained. Give it an `adapter`, or save "
                 '`bundle = "full"`.'
             )
-        for objective in objectives.values():
+        for key, objective in objectives.items():
+            if not isinstance(objective, Objective):
+                raise ValueError(
+                    f"`objectives.{key}` must be an `objectives.base.Objective`, such "
+                    f"as spacy-instructner.InfoNCE.v1, not {objective!r}."
+                )
             objective.check(model.attrs["spec"].kind, task)
         self.vocab = vocab
         self.model = model

@@ -140,9 +140,6 @@ def test_all_types_is_what_spacy_says(make_nlp: MakeNLP) -> None:
     # The ruler before the component runs in both protocols.
     for own in scores.values():
         assert own["ents_per_type"]["PERSON"]["r"] >= 0.5
-    # A random model says something; asked for less, it says less.
-    precise = [own["ents_p"] for own in scores.values()]
-    assert 0.0 < precise[0] < precise[1]
 
 
 def test_the_command(make_nlp: MakeNLP, calls: List[Call], tmp_path: Path) -> None:

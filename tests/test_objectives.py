@@ -10,6 +10,7 @@ import torch
 from conftest import on_every_kind
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spacy.lang.en import English
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
@@ -46,6 +47,7 @@ TRAIN: List[Tuple[str, Entities]] = [
     ("'Anna' lives in old Rome", [(1, 2, "PERSON"), (5, 6, "PLACE")]),
 ]
 
+KINDS = ["causal", "t5", "bart"]
 on_every_task = pytest.mark.parametrize("task", list(TASKS))
 
 
@@ -475,16 +477,10 @@ def test_mentions_point_to_text_type_and_answer(make_nlp: MakeNLP, task: str) ->
                 assert not record.text[0] <= mention.type < record.text[1]
                 seen.append((words, label))
     assert sorted(seen) == sorted(
-        (doc_text(text)[start:end].text, label)
+        (English().make_doc(text)[start:end].text, label)
         for text, entities in TRAIN
         for start, end, label in entities
     )
-
-
-def doc_text(text: str) -> Doc:
-    from spacy.lang.en import English
-
-    return English().make_doc(text)
 
 
 @on_every_kind
@@ -619,15 +615,19 @@ def disturbed_groups(seen: Seen, positions: str) -> List[List[int]]:
     return list(groups.values())
 
 
-@on_every_kind
+@pytest.mark.parametrize(
+    "make_nlp,positions",
+    [
+        *[(kind, where) for kind in KINDS for where in ("text", "prompt")],
+        ("causal", "all"),
+    ],
+    indirect=["make_nlp"],
+)
 @on_every_task
-@pytest.mark.parametrize("positions", ["text", "prompt", "all"])
 def test_the_disturbance_is_along_the_gradient_and_as_long_as_asked(
     make_nlp: MakeNLP, watch: Callable, task: str, positions: str
 ) -> None:
     attack = {"@misc": FAST_GRADIENT, "strength": 0.25, "positions": positions}
-    if positions == "all" and pipe_of(make_nlp()).model.name == "seq2seq":
-        pytest.skip("refused")
     nlp = ready(make_nlp, task, objectives={"attack": attack})
     backbone = get_backbone(pipe_of(nlp).model)
     passes = watch(nlp)

@@ -145,4 +145,4 @@ def report(scores: Mapping[str, Scores], labels: Sequence[str]) -> None:
     msg.table(
         list(zip(titles, *columns)), header=header, aligns=("l", "r", "r"), divider=True
     )
-    msg.info('"Types known" gives the types away: its figures compare with nothing else')
+    msg.info('"Types known" gives types away: its figures compare with nothing else')

@@ -105,8 +105,8 @@ def forward(
     objectives: Dict[str, Objective] = model.attrs["objectives"]
     layers = sorted({at for each in objectives.values() for at in each.layers})
     attacks = [each for each in objectives.values() if each.again] if is_train else []
-    # The embeddings of the first pass, and the positions in them.
-    first: List[Tuple[torch.Tensor, Places]] = []
+    # The embeddings of the first pass, what was added to them, and who stands where.
+    first: List[Tuple[torch.Tensor, torch.Tensor, Places]] = []
 
     def studied(change: Optional[Change]) -> Learned:
         # The adapter's float32 weights compute in the base's format.
@@ -118,12 +118,13 @@ def forward(
             return backbone.study(pack.records, layers, change)
 
     def begin(embedded: torch.Tensor, places: Places) -> torch.Tensor:
+        bare = embedded
         for each in objectives.values():
-            more = each.disturb(pack.records, places, embedded, None)
+            more = each.disturb(pack.records, places, bare, None)
             embedded = embedded if more is None else embedded + more
         if attacks:
             embedded.requires_grad_().retain_grad()
-            first.append((embedded, places))
+            first.append((embedded, (embedded - bare).detach(), places))
         return embedded
 
     learned = studied(begin if objectives and is_train else None)
@@ -137,10 +138,10 @@ def forward(
     def backprop(scale: float) -> List:
         (loss * scale).backward()
         for each in attacks:
-            ((embedded, places),) = first
+            ((embedded, before, places),) = first
             more = each.disturb(pack.records, places, embedded.detach(), embedded.grad)
             if more is not None:
-                again = studied(partial(added, more))
+                again = studied(partial(added, before + more))
                 (likelihood(again) * (each.again * scale / pack.total)).backward()
         return []
 

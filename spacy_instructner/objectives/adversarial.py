@@ -120,7 +120,8 @@ class FGM(Objective):
             groups.append([places.of(index, record, at) for at in own])
             if first < begin and places.prefixes[index] not in prefixes:
                 prefixes.add(places.prefixes[index])
-                groups.append([places.of(index, record, at) for at in range(begin)])
+                shared = range(first, min(stop, begin))
+                groups.append([places.of(index, record, at) for at in shared])
         return [group for group in groups if group]
 
     def _range(self, record: Record) -> Tuple[int, int]:

@@ -135,10 +135,11 @@ class CLLMFS:
         without = [
             label for label, said in zip(labels.labels, labels.definitions) if not said
         ]
-        if without:
+        # One for each label, in the same words every time: Python says it once.
+        for label in without:
             warnings.warn(
-                f"No definition in `label_definitions` for {', '.join(without)}: made "
-                f"from the name, as {self.default_definition!r}.",
+                f"The label {label!r} has no definition in `label_definitions`; CLLMFS "
+                f"makes one from its name, as {self.default_definition!r}.",
                 stacklevel=2,
             )
         return [

@@ -1,0 +1,1075 @@
+"""CLLMFS: prompts and answers letter by letter, what is shared, what is learned of
+types that do not occur, both grammars, and answers of tiny models."""
+
+import random
+import re
+from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+
+import pytest
+import torch
+from conftest import byte_level_tokenizer, on_every_kind
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+from thinc.api import Adam, fix_random_seed
+
+from spacy_instructner.decoding.answers import AnswerFormat, Clause, Words, write
+from spacy_instructner.decoding.bag import LONGEST, BagGrammar, BagState
+from spacy_instructner.decoding.grammar import read
+from spacy_instructner.decoding.search import Answer, Question, search
+from spacy_instructner.models.encoding import TextEncoder
+from spacy_instructner.models.layer import get_backbone
+from spacy_instructner.tasks.base import Gold, Record
+from spacy_instructner.tasks.cllmfs import BoundCLLMFS, build_cllmfs_v1
+from spacy_instructner.tasks.labels import LabelSet, make_label_set
+
+MakeNLP = Callable[..., Language]
+Ids = Tuple[int, ...]
+NAMES = ["TITLE", "genre", "Actor", "RATINGS-AVERAGE"]
+MEANT = {
+    "TITLE": "the name of a film",
+    "genre": "a kind of film",
+    "Actor": "a person on the screen",
+    "RATINGS-AVERAGE": "how good others find it",
+}
+LABELS = make_label_set(NAMES, {}, MEANT)
+TEXT = "are there any avant garde war movies with tom hanks".split()
+# Not by label: in text order.
+GOLD = Gold(((3, 5, "genre"), (5, 6, "genre"), (8, 10, "Actor")))
+
+
+@pytest.fixture(scope="module")
+def encoder() -> TextEncoder:
+    return TextEncoder(byte_level_tokenizer())
+
+
+def encoded(
+    encoder: TextEncoder, words: Sequence[str], spaces: Optional[Sequence[bool]] = None
+) -> Words:
+    spaces = [bool(at) for at in range(len(words))] if spaces is None else spaces
+    return encoder.words(words, spaces, 50)
+
+
+def bind(
+    encoder: TextEncoder,
+    labels: LabelSet = LABELS,
+    max_span: int = 0,
+    **config: object,
+) -> BoundCLLMFS:
+    end = encoder.tokenizer.eos_token_id
+    return build_cllmfs_v1(**config).bind(encoder, labels, end, max_span)  # type: ignore[arg-type]
+
+
+def prompts(encoder: TextEncoder, bound: BoundCLLMFS, words: Words) -> List[str]:
+    questions = bound.questions(words)
+    return [encoder.tokenizer.decode(q.prefix + q.own) for q in questions]
+
+
+def answers(
+    encoder: TextEncoder, bound: BoundCLLMFS, gold: Gold = GOLD
+) -> List[Tuple[str, str]]:
+    """Of every record its last line, and what it answers."""
+    decode = encoder.tokenizer.decode
+    return [
+        (decode(r.prefix + r.suffix).split("\n")[-1], decode(r.answer))
+        for r in bound.records(encoded(encoder, TEXT), gold)
+    ]
+
+
+# Letter by letter.
+
+
+def test_text_last_is_the_papers_record(encoder: TextEncoder) -> None:
+    found = prompts(encoder, bind(encoder, layout="text_last"), encoded(encoder, TEXT))
+    assert found == [
+        "Below is an instruction with an input. Write the response it asks for.\n"
+        "\n"
+        "### Instruction:\n"
+        f"Please extract the entity of {name} in the input sentence given below , the "
+        f"entity of {name} refers to the entity that represents {meant} in the input "
+        "sentence.\n"
+        "\n"
+        "### Input:\n"
+        " are there any avant garde war movies with tom hanks\n"
+        "\n"
+        "### Response:\n"
+        "<im_start> I can extract entities for you, the extracted entities are"
+        for name, meant in zip(
+            ["title", "genre", "actor", "ratings average"], MEANT.values()
+        )
+    ]
+
+
+def test_text_first_lists_all_types_and_asks_for_one(encoder: TextEncoder) -> None:
+    found = prompts(encoder, bind(encoder), encoded(encoder, TEXT))
+    assert found == [
+        "Please extract the entities of each type from the sentence.\n"
+        "Types: title: the name of a film; genre: a kind of film; actor: a person on "
+        "the screen; ratings average: how good others find it\n"
+        "Sentence: are there any avant garde war movies with tom hanks\n"
+        f" {name}:"
+        for name in ["title", "genre", "actor", "ratings average"]
+    ]
+
+
+@pytest.mark.parametrize("layout", ["text_first", "text_last"])
+def test_answers_name_the_entities_in_text_order(
+    encoder: TextEncoder, layout: str
+) -> None:
+    bound = bind(encoder, layout=layout, absent=0.0)
+    decode = encoder.tokenizer.decode
+    records = bound.records(encoded(encoder, TEXT), GOLD)
+    assert [decode(record.answer) for record in records] == [
+        " <<< avant garde >>> <<< war >>> <im_end><|end|>",
+        " <<< tom hanks >>> <im_end><|end|>",
+    ]
+    end = encoder.tokenizer.eos_token_id
+    for record in records:
+        assert record.answer.count(end) == 1 and record.answer[-1] == end
+        assert record.weights == (1.0,) * len(record.answer)
+        assert record.task == "present"
+    asked = prompts(encoder, bound, encoded(encoder, TEXT))
+    own = [decode(record.prefix + record.suffix) for record in records]
+    assert own == [asked[1], asked[2]]
+
+
+@pytest.mark.parametrize("layout", ["text_first", "text_last"])
+def test_an_empty_answer_is_the_terminator(encoder: TextEncoder, layout: str) -> None:
+    bound = bind(encoder, layout=layout, absent=9.0)
+    records = bound.records(encoded(encoder, TEXT), Gold(()))
+    answers = [encoder.tokenizer.decode(record.answer) for record in records]
+    assert answers == [" <im_end><|end|>"] * 4
+    assert {record.task for record in records} == {"absent"}
+
+
+def test_everything_can_be_replaced(encoder: TextEncoder) -> None:
+    bound = bind(
+        encoder,
+        make_label_set(["A", "B"], {"A": "person, or group"}, {"B": 'a "b"\nor two'}),
+        template="<|turn|>{type}? {sentence} {type} ({definition}) [{definitions}]<|turn|>",
+        before_entity="«",
+        after_entity="»,",
+        terminator="fin<|turn|>",
+        default_definition="was {type} heißt",
+        absent=1.0,
+    )
+    text = encoded(encoder, ["Anna", "’s", "Bert"], [False, False, True])
+    every = 'person, or group: was person, or group heißt; b: a "b" or two'
+    assert prompts(encoder, bound, text) == [
+        "<|turn|> person, or group? Anna’s Bert person, or group ( was person, or group"
+        f" heißt) [ {every}]<|turn|>",
+        f'<|turn|> b? Anna’s Bert b ( a "b" or two) [ {every}]<|turn|>',
+    ]
+    (record, absent) = bound.records(text, Gold(((0, 2, "A"), (2, 3, "A"))))
+    decode = encoder.tokenizer.decode
+    # An entity brings the space before it.
+    assert decode(record.answer) == " « Anna’s», « Bert», fin<|turn|><|end|>"
+    assert decode(absent.answer) == " fin<|turn|><|end|>"
+    turn = encoder.tokenizer.convert_tokens_to_ids("<|turn|>")
+    assert record.answer.count(turn) == 1 and record.prefix[0] == turn
+
+
+def test_control_tokens_come_first_and_once(encoder: TextEncoder) -> None:
+    own = TextEncoder(byte_level_tokenizer())
+    turn = own.tokenizer.convert_tokens_to_ids("<|turn|>")
+    own.start = (turn,)
+    for layout in ("text_first", "text_last"):
+        plain = bind(encoder, layout=layout).questions(encoded(encoder, TEXT))
+        found = bind(own, layout=layout).questions(encoded(own, TEXT))
+        for one, other in zip(plain, found):
+            assert other.prefix == (turn, *one.prefix)
+            assert (other.shared, other.suffix) == (one.shared, one.suffix)
+
+
+def test_labels_without_a_definition_get_one_and_are_named(
+    encoder: TextEncoder,
+) -> None:
+    labels = make_label_set(NAMES, {"genre": "kind"}, {"Actor": "a person"})
+    expected = "No definition .* for TITLE, genre, RATINGS-AVERAGE: .*a specific {type}"
+    with pytest.warns(UserWarning, match=expected):
+        bound = bind(encoder, labels)
+    assert prompts(encoder, bound, encoded(encoder, ["x"]))[0].split("\n")[1] == (
+        "Types: title: a specific title; kind: a specific kind; actor: a person; "
+        "ratings average: a specific ratings average"
+    )
+    with pytest.warns(UserWarning, match="as 'such as {type}'"):
+        bound = bind(
+            encoder,
+            labels,
+            layout="text_last",
+            default_definition="such as {type}",
+        )
+    asked = prompts(encoder, bound, encoded(encoder, ["x"]))
+    assert ["represents such as kind in" in prompt for prompt in asked] == [
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert "represents a person in" in asked[2]
+
+
+def test_with_all_definitions_there_is_no_warning(
+    encoder: TextEncoder, recwarn: pytest.WarningsRecorder
+) -> None:
+    bind(encoder)
+    bind(encoder, layout="text_last")
+    assert not recwarn.list
+
+
+def test_what_the_template_does_not_say_needs_no_words(
+    encoder: TextEncoder, recwarn: pytest.WarningsRecorder
+) -> None:
+    """No definitions, and no signs to write them with."""
+    own = TextEncoder(byte_level_tokenizer())
+    written = own.written
+    own.written = lambda text: 1 // 0 if ";" in text else written(text)  # type: ignore[method-assign]
+    labels = make_label_set(["A", "B"], {}, {"A": "this; that"})
+    bound = bind(own, labels, template="{sentence}\n{type}:")
+    assert prompts(own, bound, encoded(own, ["x"])) == [" x\n a:", " x\n b:"]
+    assert not recwarn.list
+
+
+def test_the_constant_part_is_the_longest_prompt_without_its_text(
+    encoder: TextEncoder,
+) -> None:
+    for layout in ("text_first", "text_last"):
+        bound = bind(encoder, layout=layout)
+        nothing = bound.questions(Words((), ()))
+        lengths = [len(q.prefix + q.own) for q in nothing]
+        assert bound.constant() == max(lengths) > min(lengths)
+
+
+# Places.
+
+
+@pytest.mark.parametrize("layout", ["text_first", "text_last"])
+def test_records_say_where_text_names_and_entities_stand(
+    encoder: TextEncoder, layout: str
+) -> None:
+    bound = bind(encoder, layout=layout, absent=9.0)
+    decode = encoder.tokenizer.decode
+    records = bound.records(encoded(encoder, TEXT), GOLD)
+    assert len(records) == 4
+    names = ["genre", "actor"]
+    for at, record in enumerate(records):
+        ids = record.prefix + record.suffix + record.answer
+        assert decode(ids[slice(*record.text)]) == " " + " ".join(TEXT)
+        if at > 1:
+            assert record.mentions == ()
+            continue
+        name = encoder.text(" " + names[at])
+        ((place,),) = {(mention.type,) for mention in record.mentions}
+        assert ids[place : place + len(name)] == name
+        # The first time that it is asked for: in "text_first" the list of all types
+        # stands before that.
+        if layout == "text_last":
+            assert decode(ids[:place]).endswith("Please extract the entity of")
+        else:
+            assert place == record.text[1] + len(encoder.text("\n"))
+    said = [
+        (decode(ids[m.begin : m.end]), decode(ids[m.opening + 1 : m.opening + 3]))
+        for record in records
+        for m in record.mentions
+        for ids in [record.prefix + record.suffix + record.answer]
+    ]
+    assert [entity for entity, _ in said] == [" avant garde", " war", " tom hanks"]
+    assert all(entity.startswith(begin) for entity, begin in said)
+
+
+# What is shared.
+
+TEXTS = [TEXT, ["war"], [], ["tom", "hanks", "and", "war"]]
+
+
+def test_text_first_shares_the_text(encoder: TextEncoder) -> None:
+    bound = bind(encoder)
+    prefixes = set()
+    for text in TEXTS:
+        words = encoded(encoder, text)
+        questions = bound.questions(words)
+        assert len(questions) == 4
+        ((prefix, shared),) = {(q.prefix, q.shared) for q in questions}
+        prefixes.add(prefix)
+        # All but the name of the type and what follows it.
+        assert shared == words.text + encoder.text("\n")
+        assert [q.suffix for q in questions] == [
+            encoder.text(f" {name}") + encoder.text(":")
+            for name in ["title", "genre", "actor", "ratings average"]
+        ]
+    # And what stands before is the same from text to text.
+    (prefix,) = prefixes
+    assert encoder.tokenizer.decode(prefix).endswith("find it\nSentence:")
+
+
+def test_text_last_shares_nothing_but_what_is_constant(encoder: TextEncoder) -> None:
+    bound = bind(encoder, layout="text_last")
+    asked = [bound.questions(encoded(encoder, text)) for text in TEXTS]
+    for of_label in zip(*asked):
+        (prefix,) = {question.prefix for question in of_label}
+        assert {question.shared for question in of_label} == {()}
+        said = encoder.tokenizer.decode(prefix)
+        ((name, meant),) = [
+            (name, meant)
+            for name, meant in zip(LABELS.names, LABELS.definitions)
+            if f"the entity of {name} refers" in said
+        ]
+        assert f"represents {meant} in the input" in said
+        assert said.endswith("### Input:\n")
+    assert len({questions[0].prefix for questions in zip(*asked)}) == 4
+
+
+@pytest.mark.parametrize(
+    "template,shared",
+    [
+        (None, " war\n"),
+        # Names that begin alike, and what follows the text, are shared.
+        ("{sentence}\nOf type{type}: {definition}", " war\nOf type"),
+        ("{type}: {sentence}\n", ""),
+        ("{definition}: {sentence}\n{type}", ""),
+    ],
+)
+def test_what_is_shared_follows_from_the_template(
+    encoder: TextEncoder, template: Optional[str], shared: str
+) -> None:
+    bound = bind(encoder, template=template)
+    questions = bound.questions(encoded(encoder, ["war"]))
+    decode = encoder.tokenizer.decode
+    assert {decode(question.shared) for question in questions} == {shared}
+    assert all(question.suffix for question in questions)
+
+
+@pytest.mark.parametrize("template", [None, "{sentence} {type}", "{type} {sentence}"])
+@pytest.mark.parametrize("layout", ["text_first", "text_last"])
+@pytest.mark.parametrize("count", [1, 4])
+def test_questions_are_what_is_learned(
+    encoder: TextEncoder, template: Optional[str], layout: str, count: int
+) -> None:
+    labels = make_label_set(NAMES[:count], {}, MEANT)
+    bound = bind(encoder, labels, template=template, layout=layout, absent=9.0)
+    kept = tuple(entity for entity in GOLD.entities if entity[2] in labels.labels)
+    for text, gold in ((TEXT, Gold(kept)), (["war"], Gold(()))):
+        words = encoded(encoder, text)
+        asked = [(q.prefix, q.own) for q in bound.questions(words)]
+        learned = [(r.prefix, r.suffix) for r in bound.records(words, gold)]
+        assert len(asked) == count and sorted(asked) == sorted(learned)
+        for question in bound.questions(words):
+            assert question.own == question.shared + question.suffix
+
+
+# Types that do not occur.
+
+
+def tasks_of(records: Iterable[Record]) -> List[str]:
+    return [record.task for record in records]
+
+
+@pytest.mark.parametrize(
+    "absent,gold,present,expected",
+    [
+        (0.0, GOLD, 2, 0),
+        (1.0, GOLD, 2, 2),
+        (3.0, GOLD, 2, 2),
+        (99.0, GOLD, 2, 2),
+        (1.0, Gold(GOLD.entities[:2]), 1, 1),
+        (2.0, Gold(GOLD.entities[:2]), 1, 2),
+        (3.0, Gold(GOLD.entities[:2]), 1, 3),
+        (9.0, Gold(GOLD.entities[:2]), 1, 3),
+        # A text without entities counts as one type.
+        (0.0, Gold(()), 0, 0),
+        (1.0, Gold(()), 0, 1),
+        (3.0, Gold(()), 0, 3),
+        (5.0, Gold(()), 0, 4),
+        # Of a text that is not annotated throughout nobody knows what is absent.
+        (3.0, Gold(GOLD.entities, frozenset({0})), 2, 0),
+        (3.0, Gold((), frozenset({0})), 0, 0),
+    ],
+)
+def test_how_many_absent_types_are_learned(
+    encoder: TextEncoder, absent: float, gold: Gold, present: int, expected: int
+) -> None:
+    bound = bind(encoder, absent=absent)
+    words = encoded(encoder, TEXT)
+    random.seed(0)
+    for _ in range(5):
+        found = bound.records(words, gold)
+        assert tasks_of(found) == ["present"] * present + ["absent"] * expected
+        # Each type once.
+        assert len({record.prefix + record.suffix for record in found}) == len(found)
+        for record in found[present:]:
+            assert record.mentions == ()
+            assert encoder.tokenizer.decode(record.answer) == " <im_end><|end|>"
+
+
+@pytest.mark.parametrize(
+    "absent,gold,expected",
+    [(0.5, Gold(()), 0.5), (0.5, Gold(GOLD.entities[:1]), 0.5), (0.75, GOLD, 1.5)],
+)
+def test_a_fraction_holds_on_the_average_and_all_types_come(
+    encoder: TextEncoder, absent: float, gold: Gold, expected: float
+) -> None:
+    bound = bind(encoder, absent=absent)
+    words = encoded(encoder, TEXT)
+    random.seed(0)
+    drawn = [bound.records(words, gold) for _ in range(1000)]
+    counts = [tasks_of(records).count("absent") for records in drawn]
+    assert sum(counts) / 1000 == pytest.approx(expected, abs=0.06)
+    assert set(counts) == {int(expected), int(expected) + 1}
+    names: Dict[str, int] = {}
+    for records in drawn:
+        for record in records:
+            if record.task == "absent":
+                last = encoder.tokenizer.decode(record.suffix).split("\n")[-1]
+                names[last] = names.get(last, 0) + 1
+    said = {label for _, _, label in gold.entities}
+    assert set(names) == {
+        f" {name}:" for name, label in zip(LABELS.names, NAMES) if label not in said
+    }
+    even = sum(counts) / len(names)
+    assert all(abs(count - even) < 0.25 * even for count in names.values())
+    random.seed(0)
+    assert [bound.records(words, gold) for _ in range(1000)] == drawn
+
+
+def test_missing_annotation_teaches_no_absence(encoder: TextEncoder) -> None:
+    """Which spans there are is not learnt; where one ends, is."""
+    bound = bind(encoder, absent=9.0)
+    gold = Gold(GOLD.entities, frozenset({0}))
+    records = bound.records(encoded(encoder, TEXT), gold)
+    decode = encoder.tokenizer.decode
+    counted = [
+        decode([t for t, weight in zip(record.answer, record.weights) if weight])
+        for record in records
+    ]
+    heads = [decode(encoder.text(f" {word}")[:1]) for word in ("avant", "war", "tom")]
+    assert counted == [
+        " avant garde >>>".removeprefix(heads[0]) + " war >>>".removeprefix(heads[1]),
+        " tom hanks >>>".removeprefix(heads[2]),
+    ]
+    assert {weight for r in records for weight in r.weights} == {0.0, 1.0}
+    # What objectives look at is known all the same.
+    assert [len(record.mentions) for record in records] == [2, 1]
+
+
+# Both grammars read what is learned.
+
+letters = st.text("abé", min_size=1, max_size=3)
+
+
+@st.composite
+def golds(draw: st.DrawFn, words: st.SearchStrategy[List[str]]) -> Tuple:
+    """Words, and entities of two labels that do not overlap."""
+    text = draw(words)
+    borders = sorted(draw(st.sets(st.integers(0, len(text)), max_size=6)))
+    entities = []
+    # Neighbours may touch.
+    for start, end in zip(borders, borders[1:]):
+        label = draw(st.sampled_from(["A", "B", None]))
+        if label:
+            entities.append((start, end, label))
+    return text, tuple(entities)
+
+
+AB = make_label_set(["A", "B"], {}, {"A": "first", "B": "second"})
+
+
+def said_of(
+    bound: BoundCLLMFS, words: Words, gold: Gold
+) -> List[Tuple[str, Question, Record]]:
+    """Records by label, with the question each answers."""
+    records = {(r.prefix, r.suffix): r for r in bound.records(words, gold)}
+    questions = bound.questions(words)
+    assert len(records) == len(questions) == 2
+    return [
+        (label, question, records[question.prefix, question.own])
+        for label, question in zip(("A", "B"), questions)
+    ]
+
+
+def accepted(question: Question, ids: Sequence[int]) -> List[Clause]:
+    """Step by step; the answer is finished at its end, and not before."""
+    state = question.grammar.start()
+    for token in ids:
+        assert not state.done
+        assert token in state.allowed
+        state = state.step(token)
+    assert state.done and not state.allowed
+    ends = [clause[3] for clause in state.read()]
+    assert ends == sorted(ends) and all(0 < end < len(ids) for end in ends)
+    return [clause[:3] for clause in state.read()]
+
+
+both_grammars = pytest.mark.parametrize("grammar", ["spans", "bag"])
+
+
+@both_grammars
+@settings(max_examples=60, deadline=None)
+@given(data=golds(st.lists(letters, max_size=6, unique=True)))
+def test_what_is_learned_is_read_back(
+    encoder: TextEncoder, grammar: str, data: Tuple
+) -> None:
+    text, entities = data
+    bound = bind(encoder, AB, grammar=grammar, absent=9.0)
+    words = encoded(encoder, text)
+    for label, question, record in said_of(bound, words, Gold(entities)):
+        spans = [(start, end, 0) for start, end, own in entities if own == label]
+        assert accepted(question, record.answer) == spans
+        assert question.grammar.format.labels == (label,)
+
+
+awkward = st.sampled_from(["a", "b", "ab", "'s", " ", "<<<", ">>>", "<im_end>", "."])
+
+
+@both_grammars
+@settings(max_examples=100, deadline=None)
+@given(
+    data=golds(st.lists(awkward, max_size=6)),
+    spaces=st.lists(st.booleans(), min_size=6, max_size=6),
+    layout=st.sampled_from(["text_first", "text_last"]),
+)
+def test_repeated_words_and_words_like_markers_are_accepted(
+    encoder: TextEncoder, grammar: str, data: Tuple, spaces: List[bool], layout: str
+) -> None:
+    """What is read back may be another place, but writes the same."""
+    text, entities = data
+    if grammar == "bag":
+        # Any order of ids admits the markers too, and there they are markers.
+        text = ["a" if word[-1] in "<>" else word for word in text]
+    bound = bind(encoder, AB, grammar=grammar, absent=9.0, layout=layout)
+    words = encoded(
+        encoder, text, [bool(at) and s for at, s in enumerate(spaces)][: len(text)]
+    )
+    sayable = tuple(
+        (start, end, label)
+        for start, end, label in entities
+        if words.writable(start) and words.writable(end - 1)
+    )
+    for label, question, record in said_of(bound, words, Gold(sayable)):
+        found = accepted(question, record.answer)
+        pieces = [[], []]  # type: ignore[var-annotated]
+        spans = [(start, end, 0) for start, end, own in sayable if own == label]
+        format = question.grammar.format
+        if grammar == "spans":
+            for which, clauses in enumerate((found, spans)):
+                pieces[which] = [piece.ids for piece in write(words, format, clauses)]
+            assert sum(pieces[0], ()) == sum(pieces[1], ()) == record.answer
+        else:
+            # In another order, perhaps, but as many, and each place once.
+            assert len(set(found)) == len(spans)
+            assert all(
+                words.writable(start) and words.writable(end - 1)
+                for start, end, _ in found
+            )
+
+
+# The bag, in words: a dictionary stands in for the tokenizer.
+
+VOCABULARY: Dict[str, int] = {}
+
+
+def ids_of(text: str) -> Ids:
+    return tuple(VOCABULARY.setdefault(w, 1000 + len(VOCABULARY)) for w in text.split())
+
+
+def worded(text: str) -> Words:
+    ids = tuple(ids_of(word) for word in text.split())
+    return Words(ids, ids)
+
+
+FORMAT = AnswerFormat(
+    first_lead=ids_of("[ ["),
+    next_lead=ids_of("[ ["),
+    tails=(("PERSON", ids_of("] ]")),),
+    closing=ids_of("the end <end>"),
+    empty=ids_of("the end <end>"),
+)
+
+
+def stepped(grammar: BagGrammar, ids: Sequence[int]) -> BagState:
+    state = grammar.start()
+    for token in ids:
+        state = state.step(token)
+    return state
+
+
+def bag_reads(grammar: BagGrammar, answer: str) -> List[Tuple[int, int]]:
+    state = stepped(grammar, ids_of(answer + " the end <end>"))
+    assert state.done
+    return [(start, end) for start, end, _, _ in state.read()]
+
+
+@pytest.mark.parametrize(
+    "text,answer,spans",
+    [
+        ("anna met bert", "", []),
+        ("anna met bert", "[ [ anna ] ]", [(0, 1)]),
+        ("anna met bert", "[ [ anna met ] ] [ [ bert ] ]", [(0, 2), (2, 3)]),
+        # In any order, and overlapping.
+        ("anna met bert", "[ [ bert ] ] [ [ anna ] ]", [(2, 3), (0, 1)]),
+        ("anna met bert", "[ [ anna met ] ] [ [ met bert ] ]", [(0, 2), (1, 3)]),
+        # What does not stand in the text is dropped, and nothing else.
+        ("anna met bert", "[ [ bert anna ] ] [ [ met ] ]", [(1, 2)]),
+        ("anna met bert", "[ [ anna bert ] ]", []),
+        ("anna met bert", "[ [ ] ] [ [ bert ] ]", [(2, 3)]),
+        ("anna met bert", "[ [ anna the ] ] [ [ bert ] ]", [(2, 3)]),
+        # A run of words is found once for each time that it stands there.
+        ("paris and paris", "[ [ paris ] ]", [(0, 1)]),
+        ("paris and paris", "[ [ paris ] ] [ [ paris ] ]", [(0, 1), (2, 3)]),
+        (
+            "paris and paris",
+            "[ [ paris ] ] [ [ paris ] ] [ [ paris ] ] [ [ and ] ]",
+            [(0, 1), (2, 3), (1, 2)],
+        ),
+        ("a a a", "[ [ a a ] ] [ [ a a ] ] [ [ a a ] ]", [(0, 2), (1, 3)]),
+        # Markers that do not close, or open again, say nothing.
+        ("anna met bert", "anna ] ] [ [ bert", []),
+        ("anna met bert", "[ [ anna [ [ bert ] ]", [(2, 3)]),
+        ("anna met bert", "[ [ anna ] ] bert ] ]", [(0, 1)]),
+        ("anna met bert", "[ anna ] [ [ bert ] ] ] ]", [(2, 3)]),
+        ("", "[ [ ] ]", []),
+    ],
+)
+def test_the_bag_finds_what_stands_in_the_text(
+    text: str, answer: str, spans: List[Tuple[int, int]]
+) -> None:
+    assert bag_reads(BagGrammar(worded(text), FORMAT), answer) == spans
+
+
+def test_the_bag_counts_where_each_span_ends() -> None:
+    grammar = BagGrammar(worded("anna met bert"), FORMAT)
+    ids = ids_of("[ [ bert anna ] ] [ [ bert ] ] [ [ anna met ] ] the end <end>")
+    assert stepped(grammar, ids).read() == ((2, 3, 0, 11), (0, 2, 0, 17))
+    broken = stepped(grammar, ids[:13])
+    assert broken.read_so_far() == ((2, 3, 0, 11),)
+    with pytest.raises(ValueError, match="not finished"):
+        broken.read()
+
+
+def test_the_bag_admits_any_id_of_text_and_pieces() -> None:
+    state = BagGrammar(worded("anna met bert anna"), FORMAT).start()
+    free = set(ids_of("anna met bert [ ] the end"))
+    for token in ids_of("met [ the ] bert bert the"):
+        assert set(state.allowed) == free
+        assert len(state.allowed) == len(free)
+        assert state.ended == () and state.guess() is None and not state.done
+        state = state.step(token)
+    assert set(state.allowed) == free
+    state = state.step(*ids_of("end"))
+    # What is closed is closed.
+    assert state.allowed == ids_of("<end>")
+    assert state.step(*ids_of("<end>")).done
+    for token in ids_of("<end> carl"):
+        with pytest.raises(ValueError, match="not legal at answer id 0"):
+            BagGrammar(worded("anna"), FORMAT).start().step(token)
+
+
+def test_an_answer_over_the_longest_closes() -> None:
+    grammar = BagGrammar(worded("anna met bert"), FORMAT)
+    one = stepped(grammar, ids_of("[ [ anna ] ] [ [" + " bert" * (LONGEST - 7)))
+    assert one.length_of() if hasattr(one, "length_of") else len(one.ids) == LONGEST
+    for token in ids_of("the end <end>"):
+        assert one.allowed == (token,)
+        one = one.step(token)
+    assert one.done and one.read() == ((0, 1, 0, 5),)
+    # One id less leaves a choice; half a terminator is made a whole one.
+    assert len(stepped(grammar, ids_of("bert " * (LONGEST - 1))).allowed) > 1
+    half = stepped(grammar, ids_of("bert " * (LONGEST - 1) + "the"))
+    assert half.allowed == ids_of("end") and half.step(*ids_of("end")).allowed == (
+        ids_of("<end>")
+    )
+
+
+def test_the_bag_keeps_to_max_span() -> None:
+    text = worded("new york city new york")
+    answer = "[ [ new york city ] ] [ [ new york ] ] [ [ york city new ] ]"
+    assert bag_reads(BagGrammar(text, FORMAT), answer) == [(0, 3), (0, 2), (1, 4)]
+    assert bag_reads(BagGrammar(text, FORMAT, max_span=2), answer) == [(0, 2)]
+
+
+def test_the_bag_passes_over_words_without_ids() -> None:
+    (anna,), (bert,) = ids_of("anna"), ids_of("bert")
+    words = Words(((), (anna,), (), (bert,), ()), ((), (anna,), (), (bert,), ()))
+    grammar = BagGrammar(words, FORMAT)
+    assert bag_reads(grammar, "[ [ anna bert ] ]") == [(1, 4)]
+    assert bag_reads(grammar, "[ [ anna ] ] [ [ bert ] ]") == [(1, 2), (3, 4)]
+    assert bag_reads(BagGrammar(words, FORMAT, max_span=2), "[ [ anna bert ] ]") == []
+
+
+def test_the_bag_finds_a_word_written_either_way() -> None:
+    """As after a space, and as it stands."""
+    (lone,), (close,), (bert,) = ids_of("_anna"), ids_of("anna"), ids_of("bert")
+    words = Words(((lone,), (lone,), (bert,)), ((lone,), (close,), (bert,)))
+    grammar = BagGrammar(words, FORMAT)
+    assert bag_reads(grammar, "[ [ anna bert ] ]") == [(1, 3)]
+    assert bag_reads(grammar, "[ [ _anna bert ] ]") == [(1, 3)]
+    assert bag_reads(grammar, "[ [ _anna anna ] ]") == [(0, 2)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=golds(st.lists(letters, max_size=8, unique=True)))
+def test_the_bag_reads_what_is_written(data: Tuple) -> None:
+    text, entities = data
+    words = worded(" ".join(text))
+    clauses = [(start, end, 0) for start, end, _ in entities]
+    ids = [token for piece in write(words, FORMAT, clauses) for token in piece.ids]
+    state = stepped(BagGrammar(words, FORMAT), ids)
+    assert state.done and [clause[:3] for clause in state.read()] == clauses
+
+
+def test_the_spans_grammar_admits_what_the_bag_does_not_refuse(
+    encoder: TextEncoder,
+) -> None:
+    """The bag is the wider of the two."""
+    words = encoded(encoder, ["a", "b"])
+    spans, bag = (
+        bind(encoder, AB, grammar=kind).questions(words)[0].grammar
+        for kind in ("spans", "bag")
+    )
+    stack, admitted = [((), spans.start())], 0
+    while stack:
+        ids, state = stack.pop()
+        if state.done:
+            found = stepped(bag, ids)
+            assert found.done
+            assert [c[:3] for c in found.read()] == [c[:3] for c in state.read()]
+            admitted += 1
+        stack.extend(((*ids, token), state.step(token)) for token in state.allowed)
+    # None; a; b; a b; a and b.
+    assert admitted == 5
+    backwards = encoder.text(" <<<") + encoder.text(" b") + encoder.text(" a")
+    backwards += encoder.text(" >>>") + bag.format.closing
+    assert stepped(bag, backwards).read() == () and read(spans, backwards) is None
+
+
+def test_max_span_holds_in_both_grammars(encoder: TextEncoder) -> None:
+    words = encoded(encoder, ["a", "b", "c"])
+    free = bind(encoder, AB, absent=0.0)
+    (long,) = free.records(words, Gold(((0, 3, "A"),)))
+    (short,) = free.records(words, Gold(((1, 3, "A"),)))
+    spans, bag = (
+        bind(encoder, AB, max_span=2, grammar=kind).questions(words)[0].grammar
+        for kind in ("spans", "bag")
+    )
+    assert read(spans, short.answer) == [(1, 3, 0)] and read(spans, long.answer) is None
+    assert stepped(bag, short.answer).read() and not stepped(bag, long.answer).read()
+
+
+# Through the pipe.
+
+TRAIN = [
+    ("Anna met Bert in Paris.", [(0, 1, "PERSON"), (2, 3, "PERSON"), (4, 5, "PLACE")]),
+    ("Paris Brown lives in Rome.", [(0, 2, "PERSON"), (4, 5, "PLACE")]),
+    ("It is an old place.", []),
+    ("Rome, Paris and Anna", [(0, 1, "PLACE"), (2, 3, "PLACE"), (4, 5, "PERSON")]),
+]
+DOCS = [
+    "Anna met Bert in Paris.",
+    "",
+    "Rome",
+    "  Anna's friend lives in Rome \n and Bert lives in Paris, an old place. ",
+    "Rome",
+    "Anna and Bert and Anna and Bert met in Rome and Paris and lived there. " * 2,
+    "None.",
+]
+DEFINED = {"PERSON": "a human", "PLACE": "a town or land", "WORK": "a creative work"}
+TASK = {"@misc": "spacy-instructner.CLLMFS.v1"}
+# With signs that the tests' T5 can write.
+PLAIN = {
+    **TASK,
+    "before_entity": "begin",
+    "after_entity": " end",
+    "terminator": "stop",
+}
+PLAIN_TEMPLATES = {
+    "text_first": "Sentence: {sentence}\nentities of type {type}:",
+    "text_last": "Instruction: extract {type}, {definition}\nSentence: {sentence}\nAnswer:",
+}
+both_layouts = pytest.mark.parametrize("layout", ["text_first", "text_last"])
+
+
+def asking(make_nlp: MakeNLP, layout: str = "text_first", **config: object) -> Language:
+    """With the layout as it is, but for T5, which cannot write its signs."""
+    nlp = make_nlp()
+    name = nlp.get_pipe("instruction_ner").model.attrs["spec"].name
+    task: Dict[str, object] = {**TASK, "layout": layout}
+    if "t5" in name:
+        task = {**PLAIN, "template": PLAIN_TEMPLATES[layout]}
+    task.update(config.pop("task", {}))  # type: ignore[call-overload]
+    labels = config.pop("labels", list(DEFINED))
+    return make_nlp(task=task, labels=labels, label_definitions=DEFINED, **config)
+
+
+def spans_of(doc: Doc) -> List[Tuple]:
+    group = doc.spans["instruction_ner"]
+    scores = [pytest.approx(float(x), abs=1e-4) for x in group.attrs["scores"]]
+    return [(s.start, s.end, s.label_, x) for s, x in zip(group, scores)]
+
+
+@on_every_kind
+@both_layouts
+@both_grammars
+def test_answers_are_spans_of_the_text_with_labels_of_the_set(
+    make_nlp: MakeNLP, layout: str, grammar: str
+) -> None:
+    nlp = asking(make_nlp, layout, task={"grammar": grammar})
+    count = 0
+    for text in DOCS:
+        doc = nlp(text)
+        group = doc.spans["instruction_ner"]
+        assert doc.text == text and len(group.attrs["scores"]) == len(group)
+        for span, score in zip(group, group.attrs["scores"]):
+            assert span.label_ in DEFINED
+            assert 0 <= span.start < span.end <= len(doc)
+            assert not span[0].is_space and not span[-1].is_space
+            assert 0.0 <= score <= 1.0
+            count += 1
+        if grammar == "spans":
+            # Of one label in text order, without overlap.
+            for label in DEFINED:
+                own = [s for s in group if s.label_ == label]
+                assert all(a.end <= b.start for a, b in zip(own, own[1:]))
+    assert count > 5 or grammar == "bag"
+
+
+@on_every_kind
+def test_spans_of_labels_may_overlap_and_the_best_are_entities(
+    make_nlp: MakeNLP,
+) -> None:
+    nlp = asking(make_nlp)
+    overlaps = 0
+    for doc in nlp.pipe(DOCS):
+        spans = doc.spans["instruction_ner"]
+        ranked = sorted(
+            zip(spans, map(float, spans.attrs["scores"])),
+            key=lambda item: (-item[1], item[0].start - item[0].end, item[0].start),
+        )
+        chosen: List[Span] = []
+        for span, _ in ranked:
+            clash = [s for s in chosen if s.start < span.end and span.start < s.end]
+            overlaps += any(other.label != span.label for other in clash)
+            if not clash:
+                chosen.append(span)
+        expected = sorted((s.start, s.end, s.label_) for s in chosen)
+        assert [(e.start, e.end, e.label_) for e in doc.ents] == expected
+    assert overlaps > 2
+
+
+@on_every_kind
+@both_layouts
+@both_grammars
+def test_a_batch_is_as_good_as_one_by_one(
+    make_nlp: MakeNLP, layout: str, grammar: str
+) -> None:
+    nlp = asking(make_nlp, layout, task={"grammar": grammar})
+    together = [spans_of(doc) for doc in nlp.pipe(DOCS)]
+    assert together == [spans_of(nlp(text)) for text in DOCS]
+
+
+def folded(question: Question) -> Question:
+    """The same, with nothing shared."""
+    return Question(question.prefix, question.own, question.grammar)
+
+
+def assert_same(found: Sequence[Answer], expected: Sequence[Answer]) -> None:
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected):
+        assert one.ids == other.ids and one.complete == other.complete
+        assert one.logprob == pytest.approx(other.logprob, abs=1e-4 * len(other.ids))
+        assert [(s.start, s.end, s.label) for s in one.spans] == [
+            (s.start, s.end, s.label) for s in other.spans
+        ]
+        for a, b in zip(one.spans, other.spans):
+            assert a.score == pytest.approx(b.score, abs=1e-4)
+
+
+@on_every_kind
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("batch_tokens", [1, 150, 10_000])
+def test_sharing_changes_nothing(
+    make_nlp: MakeNLP, width: int, batch_tokens: int
+) -> None:
+    nlp = asking(make_nlp)
+    pipe = nlp.get_pipe("instruction_ner")
+    backbone = get_backbone(pipe.model)
+    backbone.answer()
+    docs = [nlp.make_doc(text) for text in DOCS]
+    questions = [q for _, asked in pipe.questions(docs) for q in asked]
+    # Two of the texts are the same.
+    assert len(questions) == 18 and len({q.shared for q in questions}) == 5
+    alone = [search(backbone, [folded(q)], 1, width)[0] for q in questions]
+    assert_same(search(backbone, questions, batch_tokens, width), alone)
+    # Some share, some do not, some are far longer.
+    mixed = [q if at % 3 else folded(q) for at, q in enumerate(questions)]
+    assert_same(search(backbone, mixed, batch_tokens, width), alone)
+    assert sum(len(answer.spans) for answer in alone) > 5
+
+
+@on_every_kind
+@both_grammars
+@pytest.mark.parametrize("width", [1, 3])
+def test_the_same_text_twice_is_answered_twice(
+    make_nlp: MakeNLP, grammar: str, width: int
+) -> None:
+    """Also where the text is the last of the prompt, and all that there is to share."""
+    task = {**PLAIN, "template": "Find {type}: {sentence}", "grammar": grammar}
+    nlp = asking(make_nlp, labels=["PERSON"], task=task)
+    pipe = nlp.get_pipe("instruction_ner")
+    backbone = get_backbone(pipe.model)
+    backbone.answer()
+    docs = [nlp.make_doc(text) for text in ("Rome", "Anna in Rome", "Rome", "Rome")]
+    questions = [q for _, asked in pipe.questions(docs) for q in asked]
+    alone = [search(backbone, [q], width=width)[0] for q in questions]
+    assert_same(search(backbone, questions, width=width), alone)
+
+
+# What does not fit.
+
+
+@both_layouts
+@both_grammars
+@pytest.mark.parametrize("width", [1, 3])
+def test_an_answer_that_does_not_fit_is_broken_off(
+    make_nlp: MakeNLP, layout: str, grammar: str, width: int
+) -> None:
+    """Too long even for the prompt, for the prompt's end, for the answer; the others
+    go on."""
+    nlp = asking(make_nlp, layout, task={"grammar": grammar})
+    pipe = nlp.get_pipe("instruction_ner")
+    backbone = get_backbone(pipe.model)
+    backbone.answer()
+    bound = pipe._bind(backbone, pipe._label_set(None))
+    room = backbone.positions - bound.constant()
+    (one,) = backbone.encoder.text(" in")
+    questions: List[Question] = []
+    for size in (3, room + 100, room + 1, room, room - 1, room - 20, 5):
+        words = Words(((one,),) * size, ((one,),) * size)
+        questions.extend(bound.questions(words))
+    found = search(backbone, questions, width=width)
+    alone = [search(backbone, [folded(q)], width=width)[0] for q in questions]
+    assert_same(found, alone)
+    complete = [answer.complete for answer in found]
+    assert all(complete[:3]) and all(complete[-3:])
+    # Not one of the labels' prompts fits, or hardly.
+    assert not any(complete[3:6]) and not any(complete[12:15])
+    for question, answer in zip(questions, found):
+        length = len(question.grammar.words)
+        assert all(0 <= s.start < s.end <= length for s in answer.spans)
+        if not answer.complete:
+            asked = len(question.prefix + question.own)
+            assert asked + len(answer.ids) > backbone.positions - 16
+
+
+def test_a_long_text_is_cut_and_what_does_not_fit_is_told(make_nlp: MakeNLP) -> None:
+    """Answers of the bag take up to 128 ids, whatever the text."""
+    long = {"PERSON": "a human being " * 25}
+    nlp = make_nlp(
+        task={**TASK, "grammar": "bag"},
+        labels=["PERSON"],
+        label_definitions=long,
+        window_overlap=8,
+    )
+    pipe = nlp.get_pipe("instruction_ner")
+    text = " ".join(["Anna met Bert in Paris"] * 40)
+    windows = pipe.questions([nlp.make_doc(text)])
+    assert len(windows) > 3
+    with pytest.warns(UserWarning, match="did not fit into the model's 512 positions"):
+        doc = nlp(text)
+    assert all(0 <= s.start < s.end <= 200 for s in doc.spans["instruction_ner"])
+
+
+def test_a_prompt_without_room_for_a_text_is_refused(make_nlp: MakeNLP) -> None:
+    nlp = make_nlp(
+        task=TASK, labels=["A"], label_definitions={"A": "a human being " * 200}
+    )
+    with pytest.raises(ValueError, match="no room for a text"):
+        nlp("Anna")
+
+
+# Learning.
+
+
+def examples(nlp: Language) -> List[Example]:
+    found = []
+    for text, entities in TRAIN:
+        doc = nlp.make_doc(text)
+        doc.set_ents([Span(doc, *entity) for entity in entities], default="outside")
+        found.append(Example(nlp.make_doc(text), doc))
+    return found
+
+
+@both_layouts
+@both_grammars
+def test_a_few_sentences_are_learned_by_heart(
+    make_nlp: MakeNLP, layout: str, grammar: str
+) -> None:
+    fix_random_seed(0)
+    nlp = asking(
+        make_nlp,
+        layout,
+        labels=["PERSON", "PLACE"],
+        task={"grammar": grammar},
+        model={"adapter": None, "pack_tokens": 4096},
+    )
+    nlp.initialize(lambda: examples(nlp))
+    sgd = Adam(2e-3)
+    losses = [nlp.update(examples(nlp), sgd=sgd)["instruction_ner"] for _ in range(60)]
+    assert losses[-1] < 0.2 * losses[0]
+    assert nlp.evaluate(examples(nlp))["ents_f"] == 1.0
+    for text, entities in TRAIN:
+        found = [span[:3] for span in spans_of(nlp(text))]
+        assert sorted(found) == sorted(entities)
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    "config,message",
+    [
+        ({"template": "{type}:"}, "`template` must have the field {sentence}, once"),
+        ({"template": "{sentence} {sentence} {type}"}, "{sentence}, once"),
+        ({"template": "{sentence}: {definitions}"}, "must have the field {type}"),
+        ({"template": "{sentence} {type} {options}"}, "{options} that means nothing"),
+        ({"template": "{sentence} {type!r}"}, "{type} that means nothing"),
+        ({"template": "{sentence} {type"}, "`template` is no template"),
+        ({"default_definition": "a {label}"}, "default_definition.*{label}"),
+        ({"absent": -0.5}, "`absent` must not be negative: -0.5"),
+        ({"before_entity": ""}, "`before_entity` must not be empty"),
+        ({"after_entity": " "}, "`after_entity` must not be empty"),
+        ({"terminator": "\n"}, "`terminator` must not be empty"),
+        ({"before_entity": "end", "terminator": " end"}, "must differ"),
+    ],
+)
+def test_bad_settings_are_refused_when_read(
+    make_nlp: MakeNLP, config: Dict, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_cllmfs_v1(**config)
+    with pytest.raises(ValueError, match=message):
+        make_nlp(task={**TASK, **config})
+
+
+@pytest.mark.parametrize("config", [{"layout": "last"}, {"grammar": "any"}])
+def test_unknown_choices_are_refused_when_read(make_nlp: MakeNLP, config: Dict) -> None:
+    with pytest.raises(ValueError, match="unexpected value; permitted"):
+        make_nlp(task={**TASK, **config})
+
+
+@pytest.mark.parametrize("make_nlp", ["t5"], indirect=True)
+def test_markers_that_the_tokenizer_has_not_are_named(make_nlp: MakeNLP) -> None:
+    nlp = make_nlp(task=TASK, labels=list(DEFINED), label_definitions=DEFINED)
+    expected = "tokenizer cannot write '.', which stands in '.*', a part of the task's"
+    with pytest.raises(ValueError, match=expected) as caught:
+        nlp("Anna")
+    sign, piece = re.findall("'([^']*)'", str(caught.value))[:2]
+    assert sign in piece and sign in "<>_;#"
+    assert "Write it with other signs, such as letters and . , :" in str(caught.value)
+
+
+def test_the_tests_models_run_in_float32(make_nlp: MakeNLP) -> None:
+    """What the comparisons above rest on."""
+    nlp = asking(make_nlp)
+    nlp("Anna")
+    assert get_backbone(nlp.get_pipe("instruction_ner").model).hf.dtype == torch.float32
