@@ -44,6 +44,7 @@ def main() -> None:
             )
             for name in SETS
         },
+        "methods": lambda: decoding.methods(data, first, cache, args.texts, times),
         "agreement": lambda: [
             row
             for name in SETS

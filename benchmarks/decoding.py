@@ -20,6 +20,7 @@ from .measure import Row, in_turns
 from .models import copies, test_docs, tuned
 
 NAME = "instruction_ner"
+
 LONGEST_ANSWER = 128
 
 
@@ -173,6 +174,48 @@ def compare(
     ]
     # A longer stream: most of what is lost at 128 texts is at its begin and end.
     return rows + floor(nlp, name, test_docs(nlp, data, name, 4 * count), times)
+
+
+def methods(data: Path, name: str, cache: Path, count: int, times: int) -> List[Row]:
+    """Texts a second of both methods with the same labels, and of a loop over labels
+    with `generate()`, by turns."""
+    runs: Dict[str, Tuple[Callable[[], Any], int, str]] = {}
+    asked: List[Question] = []
+
+    def ours(pipe: Any, docs: List[Doc]) -> Callable[[], Any]:
+        return lambda: list(pipe.pipe(copies(docs), batch_size=1000))
+
+    nlp = tuned(data, name, cache)
+    ready(nlp)
+    docs = test_docs(nlp, data, name, count)
+    runs["InstructionNER"] = ours(nlp.get_pipe(NAME), docs), count, ""
+    words = Path(__file__).parents[1] / "assets" / "definitions" / f"{name}.json"
+    for layout in ("text_first", "text_last"):
+        settings = {
+            "paths.definitions": str(words),
+            f"components.{NAME}.task.layout": layout,
+        }
+        variant = f"-cllmfs-{layout}"
+        nlp = tuned(data, name, cache, "cllmfs", settings, variant)
+        backbone = ready(nlp)
+        runs[f"CLLMFS, {layout}"] = ours(nlp.get_pipe(NAME), docs), count, ""
+        asked = [q for _, of in nlp.get_pipe(NAME).questions(docs) for q in of]
+        labels = len(asked) // count
+        for batch in (8, 32, 128):
+            # A part of the texts, all labels of each.
+            few = asked[: labels * max(1, min(count, count * batch // 128))]
+            runs[f"generate() for each label, {layout}, batch {batch}"] = (
+                lambda b=backbone, few=few, batch=batch: generate(b, few, batch),
+                len(few) // labels,
+                "",
+            )
+    for call in [run for label, (run, _, _) in runs.items() if "generate" not in label]:
+        call()
+    seconds = in_turns({label: run for label, (run, _, _) in runs.items()}, times)
+    return [
+        Row("methods", label, "docs/s", [n / s for s in seconds[label]], note=note)
+        for label, (_, n, note) in runs.items()
+    ]
 
 
 def floor(nlp: Language, name: str, docs: List[Doc], times: int) -> List[Row]:

@@ -2,7 +2,7 @@
 
 import random
 from pathlib import Path
-from typing import List
+from typing import Any, Dict, List, Optional
 
 import spacy
 from spacy.cli.train import train
@@ -12,21 +12,31 @@ from thinc.api import require_cpu
 
 from spacy_instructner.corpora import bare, read_docs
 
-CONFIG = Path(__file__).parents[1] / "configs" / "instructionner.cfg"
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 
-def tuned(data: Path, name: str, cache: Path) -> Language:
+def tuned(
+    data: Path,
+    name: str,
+    cache: Path,
+    config: str = "instructionner",
+    settings: Optional[Dict[str, Any]] = None,
+    variant: str = "",
+) -> Language:
     """A pipeline trained on ten shots of a data set, kept in the cache folder. A model
-    that knows when to stop is what all rivals must be measured on."""
-    folder = cache / name
+    that knows when to stop is what all rivals must be measured on.
+
+    config: its name; settings: of it, to override; variant: what to call it then."""
+    folder = cache / f"{name}{variant}"
     if not (folder / "model-last").exists():
         require_cpu()
         overrides = {
             "paths.train": str(data / name / "train.jsonl.gz"),
             "paths.exclude": str(data / name / "test.jsonl.gz"),
             "training.logger.progress_bar": None,
+            **(settings or {}),
         }
-        train(CONFIG, folder, overrides=overrides)
+        train(CONFIGS / f"{config}.cfg", folder, overrides=overrides)
     return spacy.load(folder / "model-last")
 
 

@@ -24,7 +24,7 @@ NOT_MEASURED = "Not measured yet: `make bench`."
 SPEED = "docs_s."
 FLOOR = "floor."
 # Groups of rows that are compared with one of them: its name.
-OURS = {SPEED: "ours, greedy", "training": "ours"}
+OURS = {SPEED: "ours, greedy", "training": "ours", "methods": "InstructionNER"}
 SIMPLE = ("floor", "agreement", "profile", "start")
 # Groups of rows with an x: what x is, with its unit.
 CURVES = {
@@ -110,7 +110,7 @@ def fill(text: str, make: Callable[[str], str]) -> str:
 
 
 def is_section(name: str) -> bool:
-    known = ("machine", "training", *SIMPLE, *CURVES)
+    known = ("machine", "training", "methods", *SIMPLE, *CURVES)
     return name in known or bool(re.fullmatch(r"(docs_s|floor)\.[\w.-]+", name))
 
 
@@ -123,7 +123,7 @@ def section(results: Results, name: str, folder: str) -> str:
         return machine_table(results.machine)
     if name in SIMPLE or name.startswith(FLOOR):
         return simple_table(rows)
-    if name == "training":
+    if name in ("training", "methods"):
         return compared_table(rows, OURS[name])
     if name in CURVES:
         parts = [curve_table(rows, name)]
@@ -194,10 +194,10 @@ def simple_table(rows: Sequence[Row]) -> str:
 
 
 def compared_table(rows: Sequence[Row], ours: str) -> str:
-    """With the ratio of our rate to each: above 1, ours is faster."""
+    """With the ratio of the rate of `ours` to each: above 1, it is faster."""
     return table(
         ["what", f"{unit_of(rows)} (median)", "spread (min to max)"]
-        + ["ours / this", "note"],
+        + [f"{ours.split(',')[0]} / this", "note"],
         [
             [row.name, three(row.median), spread(row), ratio, row.note]
             for row, ratio in zip(rows, ratios(rows, ours))

@@ -242,7 +242,7 @@ contrasts = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(contrasts, packs(), st.integers(0, 99), st.sampled_from(["float32", "float64"]))
 def test_contrast_and_its_gradient_are_the_definitions(
     objective: InfoNCE, pack: Tuple[List[Record], Places], seed: int, dtype: str
@@ -742,6 +742,33 @@ def test_a_step_is_the_clean_gradient_and_the_disturbed_one(
     # The disturbance makes a difference.
     clean = gradients_by_hand(nlp, [(first, 1.7)])
     assert any((found[n] - clean[n]).norm() > 0.01 * found[n].norm() for n in found)
+
+
+@on_every_kind
+@pytest.mark.parametrize("adapter", [None, LORA], ids=["all weights", "adapter"])
+def test_noise_and_attack_go_together(
+    make_nlp: MakeNLP, watch: Callable, adapter: Optional[Dict]
+) -> None:
+    """The second pass has the first's noise, and goes from there."""
+    noise = {"@misc": FAST_GRADIENT, "kind": "uniform", "strength": 0.2}
+    attack = {"@misc": FAST_GRADIENT, "strength": 0.1, "weight": 0.5}
+    nlp = ready(
+        make_nlp,
+        model={"adapter": adapter},
+        objectives={"attack": attack, "noise": noise},
+    )
+    passes = watch(nlp)
+    nlp.update(examples(nlp), sgd=False)
+    found = gradients(nlp)
+    first, second = passes
+    more = second.after - first.after
+    for group in disturbed_groups(first, "text"):
+        noisy = 0.2 * float(first.before[group].norm())
+        assert float(first.added[group].norm()) == pytest.approx(noisy, rel=1e-3)
+        attacked = 0.1 * float(first.after[group].norm())
+        assert float(more[group].norm()) == pytest.approx(attacked, rel=1e-3)
+    expected = gradients_by_hand(nlp, [(first, 1.0), (second, 0.5)])
+    assert_gradients_close(found, expected)
 
 
 @on_every_kind

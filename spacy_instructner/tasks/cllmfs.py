@@ -23,6 +23,25 @@ from .templates import Part, parse_template, space_to_field
 
 GrammarKind = Literal["spans", "bag"]
 
+# What an answer is made of, by layout: see `build_cllmfs_v1`.
+PIECES: Dict[str, Dict[str, str]] = {
+    # Source: paper; the answer without entities: ours, after what the artefact allows.
+    "text_last": {
+        "before_entity": "<<<",
+        "after_entity": " >>>",
+        "separator": "",
+        "terminator": " <im_end>",
+        "no_entity": " <im_end>",
+    },
+    # Source: ours. Nothing in it that the model need not decide.
+    "text_first": {
+        "before_entity": "",
+        "after_entity": "",
+        "separator": ";",
+        "terminator": "",
+        "no_entity": " none",
+    },
+}
 TEMPLATES: Dict[str, str] = {
     # Source: paper, Appendix A (instruction, input, start of the output); what stands
     # between them: ours.
@@ -53,9 +72,11 @@ FIELDS = ("sentence", "type", "definition", "definitions")
 def build_cllmfs_v1(
     layout: Layout = "text_first",
     template: Optional[str] = None,
-    before_entity: str = "<<<",
-    after_entity: str = " >>>",
-    terminator: str = "<im_end>",
+    before_entity: Optional[str] = None,
+    after_entity: Optional[str] = None,
+    separator: Optional[str] = None,
+    terminator: Optional[str] = None,
+    no_entity: Optional[str] = None,
     default_definition: str = "a specific {type}",
     absent: float = 1.0,
     grammar: GrammarKind = "spans",
@@ -68,9 +89,14 @@ def build_cllmfs_v1(
     template (Optional[str]): a prompt in place of the layout's, up to where the answer
         begins. Fields: {sentence} (once), {type}, {definition}, and {definitions},
         which lists all types with their definitions. It must name the {type}.
-    before_entity, after_entity (str): the markers of an entity in the answer (paper).
-        A tokenizer that cannot write them (T5's has no <) needs others, such as [ and ].
-    terminator (str): ends every answer, and is all of the empty one.
+    before_entity, after_entity (Optional[str]): stand around each entity in the answer.
+        A tokenizer that cannot write the paper's (T5's has no <) needs others.
+    separator (Optional[str]): between entities.
+    terminator (Optional[str]): after the last entity; then comes the model's end token.
+    no_entity (Optional[str]): the answer without entities, before the end token. None
+        takes the layout's own: of "text_last" the paper's " <<< … >>> <im_end>", and
+        " <im_end>" without entities; of "text_first" a plain list, with ";" between
+        entities, and " none" without.
     default_definition (str): for a label without one in `label_definitions`. Field:
         {type}.
     absent (float): how many records to learn from types that do not occur, for each of
@@ -86,7 +112,9 @@ def build_cllmfs_v1(
         template=template,
         before_entity=before_entity,
         after_entity=after_entity,
+        separator=separator,
         terminator=terminator,
+        no_entity=no_entity,
         default_definition=default_definition,
         absent=absent,
         grammar=grammar,
@@ -99,9 +127,11 @@ class CLLMFS:
 
     layout: Layout
     template: Optional[str]
-    before_entity: str
-    after_entity: str
-    terminator: str
+    before_entity: Optional[str]
+    after_entity: Optional[str]
+    separator: Optional[str]
+    terminator: Optional[str]
+    no_entity: Optional[str]
     default_definition: str
     absent: float
     grammar: GrammarKind
@@ -114,13 +144,19 @@ class CLLMFS:
     def __post_init__(self) -> None:
         if self.absent < 0:
             raise ValueError(f"`absent` must not be negative: {self.absent}.")
-        for name in ("before_entity", "after_entity", "terminator"):
-            if not getattr(self, name).strip():
-                raise ValueError(f"`{name}` must not be empty.")
-        if self.before_entity.strip() == self.terminator.strip():
-            raise ValueError("`before_entity` and `terminator` must differ.")
+        if not self.piece("no_entity").strip():
+            raise ValueError("`no_entity` must not be empty.")
+        if not (self.piece("after_entity") or self.piece("separator")).strip():
+            raise ValueError(
+                "`after_entity` or `separator` must say where an entity ends."
+            )
         parse_template("default_definition", self.default_definition, ("type",), ())
         self.parts()
+
+    def piece(self, name: str) -> str:
+        """A part of the answer: the setting of this name, or the layout's own."""
+        own: Optional[str] = getattr(self, name)
+        return PIECES[self.layout][name] if own is None else own
 
     def parts(self) -> List[Part]:
         """The prompt, cut at its fields."""
@@ -190,9 +226,12 @@ class BoundCLLMFS:
     ) -> None:
         self.task = task
         self.max_span = max_span
-        lead = encoder.template(" " + task.before_entity)
-        tail = encoder.written(task.after_entity)
-        closing = encoder.template(" " + task.terminator) + (end,)
+        before = task.piece("before_entity")
+        first = encoder.template(f" {before}" if before else "")
+        later = encoder.template(task.piece("separator")) + first
+        tail = encoder.template(task.piece("after_entity"))
+        closing = encoder.template(task.piece("terminator")) + (end,)
+        empty = encoder.template(task.piece("no_entity")) + (end,)
         definitions = task.define(labels)
         every: List[int] = []
         for at, (name, said) in enumerate(zip(labels.names, definitions)):
@@ -206,19 +245,19 @@ class BoundCLLMFS:
                 "definition": encoder.written(" " + said),
                 "definitions": tuple(every),
             }
-            before: List[int] = list(encoder.start)
+            front: List[int] = list(encoder.start)
             after: List[int] = []
-            ids, place = before, None
+            ids, place = front, None
             for field, literal in parts:
                 if field == "sentence":
                     ids = after
                     continue
                 if field == "type" and place is None:
-                    place = len(before) + len(after)
+                    place = len(front) + len(after)
                 ids.extend(fields[field] if field else literal)
             assert place is not None  # `CLLMFS.parts` saw to it.
-            format = AnswerFormat(lead, lead, ((label, tail),), closing, closing)
-            self.asked[label] = _Asked(tuple(before), tuple(after), place, format)
+            format = AnswerFormat(first, later, ((label, tail),), closing, empty)
+            self.asked[label] = _Asked(tuple(front), tuple(after), place, format)
         self.trie = Trie((("", tail),))
         # What all labels have behind the text is read with it, unless the labels part
         # before the text.
