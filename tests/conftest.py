@@ -35,6 +35,8 @@ SENTENCES = [
     "please typing these entity words according to sentence Entity words: none.",
     "Anna's friend lives in Rome and Bert lives in Paris, which is an old place.",
 ]
+KINDS = ("causal", "t5", "bart")
+DEFINITIONS = {"PERSON": "somebody's name", "PLACE": "a town", "CITY": "a big town"}
 SHARED = Path(
     os.environ.get("SPACY_INSTRUCTNER_DATA")
     or Path(__file__).parents[2] / "shared" / "data"
@@ -141,6 +143,9 @@ def tiny_seq2seq(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
         if folder.exists():
             return folder
         tokenizer = byte_level_tokenizer() if kind == "bart" else unigram_tokenizer()
+        if kind == "bart":
+            # Not the end token: no gradient reaches the embedding of filling.
+            tokenizer.pad_token = "<|turn|>"
         ids = {
             "vocab_size": len(tokenizer),
             "pad_token_id": tokenizer.pad_token_id,
@@ -177,9 +182,10 @@ def make_nlp(
     tiny_causal: Path,
     tiny_seq2seq: Callable[[str], Path],
 ) -> Callable[..., Language]:
-    """English with the component on a tiny model, in float32: the causal one, or by
-    parametrizing (see `on_every_kind`) the T5 or the BART."""
-    kind = getattr(request, "param", "causal")
+    """English with the component on a tiny model, in float32: the causal one with
+    InstructionNER, or by parametrizing (see `on_every_kind`) the T5 or the BART, and
+    CLLMFS."""
+    kind, _, method = getattr(request, "param", "causal").partition(" ")
     architecture = "CausalLM" if kind == "causal" else "Seq2SeqLM"
     folder = tiny_causal if kind == "causal" else tiny_seq2seq(kind)
 
@@ -192,6 +198,12 @@ def make_nlp(
             **config.pop("model", {}),  # type: ignore[dict-item]
         }
         config.setdefault("labels", ["PERSON", "PLACE"])
+        if method == "cllmfs":
+            config.setdefault("label_definitions", DEFINITIONS)
+            # The tiny T5's tokenizer has no semicolon.
+            config.setdefault(
+                "task", {"@misc": "spacy-instructner.CLLMFS.v1", "separator": ","}
+            )
         nlp.add_pipe("instruction_ner", config={"model": model, **config})
         return nlp
 
@@ -199,5 +211,7 @@ def make_nlp(
 
 
 on_every_kind = pytest.mark.parametrize(
-    "make_nlp", ["causal", "t5", "bart"], indirect=True
+    "make_nlp",
+    [f"{kind}{method}" for method in ("", " cllmfs") for kind in KINDS],
+    indirect=True,
 )

@@ -8,7 +8,7 @@ from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import pytest
 import torch
-from conftest import byte_level_tokenizer, on_every_kind, unigram_tokenizer
+from conftest import byte_level_tokenizer, unigram_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.language import Language
@@ -39,6 +39,20 @@ LABELS = make_label_set(NAMES, {}, MEANT)
 TEXT = "are there any avant garde war movies with tom hanks".split()
 # Not by label: in text order.
 GOLD = Gold(((3, 5, "genre"), (5, 6, "genre"), (8, 10, "Actor")))
+
+
+AB = make_label_set(["A", "B"], {}, {"A": "first", "B": "second"})
+letters = st.text("abé", min_size=1, max_size=3)
+
+both_layouts = pytest.mark.parametrize("layout", ["text_first", "text_last"])
+# The bag needs markers.
+every_way = pytest.mark.parametrize(
+    "layout,grammar",
+    [("text_first", "spans"), ("text_last", "spans"), ("text_last", "bag")],
+)
+on_every_model = pytest.mark.parametrize(
+    "make_nlp", ["causal", "t5", "bart"], indirect=True
+)
 
 
 @pytest.fixture(scope="module")
@@ -107,25 +121,33 @@ def test_text_first_lists_all_types_and_asks_for_one(encoder: TextEncoder) -> No
     found = prompts(encoder, bind(encoder), encoded(encoder, TEXT))
     assert found == [
         "Please extract the entities of each type from the sentence.\n"
-        "Types: title: the name of a film; genre: a kind of film; actor: a person on "
-        "the screen; ratings average: how good others find it\n"
+        "Types: title: the name of a film. genre: a kind of film. actor: a person on "
+        "the screen. ratings average: how good others find it\n"
         "Sentence: are there any avant garde war movies with tom hanks\n"
         f" {name}:"
         for name in ["title", "genre", "actor", "ratings average"]
     ]
 
 
-@pytest.mark.parametrize("layout", ["text_first", "text_last"])
+ANSWERS = {
+    "text_first": [" avant garde; war<|end|>", " tom hanks<|end|>", " none<|end|>"],
+    "text_last": [
+        " <<< avant garde >>> <<< war >>> <im_end><|end|>",
+        " <<< tom hanks >>> <im_end><|end|>",
+        " <im_end><|end|>",
+    ],
+}
+
+
+@both_layouts
 def test_answers_name_the_entities_in_text_order(
     encoder: TextEncoder, layout: str
 ) -> None:
+    """The paper's with markers, ours as a list."""
     bound = bind(encoder, layout=layout, absent=0.0)
     decode = encoder.tokenizer.decode
     records = bound.records(encoded(encoder, TEXT), GOLD)
-    assert [decode(record.answer) for record in records] == [
-        " <<< avant garde >>> <<< war >>> <im_end><|end|>",
-        " <<< tom hanks >>> <im_end><|end|>",
-    ]
+    assert [decode(record.answer) for record in records] == ANSWERS[layout][:2]
     end = encoder.tokenizer.eos_token_id
     for record in records:
         assert record.answer.count(end) == 1 and record.answer[-1] == end
@@ -136,13 +158,39 @@ def test_answers_name_the_entities_in_text_order(
     assert own == [asked[1], asked[2]]
 
 
-@pytest.mark.parametrize("layout", ["text_first", "text_last"])
-def test_an_empty_answer_is_the_terminator(encoder: TextEncoder, layout: str) -> None:
+@both_layouts
+def test_an_answer_without_entities(encoder: TextEncoder, layout: str) -> None:
     bound = bind(encoder, layout=layout, absent=9.0)
     records = bound.records(encoded(encoder, TEXT), Gold(()))
     answers = [encoder.tokenizer.decode(record.answer) for record in records]
-    assert answers == [" <im_end><|end|>"] * 4
+    assert answers == [ANSWERS[layout][2]] * 4
     assert {record.task for record in records} == {"absent"}
+
+
+@pytest.mark.parametrize(
+    "pieces,answers",
+    [
+        ({"before_entity": "*", "after_entity": "*"}, (" * a*; * b c*", " none")),
+        ({"separator": " |"}, (" a | b c", " none")),
+        ({"separator": ",", "terminator": "."}, (" a, b c.", " none")),
+        ({"after_entity": "!", "separator": ""}, (" a! b c!", " none")),
+        ({"no_entity": "0", "terminator": " 1"}, (" a; b c 1", "0")),
+        ({"layout": "text_last", "separator": " and"}, None),
+    ],
+)
+def test_each_piece_can_be_replaced(
+    encoder: TextEncoder, pieces: Dict, answers: Optional[Tuple[str, str]]
+) -> None:
+    bound = bind(encoder, AB, **pieces)
+    words = encoded(encoder, ["a", "b", "c"])
+    found = bound.records(words, Gold(((0, 1, "A"), (1, 3, "A"))))
+    if answers is None:
+        answers = (" <<< a >>> and <<< b c >>> <im_end>", " <im_end>")
+    decode = encoder.tokenizer.decode
+    assert [decode(r.answer) for r in found] == [f"{a}<|end|>" for a in answers]
+    for question, record in zip(bound.questions(words), found):
+        spans = [(0, 1, 0), (1, 3, 0)] if record.task == "present" else []
+        assert accepted(question, record.answer) == spans
 
 
 def test_everything_can_be_replaced(encoder: TextEncoder) -> None:
@@ -156,13 +204,15 @@ def test_everything_can_be_replaced(encoder: TextEncoder) -> None:
             template="<|turn|>{type}? {sentence} {type} ({definition}) "
             "[{definitions}]<|turn|>",
             before_entity="«",
-            after_entity="»,",
-            terminator="fin<|turn|>",
+            after_entity="»",
+            separator="<|turn|>",
+            terminator=" fin<|turn|>",
+            no_entity=" rien<|turn|>",
             default_definition="was {type} heißt",
             absent=1.0,
         )
     text = encoded(encoder, ["Anna", "’s", "Bert"], [False, False, True])
-    every = 'person, or group: was person, or group heißt; b: a "b" or two'
+    every = 'person, or group: was person, or group heißt. b: a "b" or two'
     assert prompts(encoder, bound, text) == [
         "<|turn|> person, or group? Anna’s Bert person, or group ( was person, or group"
         f" heißt) [ {every}]<|turn|>",
@@ -171,10 +221,11 @@ def test_everything_can_be_replaced(encoder: TextEncoder) -> None:
     (record, absent) = bound.records(text, Gold(((0, 2, "A"), (2, 3, "A"))))
     decode = encoder.tokenizer.decode
     # An entity brings the space before it.
-    assert decode(record.answer) == " « Anna’s», « Bert», fin<|turn|><|end|>"
-    assert decode(absent.answer) == " fin<|turn|><|end|>"
+    assert decode(record.answer) == " « Anna’s»<|turn|> « Bert» fin<|turn|><|end|>"
+    assert decode(absent.answer) == " rien<|turn|><|end|>"
     turn = encoder.tokenizer.convert_tokens_to_ids("<|turn|>")
-    assert record.answer.count(turn) == 1 and record.prefix[0] == turn
+    assert record.answer.count(turn) == 2 and record.prefix[0] == turn
+    assert absent.answer.count(turn) == 1
 
 
 def test_control_tokens_come_first_and_once(encoder: TextEncoder) -> None:
@@ -199,7 +250,7 @@ def test_labels_without_a_definition_get_one_and_are_named(
     named = [label for label in NAMES if label in messages]
     assert named == ["TITLE", "genre", "RATINGS-AVERAGE"]
     assert prompts(encoder, bound, encoded(encoder, ["x"]))[0].split("\n")[1] == (
-        "Types: title: a specific title; kind: a specific kind; actor: a person; "
+        "Types: title: a specific title. kind: a specific kind. actor: a person. "
         "ratings average: a specific ratings average"
     )
     with pytest.warns(UserWarning, match="as 'such as {type}'"):
@@ -239,9 +290,7 @@ def test_what_the_template_does_not_say_needs_no_words(
         own,
         labels,
         template="{sentence} {type}:",
-        before_entity="begin",
-        after_entity=" end",
-        terminator="stop",
+        separator=",",
     )
     assert prompts(own, bound, encoded(own, ["Anna"])) == ["Anna a:", "Anna b:"]
     assert not recwarn.list
@@ -260,7 +309,7 @@ def test_the_constant_part_is_the_longest_prompt_without_its_text(
 # Places.
 
 
-@pytest.mark.parametrize("layout", ["text_first", "text_last"])
+@both_layouts
 def test_records_say_where_text_names_and_entities_stand(
     encoder: TextEncoder, layout: str
 ) -> None:
@@ -357,7 +406,7 @@ def test_what_is_shared_follows_from_the_template(
 
 
 @pytest.mark.parametrize("template", [None, "{sentence} {type}", "{type} {sentence}"])
-@pytest.mark.parametrize("layout", ["text_first", "text_last"])
+@both_layouts
 @pytest.mark.parametrize("count", [1, 4])
 def test_questions_are_what_is_learned(
     encoder: TextEncoder, template: Optional[str], layout: str, count: int
@@ -415,7 +464,7 @@ def test_how_many_absent_types_are_learned(
         assert len({record.prefix + record.suffix for record in found}) == len(found)
         for record in found[present:]:
             assert record.mentions == ()
-            assert encoder.tokenizer.decode(record.answer) == " <im_end><|end|>"
+            assert encoder.tokenizer.decode(record.answer) == " none<|end|>"
 
 
 @pytest.mark.parametrize(
@@ -448,9 +497,12 @@ def test_a_fraction_holds_on_the_average_and_all_types_come(
     assert [bound.records(words, gold) for _ in range(1000)] == drawn
 
 
-def test_missing_annotation_teaches_no_absence(encoder: TextEncoder) -> None:
-    """Which spans there are is not learnt; where one ends, is."""
-    bound = bind(encoder, absent=9.0)
+@pytest.mark.parametrize("layout,after", [("text_first", ""), ("text_last", " >>>")])
+def test_missing_annotation_teaches_no_absence(
+    encoder: TextEncoder, layout: str, after: str
+) -> None:
+    """Which spans there are is not learnt; how they go on, is."""
+    bound = bind(encoder, absent=9.0, layout=layout)
     gold = Gold(GOLD.entities, frozenset({0}))
     records = bound.records(encoded(encoder, TEXT), gold)
     decode = encoder.tokenizer.decode
@@ -458,19 +510,17 @@ def test_missing_annotation_teaches_no_absence(encoder: TextEncoder) -> None:
         decode([t for t, weight in zip(record.answer, record.weights) if weight])
         for record in records
     ]
-    heads = [decode(encoder.text(f" {word}")[:1]) for word in ("avant", "war", "tom")]
-    assert counted == [
-        " avant garde >>>".removeprefix(heads[0]) + " war >>>".removeprefix(heads[1]),
-        " tom hanks >>>".removeprefix(heads[2]),
-    ]
+    rests = []
+    for entity in (" avant garde", " war", " tom hanks"):
+        first = encoder.text(" " + entity.split()[0])[:1]
+        rests.append((entity + after).removeprefix(decode(first)))
+    assert counted == [rests[0] + rests[1], rests[2]]
     assert {weight for r in records for weight in r.weights} == {0.0, 1.0}
     # What objectives look at is known all the same.
     assert [len(record.mentions) for record in records] == [2, 1]
 
 
 # Both grammars read what is learned.
-
-letters = st.text("abé", min_size=1, max_size=3)
 
 
 @st.composite
@@ -485,9 +535,6 @@ def golds(draw: st.DrawFn, words: st.SearchStrategy[List[str]]) -> Tuple:
         if label:
             entities.append((start, end, label))
     return text, tuple(entities)
-
-
-AB = make_label_set(["A", "B"], {}, {"A": "first", "B": "second"})
 
 
 def said_of(
@@ -516,17 +563,14 @@ def accepted(question: Question, ids: Sequence[int]) -> List[Clause]:
     return [clause[:3] for clause in state.read()]
 
 
-both_grammars = pytest.mark.parametrize("grammar", ["spans", "bag"])
-
-
-@both_grammars
+@every_way
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(data=golds(st.lists(letters, max_size=6, unique=True)))
 def test_what_is_learned_is_read_back(
-    encoder: TextEncoder, grammar: str, data: Tuple
+    encoder: TextEncoder, layout: str, grammar: str, data: Tuple
 ) -> None:
     text, entities = data
-    bound = bind(encoder, AB, grammar=grammar, absent=9.0)
+    bound = bind(encoder, AB, layout=layout, grammar=grammar, absent=9.0)
     words = encoded(encoder, text)
     for label, question, record in said_of(bound, words, Gold(entities)):
         spans = [(start, end, 0) for start, end, own in entities if own == label]
@@ -534,18 +578,19 @@ def test_what_is_learned_is_read_back(
         assert question.grammar.format.labels == (label,)
 
 
-awkward = st.sampled_from(["a", "b", "ab", "'s", " ", "<<<", ">>>", "<im_end>", "."])
+awkward = st.sampled_from(
+    ["a", "b", "ab", "'s", " ", "<<<", ">>>", "<im_end>", ".", ";", "none"]
+)
 
 
-@both_grammars
+@every_way
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     data=golds(st.lists(awkward, max_size=6)),
     spaces=st.lists(st.booleans(), min_size=6, max_size=6),
-    layout=st.sampled_from(["text_first", "text_last"]),
 )
 def test_repeated_words_and_words_like_markers_are_accepted(
-    encoder: TextEncoder, grammar: str, data: Tuple, spaces: List[bool], layout: str
+    encoder: TextEncoder, layout: str, grammar: str, data: Tuple, spaces: List[bool]
 ) -> None:
     """What is read back may be another place, but writes the same."""
     text, entities = data
@@ -751,7 +796,7 @@ def test_the_spans_grammar_admits_what_the_bag_does_not_refuse(
     """The bag is the wider of the two."""
     words = encoded(encoder, ["a", "b"])
     spans, bag = (
-        bind(encoder, AB, grammar=kind).questions(words)[0].grammar
+        bind(encoder, AB, layout="text_last", grammar=kind).questions(words)[0].grammar
         for kind in ("spans", "bag")
     )
     stack, admitted = [((), spans.start())], 0
@@ -770,17 +815,34 @@ def test_the_spans_grammar_admits_what_the_bag_does_not_refuse(
     assert stepped(bag, backwards).read() == () and read(spans, backwards) is None
 
 
-def test_max_span_holds_in_both_grammars(encoder: TextEncoder) -> None:
+def test_the_bag_reads_an_empty_answer_of_its_own(encoder: TextEncoder) -> None:
+    """Where it is not the terminator, or there is none."""
+    words = encoded(encoder, ["a", "b"])
+    for pieces in ({}, {"terminator": " end"}, {"no_entity": " end"}):
+        marked = {"before_entity": "[", "after_entity": "]", **pieces}
+        bound = bind(encoder, AB, grammar="bag", absent=9.0, **marked)
+        for entities in ((), ((0, 1, "A"),), ((0, 1, "A"), (1, 2, "A"))):
+            gold = Gold(entities)
+            for label, question, record in said_of(bound, words, gold):
+                spans = [
+                    (start, end, 0) for start, end, own in entities if own == label
+                ]
+                assert accepted(question, record.answer) == spans
+
+
+@every_way
+def test_max_span_holds(encoder: TextEncoder, layout: str, grammar: str) -> None:
     words = encoded(encoder, ["a", "b", "c"])
-    free = bind(encoder, AB, absent=0.0)
+    free = bind(encoder, AB, absent=0.0, layout=layout)
     (long,) = free.records(words, Gold(((0, 3, "A"),)))
     (short,) = free.records(words, Gold(((1, 3, "A"),)))
-    spans, bag = (
-        bind(encoder, AB, max_span=2, grammar=kind).questions(words)[0].grammar
-        for kind in ("spans", "bag")
-    )
-    assert read(spans, short.answer) == [(1, 3, 0)] and read(spans, long.answer) is None
-    assert stepped(bag, short.answer).read() and not stepped(bag, long.answer).read()
+    bound = bind(encoder, AB, max_span=2, layout=layout, grammar=grammar)
+    question = bound.questions(words)[0]
+    assert accepted(question, short.answer) == [(1, 3, 0)]
+    if grammar == "spans":
+        assert read(question.grammar, long.answer) is None
+    else:
+        assert accepted(question, long.answer) == []
 
 
 # Through the pipe.
@@ -803,26 +865,23 @@ DOCS = [
 DEFINED = {"PERSON": "a human", "PLACE": "a town or land", "WORK": "a creative work"}
 TASK = {"@misc": "spacy-instructner.CLLMFS.v1"}
 # With signs that the tests' T5 can write.
-PLAIN = {
-    **TASK,
-    "before_entity": "begin",
-    "after_entity": " end",
-    "terminator": "stop",
+PLAIN: Dict[str, Dict[str, object]] = {
+    "text_first": {"separator": ","},
+    "text_last": {
+        "template": "Options: {type}, {definition}\nSentence: {sentence}\nAnswer:",
+        "before_entity": "begin",
+        "after_entity": " end",
+        "terminator": " stop",
+        "no_entity": " stop",
+    },
 }
-PLAIN_TEMPLATES = {
-    "text_first": "Sentence: {sentence}\nentities of type {type}:",
-    "text_last": "Options: {type}, {definition}\nSentence: {sentence}\nAnswer:",
-}
-both_layouts = pytest.mark.parametrize("layout", ["text_first", "text_last"])
 
 
 def asking(make_nlp: MakeNLP, layout: str = "text_first", **config: object) -> Language:
     """With the layout as it is, but for T5, which cannot write its signs."""
-    nlp = make_nlp()
-    name = nlp.get_pipe("instruction_ner").model.attrs["spec"].name
+    name = make_nlp().get_pipe("instruction_ner").model.attrs["spec"].name
     task: Dict[str, object] = {**TASK, "layout": layout}
-    if "t5" in name:
-        task = {**PLAIN, "template": PLAIN_TEMPLATES[layout]}
+    task.update(PLAIN[layout] if "t5" in name else {})
     task.update(config.pop("task", {}))  # type: ignore[call-overload]
     labels = config.pop("labels", list(DEFINED))
     return make_nlp(task=task, labels=labels, label_definitions=DEFINED, **config)
@@ -834,9 +893,8 @@ def spans_of(doc: Doc) -> List[Tuple]:
     return [(s.start, s.end, s.label_, x) for s, x in zip(group, scores)]
 
 
-@on_every_kind
-@both_layouts
-@both_grammars
+@on_every_model
+@every_way
 def test_answers_are_spans_of_the_text_with_labels_of_the_set(
     make_nlp: MakeNLP, layout: str, grammar: str
 ) -> None:
@@ -860,7 +918,7 @@ def test_answers_are_spans_of_the_text_with_labels_of_the_set(
     assert count > 5 or grammar == "bag"
 
 
-@on_every_kind
+@on_every_model
 def test_spans_of_labels_may_overlap_and_the_best_are_entities(
     make_nlp: MakeNLP,
 ) -> None:
@@ -883,9 +941,8 @@ def test_spans_of_labels_may_overlap_and_the_best_are_entities(
     assert overlaps > 2
 
 
-@on_every_kind
-@both_layouts
-@both_grammars
+@on_every_model
+@every_way
 def test_a_batch_is_as_good_as_one_by_one(
     make_nlp: MakeNLP, layout: str, grammar: str
 ) -> None:
@@ -911,7 +968,7 @@ def assert_same(found: Sequence[Answer], expected: Sequence[Answer]) -> None:
             assert a.score == pytest.approx(b.score, abs=1e-4)
 
 
-@on_every_kind
+@on_every_model
 @pytest.mark.parametrize("width", [1, 3])
 @pytest.mark.parametrize("batch_tokens", [1, 150, 10_000])
 def test_sharing_changes_nothing(
@@ -933,15 +990,15 @@ def test_sharing_changes_nothing(
     assert sum(len(answer.spans) for answer in alone) > 5
 
 
-@on_every_kind
-@both_grammars
+@on_every_model
+@every_way
 @pytest.mark.parametrize("width", [1, 3])
 def test_the_same_text_twice_is_answered_twice(
-    make_nlp: MakeNLP, grammar: str, width: int
+    make_nlp: MakeNLP, layout: str, grammar: str, width: int
 ) -> None:
     """Also where the text is the last of the prompt, and all that there is to share."""
-    task = {**PLAIN, "template": "Find {type}: {sentence}", "grammar": grammar}
-    nlp = asking(make_nlp, labels=["PERSON"], task=task)
+    task = {"template": "Find {type}: {sentence}", "grammar": grammar}
+    nlp = asking(make_nlp, layout, labels=["PERSON"], task=task)
     pipe = nlp.get_pipe("instruction_ner")
     backbone = get_backbone(pipe.model)
     backbone.answer()
@@ -954,8 +1011,7 @@ def test_the_same_text_twice_is_answered_twice(
 # What does not fit.
 
 
-@both_layouts
-@both_grammars
+@every_way
 @pytest.mark.parametrize("width", [1, 3])
 def test_an_answer_that_does_not_fit_is_broken_off(
     make_nlp: MakeNLP, layout: str, grammar: str, width: int
@@ -978,8 +1034,8 @@ def test_an_answer_that_does_not_fit_is_broken_off(
     assert_same(found, alone)
     complete = [answer.complete for answer in found]
     assert all(complete[:3]) and all(complete[-3:])
-    # Not one of the labels' prompts fits, or hardly.
-    assert not any(complete[3:6]) and not any(complete[12:15])
+    # The longest do not fit themselves; of the others, some have room to answer.
+    assert not any(complete[3:6]) and complete.count(False) > 5
     for question, answer in zip(questions, found):
         length = len(question.grammar.words)
         assert all(0 <= s.start < s.end <= length for s in answer.spans)
@@ -988,15 +1044,15 @@ def test_an_answer_that_does_not_fit_is_broken_off(
             assert asked + len(answer.ids) > backbone.positions - 16
 
 
-@both_grammars
+@pytest.mark.parametrize("grammar", ["spans", "bag"])
 def test_a_long_text_is_cut_and_what_does_not_fit_is_told(
     make_nlp: MakeNLP, grammar: str
 ) -> None:
     """Markers take more room than is kept for an answer."""
     nlp = make_nlp(
-        task={**TASK, "grammar": grammar},
+        task={**TASK, "layout": "text_last", "grammar": grammar},
         labels=["PERSON"],
-        label_definitions={"PERSON": "a human being " * 30},
+        label_definitions={"PERSON": "a human being " * 25},
         window_overlap=8,
     )
     pipe = nlp.get_pipe("instruction_ner")
@@ -1037,8 +1093,7 @@ def examples(nlp: Language) -> List[Example]:
     return found
 
 
-@both_layouts
-@both_grammars
+@every_way
 def test_a_few_sentences_are_learned_by_heart(
     make_nlp: MakeNLP, layout: str, grammar: str
 ) -> None:
@@ -1074,10 +1129,12 @@ def test_a_few_sentences_are_learned_by_heart(
         ({"template": "{sentence} {type"}, "`template` is no template"),
         ({"default_definition": "a {label}"}, "default_definition.*{label}"),
         ({"absent": -0.5}, "`absent` must not be negative: -0.5"),
-        ({"before_entity": ""}, "`before_entity` must not be empty"),
-        ({"after_entity": " "}, "`after_entity` must not be empty"),
-        ({"terminator": "\n"}, "`terminator` must not be empty"),
-        ({"before_entity": "end", "terminator": " end"}, "must differ"),
+        ({"no_entity": " \n"}, "`no_entity` must not be empty"),
+        ({"separator": " "}, "must say where an entity ends"),
+        ({"layout": "text_last", "after_entity": ""}, "must say where an entity ends"),
+        ({"grammar": "bag"}, "grammar.*bag.*markers"),
+        ({"grammar": "bag", "before_entity": "["}, "grammar.*bag.*markers"),
+        ({"grammar": "bag", "after_entity": "]"}, "grammar.*bag.*markers"),
     ],
 )
 def test_bad_settings_are_refused_when_read(
@@ -1096,8 +1153,13 @@ def test_unknown_choices_are_refused_when_read(make_nlp: MakeNLP, config: Dict) 
 
 
 @pytest.mark.parametrize("make_nlp", ["t5"], indirect=True)
-def test_markers_that_the_tokenizer_has_not_are_named(make_nlp: MakeNLP) -> None:
-    nlp = make_nlp(task=TASK, labels=list(DEFINED), label_definitions=DEFINED)
+@both_layouts
+def test_signs_that_the_tokenizer_has_not_are_named(
+    make_nlp: MakeNLP, layout: str
+) -> None:
+    """When the weights are there, and with them the tokenizer."""
+    task = {**TASK, "layout": layout}
+    nlp = make_nlp(task=task, labels=list(DEFINED), label_definitions=DEFINED)
     with pytest.raises(ValueError, match="other signs, such as letters and") as caught:
         nlp("Anna")
     said = re.search(
@@ -1105,7 +1167,8 @@ def test_markers_that_the_tokenizer_has_not_are_named(make_nlp: MakeNLP) -> None
         "templates",
         str(caught.value),
     )
-    assert said and said[1] in said[2] and said[1] in "<>_;#"
+    assert said and said[1] in said[2]
+    assert said[1] in (";" if layout == "text_first" else "<>_#")
 
 
 def test_the_tests_models_run_in_float32(make_nlp: MakeNLP) -> None:

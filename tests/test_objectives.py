@@ -7,7 +7,6 @@ from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import pytest
 import torch
-from conftest import on_every_kind
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.lang.en import English
@@ -34,9 +33,7 @@ INSTRUCTION_NER = {"@misc": "spacy-instructner.InstructionNER.v1"}
 CLLMFS = {
     "@misc": "spacy-instructner.CLLMFS.v1",
     "template": "Sentence: {sentence}\nentities of type {type}:",
-    "before_entity": "begin",
-    "after_entity": " end",
-    "terminator": "stop",
+    "separator": ",",
 }
 TASKS = {"instructionner": INSTRUCTION_NER, "cllmfs": CLLMFS}
 TRAIN: List[Tuple[str, Entities]] = [
@@ -48,6 +45,7 @@ TRAIN: List[Tuple[str, Entities]] = [
 ]
 
 KINDS = ["causal", "t5", "bart"]
+on_every_model = pytest.mark.parametrize("make_nlp", KINDS, indirect=True)
 on_every_task = pytest.mark.parametrize("task", list(TASKS))
 
 
@@ -407,7 +405,7 @@ def read_by(backbone: Backbone, record: Record) -> int:
     return len(record)
 
 
-@on_every_kind
+@on_every_model
 @on_every_task
 def test_states_are_those_of_the_layer_at_the_places(
     make_nlp: MakeNLP, task: str
@@ -436,7 +434,7 @@ def test_states_are_those_of_the_layer_at_the_places(
         assert len(set(learned.places.prefixes)) < len(records)
 
 
-@on_every_kind
+@on_every_model
 @on_every_task
 def test_mentions_point_to_text_type_and_answer(make_nlp: MakeNLP, task: str) -> None:
     nlp = ready(make_nlp, task, label_names={"PLACE": "old place"})
@@ -470,7 +468,7 @@ def test_mentions_point_to_text_type_and_answer(make_nlp: MakeNLP, task: str) ->
                 assert ids[after : after + len(written)] == written
                 # What stands before is a fixed piece, not the entity's.
                 before = decode(ids[prompt:after]).strip()
-                assert not before or before.endswith(("begin", ","))
+                assert not before or before.endswith(",")
                 name = encoder.written(names[label])
                 assert mention.type is not None and mention.type < prompt
                 assert ids[mention.type : mention.type + len(name)] == name
@@ -483,7 +481,7 @@ def test_mentions_point_to_text_type_and_answer(make_nlp: MakeNLP, task: str) ->
     )
 
 
-@on_every_kind
+@on_every_model
 @on_every_task
 @pytest.mark.parametrize("pack_tokens", [4096, 150])
 def test_the_loss_is_likelihood_and_contrast_each_by_its_own_count(
@@ -652,7 +650,7 @@ def test_the_disturbance_is_along_the_gradient_and_as_long_as_asked(
     assert others and not second.added[others].any()
 
 
-@on_every_kind
+@on_every_model
 @pytest.mark.parametrize("positions", ["text", "prompt"])
 def test_uniform_noise_takes_one_pass(
     make_nlp: MakeNLP, watch: Callable, positions: str
@@ -722,7 +720,7 @@ def assert_gradients_close(
         )
 
 
-@on_every_kind
+@on_every_model
 @on_every_task
 @pytest.mark.parametrize("adapter", [None, LORA], ids=["all weights", "adapter"])
 def test_a_step_is_the_clean_gradient_and_the_disturbed_one(
@@ -744,7 +742,7 @@ def test_a_step_is_the_clean_gradient_and_the_disturbed_one(
     assert any((found[n] - clean[n]).norm() > 0.01 * found[n].norm() for n in found)
 
 
-@on_every_kind
+@on_every_model
 @pytest.mark.parametrize("adapter", [None, LORA], ids=["all weights", "adapter"])
 def test_noise_and_attack_go_together(
     make_nlp: MakeNLP, watch: Callable, adapter: Optional[Dict]
@@ -771,7 +769,7 @@ def test_noise_and_attack_go_together(
     assert_gradients_close(found, expected)
 
 
-@on_every_kind
+@on_every_model
 @pytest.mark.parametrize("kind", ["gradient", "uniform"])
 @pytest.mark.parametrize("adapter", [None, LORA], ids=["all weights", "adapter"])
 def test_weights_are_as_before_and_gradients_are_there(
@@ -882,7 +880,7 @@ def test_records_without_a_text_are_left_alone() -> None:
     assert added is not None and int(added.any(dim=1).sum()) == 1
 
 
-@on_every_kind
+@on_every_model
 @on_every_task
 def test_objectives_that_do_nothing_cost_and_change_nothing(
     make_nlp: MakeNLP, watch: Callable, task: str
@@ -908,7 +906,7 @@ def test_objectives_that_do_nothing_cost_and_change_nothing(
             torch.testing.assert_close(own, found[0][1][name], rtol=1e-6, atol=0.0)
 
 
-@on_every_kind
+@on_every_model
 def test_nothing_is_disturbed_outside_of_training(
     make_nlp: MakeNLP, watch: Callable
 ) -> None:
@@ -1013,7 +1011,7 @@ def losses_of(nlp: Language, steps: int = 12) -> Iterator[float]:
         yield nlp.update(examples(nlp), sgd=sgd)["instruction_ner"]
 
 
-@on_every_kind
+@on_every_model
 @on_every_task
 def test_all_objectives_together_learn(make_nlp: MakeNLP, task: str) -> None:
     nlp = ready(make_nlp, task, objectives=EVERYTHING)

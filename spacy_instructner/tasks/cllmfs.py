@@ -150,6 +150,13 @@ class CLLMFS:
             raise ValueError(
                 "`after_entity` or `separator` must say where an entity ends."
             )
+        if self.grammar == "bag" and not (
+            self.piece("before_entity").strip() and self.piece("after_entity").strip()
+        ):
+            raise ValueError(
+                '`grammar = "bag"` tells entities apart by their markers. Give '
+                "`before_entity` and `after_entity`, or take the layout \"text_last\"."
+            )
         parse_template("default_definition", self.default_definition, ("type",), ())
         self.parts()
 
@@ -235,7 +242,7 @@ class BoundCLLMFS:
         definitions = task.define(labels)
         every: List[int] = []
         for at, (name, said) in enumerate(zip(labels.names, definitions)):
-            every.extend(encoder.written(";") if at else ())
+            every.extend(encoder.written(".") if at else ())
             every.extend(encoder.written(f" {name}: {said}"))
         parts = [(field, encoder.template(text)) for field, text in task.parts()]
         self.asked: Dict[str, _Asked] = {}
