@@ -24,9 +24,17 @@ class BagGrammar:
         self.format = format
         self.max_span = max_span
         ((_, self.tail),) = format.tails
-        pieces = (*words.first, *words.following, format.next_lead, self.tail)
-        free = (*(token for ids in pieces for token in ids), *format.closing[:-1])
-        self.free = tuple(dict.fromkeys(free))
+        # Where no terminator stands before the end token, that may come at any time.
+        closing = format.closing[:-1] or format.closing
+        pieces = (
+            *words.first,
+            *words.following,
+            format.next_lead,
+            self.tail,
+            closing,
+            format.empty[:-1],
+        )
+        self.free = tuple(dict.fromkeys(token for ids in pieces for token in ids))
 
     def start(self) -> "BagState":
         return BagState(self, ())
@@ -62,15 +70,18 @@ class BagState:
 
     @property
     def done(self) -> bool:
-        return self._closed == len(self.grammar.format.closing)
+        format = self.grammar.format
+        return self.ids == format.empty or self._closed == len(format.closing)
 
     @property
     def allowed(self) -> Ids:
-        closing = self.grammar.format.closing
-        closed = self._closed
-        if closed == len(closing):
+        if self.done:
             return ()
-        if closed == len(closing) - 1 or len(self.ids) >= LONGEST:
+        closing, empty = self.grammar.format.closing, self.grammar.format.empty
+        closed = self._closed
+        if self.ids == empty[:-1] or 0 < closed == len(closing) - 1:
+            return closing[-1:]
+        if len(self.ids) >= LONGEST:
             return (closing[closed],)
         return self.grammar.free
 
@@ -105,7 +116,8 @@ class BagState:
 
     def read_so_far(self) -> History:
         """The clauses, in the order of the answer."""
-        lead, tail = self.grammar.format.next_lead, self.grammar.tail
+        # A separator before it is passed over.
+        lead, tail = self.grammar.format.first_lead, self.grammar.tail
         found: Dict[Tuple[int, int], int] = {}
         begin: Optional[int] = None
         at = 0

@@ -143,7 +143,9 @@ class SlotCache:
         moves = []
         for row in sorted(rows, key=lambda row: -row.slot)[: len(empty)]:
             slot = empty.pop(0)
-            moves.append((row.slot, slot))
+            # Of a row that nothing was fed to there is nothing to move.
+            if row.length:
+                moves.append((row.slot, slot))
             row.slot = slot
         self.slots = len(rows)
         self._free.clear()

@@ -102,9 +102,10 @@ class FGM(Objective):
             along = (2 * torch.rand(own.shape) - 1).to(device)
         else:
             along = gradient[at].float()
-        length = _lengths(own, group, len(groups)) / _lengths(
-            along, group, len(groups)
-        ).clamp(min=torch.finfo(torch.float32).tiny)
+        length = _lengths(own, group, len(groups))
+        whole = _lengths(along, group, len(groups))
+        # Without a gradient there is no direction.
+        length = torch.where(whole > 0, length / whole, 0.0)
         added = torch.zeros_like(embedded.detach())
         added[at] = (self.strength * length[group][:, None] * along).to(added.dtype)
         return added

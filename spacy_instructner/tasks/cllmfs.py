@@ -146,7 +146,7 @@ class CLLMFS:
             raise ValueError(f"`absent` must not be negative: {self.absent}.")
         if not self.piece("no_entity").strip():
             raise ValueError("`no_entity` must not be empty.")
-        if not (self.piece("after_entity") or self.piece("separator")).strip():
+        if not (self.piece("after_entity") + self.piece("separator")).strip():
             raise ValueError(
                 "`after_entity` or `separator` must say where an entity ends."
             )
@@ -155,7 +155,7 @@ class CLLMFS:
         ):
             raise ValueError(
                 '`grammar = "bag"` tells entities apart by their markers. Give '
-                "`before_entity` and `after_entity`, or take the layout \"text_last\"."
+                '`before_entity` and `after_entity`, or take the layout "text_last".'
             )
         parse_template("default_definition", self.default_definition, ("type",), ())
         self.parts()
@@ -239,12 +239,17 @@ class BoundCLLMFS:
         tail = encoder.template(task.piece("after_entity"))
         closing = encoder.template(task.piece("terminator")) + (end,)
         empty = encoder.template(task.piece("no_entity")) + (end,)
-        definitions = task.define(labels)
+        parts = [(field, encoder.template(text)) for field, text in task.parts()]
+        used = {field for field, _ in parts}
+        # What the template does not say needs no words.
+        definitions = [""] * len(labels.labels)
+        if used & {"definition", "definitions"}:
+            definitions = task.define(labels)
         every: List[int] = []
         for at, (name, said) in enumerate(zip(labels.names, definitions)):
-            every.extend(encoder.written(".") if at else ())
-            every.extend(encoder.written(f" {name}: {said}"))
-        parts = [(field, encoder.template(text)) for field, text in task.parts()]
+            if "definitions" in used:
+                every.extend(encoder.written(".") if at else ())
+                every.extend(encoder.written(f" {name}: {said}"))
         self.asked: Dict[str, _Asked] = {}
         for label, name, said in zip(labels.labels, labels.names, definitions):
             fields = {
@@ -292,7 +297,8 @@ class BoundCLLMFS:
             shared: Ids = ()
             suffix = words.text + asked.after
             if self.joint is not None:
-                cut = len(words.text) + self.joint
+                # Each question keeps an id of its own.
+                cut = min(len(words.text) + self.joint, max(0, len(suffix) - 1))
                 shared, suffix = suffix[:cut], suffix[cut:]
             questions.append(Question(asked.before, suffix, own, shared))
         return questions
