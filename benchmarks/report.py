@@ -110,7 +110,7 @@ def fill(text: str, make: Callable[[str], str]) -> str:
 
 
 def is_section(name: str) -> bool:
-    known = ("machine", "training", "methods", *SIMPLE, *CURVES)
+    known = ("machine", "training", "methods", "fewshot", *SIMPLE, *CURVES)
     return name in known or bool(re.fullmatch(r"(docs_s|floor)\.[\w.-]+", name))
 
 

@@ -360,3 +360,63 @@ def test_plots_are_the_same_each_time(tmp_path: Path) -> None:
     ]:
         assert f">{label}</text>" in texts[f"{name}.svg"], (name, label)
     assert "proportional" not in texts["memory.svg"]
+
+
+def test_every_cell_of_the_few_shot_table_has_a_file_of_its_own() -> None:
+    from benchmarks import fewshot
+
+    cells = list(fewshot.cells())
+    assert len(cells) == len({fewshot.path_of(*cell) for cell in cells}) == 36
+    # A first draw of everything comes before the second of anything.
+    assert [number for _, number, _ in cells] == [0] * 12 + [1] * 12 + [2] * 12
+    for benchmark, _, _ in cells:
+        folder = Path(fewshot.__file__).parents[1] / "assets" / "definitions"
+        assert (folder / f"{benchmark.name}.json").exists()
+
+
+def test_few_shot_cells_are_done_once_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks import fewshot
+
+    page = tmp_path / "page.md"
+    page.write_text(
+        "Before.\n<!-- benchmarks: fewshot -->\nold\n<!-- end -->\nAfter.\n"
+    )
+    monkeypatch.setattr(fewshot, "CELLS", tmp_path / "cells")
+    monkeypatch.setattr(fewshot, "PAGE", page)
+    gum = fewshot.BENCHMARKS[1]
+    monkeypatch.setattr(
+        fewshot, "cells", lambda: [(gum, draw, "CLLMFS") for draw in (0, 1, 2)]
+    )
+    monkeypatch.setattr("sys.argv", ["fewshot"])
+    asked = []
+
+    def run(benchmark, number, method, data):  # type: ignore[no-untyped-def]
+        asked.append(number)
+        if number == 1 and asked.count(1) == 1:
+            raise KeyboardInterrupt
+        f = {0: 0.2, 1: 0.3, 2: 0.4}[number]
+        scores = {"all_types": {"ents_f": f}, "types_known": {"ents_f": f + 0.2}}
+        return {"set": "gum", "method": method, "draw": number, "scores": scores}
+
+    monkeypatch.setattr(fewshot, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        fewshot.main()
+    # What was broken off is not taken for done.
+    assert [path.name for path in (tmp_path / "cells").iterdir()] == [
+        "gum.0.cllmfs.json"
+    ]
+    fewshot.main()
+    assert asked == [0, 1, 1, 2]
+    assert page.read_text().splitlines() == [
+        "Before.",
+        "<!-- benchmarks: fewshot -->",
+        "",
+        "| data | method | F1, all types | F1, types known | draws |",
+        "| --- | --- | --- | --- | --- |",
+        "| gum, 5 shots | CLLMFS | 30.0 ± 10.0 | 50.0 ± 10.0 | 3 |",
+        "",
+        "<!-- end -->",
+        "After.",
+    ]
