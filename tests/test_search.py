@@ -95,7 +95,7 @@ def make_seq2seq(kind: str) -> Seq2SeqBackbone:
     config.vocab_size = len(tokenizer)
     config.pad_token_id = config.decoder_start_token_id = tokenizer.pad_token_id
     config.eos_token_id = tokenizer.eos_token_id
-    torch.manual_seed(1)
+    torch.manual_seed(2)
     model = AutoModelForSeq2SeqLM.from_config(config)
     with torch.no_grad():
         for parameter in model.parameters():
