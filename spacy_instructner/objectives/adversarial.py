@@ -22,7 +22,7 @@ Positions = Literal["text", "prompt", "all"]
 
 def build_fgm_v1(
     kind: Kind = "gradient",
-    strength: float = 0.1,
+    strength: float = 0.02,
     share: float = 1.0,
     positions: Positions = "text",
     weight: float = 1.0,
