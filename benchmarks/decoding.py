@@ -17,10 +17,9 @@ from spacy_instructner.models.layer import get_backbone
 
 from . import rivals
 from .measure import Row, in_turns
-from .models import copies, test_docs, tuned
+from .models import copies, definitions, test_docs, tuned
 
 NAME = "instruction_ner"
-
 LONGEST_ANSWER = 128
 
 
@@ -189,10 +188,9 @@ def methods(data: Path, name: str, cache: Path, count: int, times: int) -> List[
     ready(nlp)
     docs = test_docs(nlp, data, name, count)
     runs["InstructionNER"] = ours(nlp.get_pipe(NAME), docs), count, ""
-    words = Path(__file__).parents[1] / "assets" / "definitions" / f"{name}.json"
     for layout in ("text_first", "text_last"):
         settings = {
-            "paths.definitions": str(words),
+            "paths.definitions": definitions(name),
             f"components.{NAME}.task.layout": layout,
         }
         variant = f"-cllmfs-{layout}"

@@ -2,12 +2,12 @@
 
 Each cell (data set, draw, method) is trained and scored by itself and kept as a JSON
 file; what is there is not done again. The table of all that is there goes to
-docs/methods.md. Several may run at once: a cell is taken by making its file.
+docs/methods.md. Several may run at once: who works at a cell holds its lock, which the
+system takes back from a process that is killed.
 """
 
 import argparse
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import spacy
+from filelock import FileLock, Timeout
 from spacy.cli.train import train
 from spacy.util import load_config
 from wasabi import msg
@@ -25,9 +26,9 @@ from spacy_instructner.corpora import read_docs
 from spacy_instructner.sampling import draw
 
 from .measure import machine
+from .models import CONFIGS, ROOT, definitions
 from .report import fill, table
 
-ROOT = Path(__file__).parents[1]
 CELLS = ROOT / "benchmarks" / "fewshot"
 PAGE = ROOT / "docs" / "methods.md"
 COMPONENT = "components.instruction_ner"
@@ -104,9 +105,8 @@ def run(benchmark: Benchmark, number: int, method: str, data: Path) -> Dict[str,
             {"paths.train": str(data / support), "corpora.train.protocol": "all"}
         )
     if config_name == "cllmfs.cfg":
-        words = ROOT / "assets" / "definitions" / f"{benchmark.name}.json"
-        overrides["paths.definitions"] = str(words)
-    config = load_config(ROOT / "configs" / config_name)
+        overrides["paths.definitions"] = definitions(benchmark.name)
+    config = load_config(CONFIGS / config_name)
     for name in dropped:
         del config["components"]["instruction_ner"]["objectives"][name]
     with tempfile.TemporaryDirectory() as temporary:
@@ -133,11 +133,7 @@ def run(benchmark: Benchmark, number: int, method: str, data: Path) -> Dict[str,
 
 
 def results() -> List[Dict[str, Any]]:
-    return [
-        json.loads(path.read_text())
-        for path in sorted(CELLS.glob("*.json"))
-        if path.stat().st_size
-    ]
+    return [json.loads(path.read_text()) for path in sorted(CELLS.glob("*.json"))]
 
 
 def report() -> str:
@@ -177,21 +173,22 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--report", action="store_true", help="only write the table")
     args = parser.parse_args()
-    CELLS.mkdir(exist_ok=True)
+    locks = CELLS.with_name("fewshot-locks")
+    for folder in (CELLS, locks):
+        folder.mkdir(exist_ok=True)
     for cell in [] if args.report else cells():
         path = path_of(*cell)
-        if path.exists():
-            continue
-        # Empty while it is worked at.
-        path.touch()
         try:
-            done = run(*cell, args.data)
-            aside = path.with_suffix(f".{os.getpid()}")
-            aside.write_text(json.dumps(done, indent=1, sort_keys=True) + "\n")
-            aside.replace(path)
-        finally:
-            if path.exists() and not path.stat().st_size:
-                path.unlink()
+            with FileLock(locks / f"{path.stem}.lock", timeout=0):
+                if path.exists():
+                    continue
+                done = run(*cell, args.data)
+                aside = path.with_suffix(".part")
+                aside.write_text(json.dumps(done, indent=1, sort_keys=True) + "\n")
+                aside.replace(path)
+        except Timeout:
+            # Somebody else is at it.
+            continue
         benchmark, number, method = cell
         msg.good(f"{benchmark.name} {number} {method}: {done['scores']['all_types']}")
     text = PAGE.read_text(encoding="utf8")

@@ -12,7 +12,13 @@ from thinc.api import require_cpu
 
 from spacy_instructner.corpora import bare, read_docs
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "configs"
+
+
+def definitions(name: str) -> str:
+    """The file that says what a data set's labels mean."""
+    return str(ROOT / "assets" / "definitions" / f"{name}.json")
 
 
 def tuned(
