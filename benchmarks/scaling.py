@@ -5,9 +5,11 @@ import random
 import subprocess
 import sys
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Dict, Iterator, List
+from typing import Dict, List
 
+import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 
@@ -76,26 +78,29 @@ def occupied() -> Dict[str, float]:
     return {"resident": resident, "not mapped from files": resident - mapped}
 
 
-def texts_of(data: Path, nlp: Language, count: int) -> Iterator[str]:
+def texts_of(data: Path, count: int) -> List[str]:
     """Texts of several sets, in turn, all different."""
-    seen = set()
+    nlp = spacy.blank("en")
+    seen: Dict[str, None] = {}
     for path in sorted(data.glob("*/*.jsonl.gz")):
         if "support" in path.name:
             continue
         docs, _ = read_docs(path, nlp)
         random.Random(0).shuffle(docs)
         for doc in docs:
-            if doc.text not in seen and len(doc) < 60:
-                seen.add(doc.text)
-                yield doc.text
+            if len(doc) < 60:
+                seen[doc.text] = None
                 if len(seen) == count:
-                    return
+                    return list(seen)
+    return list(seen)
 
 
 def memory(data: Path, name: str, cache: Path, count: int) -> List[Row]:
     """Memory over a stream of texts; to be run in a process of its own."""
+    # What reading the sets leaves behind is not ours to be measured.
+    with get_context("spawn").Pool(1) as pool:
+        texts = pool.apply(texts_of, (data, count))
     nlp = tuned(data, name, cache)
-    texts = list(texts_of(data, nlp, count))
     gc.collect()
     rows: List[Row] = []
 

@@ -29,9 +29,11 @@ from torch.nn.functional import dropout as drop_out
 from transformers import AttentionInterface, PretrainedConfig
 
 NAME = "spacy_instructner"
-# Products here come in ever new sizes, and for each of them oneDNN keeps what it compiled
-# in bfloat16, by default for 1024: hundreds of megabytes. With fewer it is not slower.
+# Products here come in ever new sizes. For each of them oneDNN keeps what it compiled and
+# torch the product's own memory, by default for 1024 sizes each: hundreds of megabytes.
+# With fewer it is not slower. Both are read from the environment, once, at first need.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
+os.environ.setdefault("LRU_CACHE_CAPACITY", "32")
 LOG2_E = math.log2(math.e)
 
 # (rows, key heads, slots, width) keys and values, given a layer and the pass's own
