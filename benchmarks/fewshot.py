@@ -1,7 +1,7 @@
 """F1 of a few shots by method: `python -m benchmarks.fewshot`.
 
 Each cell (data set, draw, method) is trained and scored by itself and kept as a JSON
-file; what is there is not done again. The table of all that is there goes to
+file; what is there is not done again. The tables of all that is there go to
 docs/methods.md. Several may run at once: who works at a cell holds its lock, which the
 system takes back from a process that is killed.
 """
@@ -13,7 +13,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import spacy
 from filelock import FileLock, Timeout
@@ -32,8 +32,11 @@ from .report import fill, table
 CELLS = ROOT / "benchmarks" / "fewshot"
 PAGE = ROOT / "docs" / "methods.md"
 COMPONENT = "components.instruction_ner"
-# By name: the config, objectives taken out, other settings.
-METHODS: Dict[str, Tuple[str, Sequence[str], Dict[str, Any]]] = {
+CONTRAST = f"{COMPONENT}.objectives.contrast"
+ADVERSARY = f"{COMPONENT}.objectives.adversary"
+# The config, objectives taken out, other settings.
+Method = Tuple[str, Sequence[str], Dict[str, Any]]
+METHODS: Dict[str, Method] = {
     "InstructionNER": ("instructionner.cfg", (), {}),
     "CLLMFS": ("cllmfs.cfg", (), {}),
     "CLLMFS without InfoNCE": ("cllmfs.cfg", ("contrast",), {}),
@@ -49,35 +52,86 @@ METHODS: Dict[str, Tuple[str, Sequence[str], Dict[str, Any]]] = {
         {f"{COMPONENT}.task.layout": "text_last"},
     ),
 }
-ALL = tuple(METHODS)
-SOME = ("InstructionNER", "CLLMFS", "CLLMFS without InfoNCE")
+SOME = {
+    name: METHODS[name]
+    for name in ("InstructionNER", "CLLMFS", "CLLMFS without InfoNCE")
+}
+
+
+def _contrast(**settings: Any) -> Method:
+    own = {f"{CONTRAST}.{name}": value for name, value in settings.items()}
+    return "cllmfs.cfg", ("adversary",), own
+
+
+def _adversary(**settings: Any) -> Method:
+    own = {f"{ADVERSARY}.{name}": value for name, value in settings.items()}
+    return "cllmfs.cfg", ("contrast",), own
+
+
+# One objective at a time, with other settings.
+SWEEP: Dict[str, Method] = {
+    "no objective": ("cllmfs.cfg", ("contrast", "adversary"), {}),
+    "InfoNCE, default": _contrast(),
+    "InfoNCE, weight 0.1": _contrast(weight=0.1),
+    "InfoNCE, weight 0.1, opening": _contrast(weight=0.1, anchor="opening"),
+    "InfoNCE, weight 0.1, opening, layer 0.5": _contrast(
+        weight=0.1, anchor="opening", layer=0.5
+    ),
+    "InfoNCE, weight 0.1, opening, temperature 0.1": _contrast(
+        weight=0.1, anchor="opening", temperature=0.1
+    ),
+    "InfoNCE, weight 1, opening, temperature 0.1": _contrast(
+        weight=1.0, anchor="opening", temperature=0.1
+    ),
+    "FGM, default": _adversary(),
+    "FGM, strength 0.005": _adversary(strength=0.005),
+    "FGM, strength 0.05": _adversary(strength=0.05),
+    "FGM, uniform, strength 0.1": _adversary(kind="uniform", strength=0.1),
+}
+DRAWS = (0, 1, 2)
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A data set with its draws. support: file of the given draws in a folder of their
-    own, or None for draws of at least k from the train split."""
+    """A data set with its draws.
+
+    methods: by name; support: file of the given draws in a folder of their own, or None
+    for draws of at least k from the train split; texts: of the test split; steps: None
+    for the config's; section: the table it goes to."""
 
     name: str
     k: int
-    methods: Sequence[str]
+    methods: Mapping[str, Method]
     support: Optional[str] = None
+    draws: Sequence[int] = DRAWS
+    texts: int = 500
+    steps: Optional[int] = None
+    section: str = "fewshot"
 
 
 BENCHMARKS = (
-    Benchmark("mit_restaurant", 10, ALL),
+    Benchmark("mit_restaurant", 10, METHODS),
     Benchmark("gum", 5, SOME, "gum_supports/support-5shot-{draw}.jsonl.gz"),
     Benchmark("wnut2017", 5, SOME, "wnut2017_supports/support-5shot-{draw}.jsonl.gz"),
+    Benchmark(
+        "mit_movie_trivia",
+        5,
+        SWEEP,
+        draws=(0,),
+        texts=200,
+        steps=40,
+        section="objectives",
+    ),
 )
-DRAWS = (0, 1, 2)
 
 
 def cells() -> Iterator[Tuple[Benchmark, int, str]]:
     """All cells, the first draw of everything first."""
     for number in DRAWS:
         for benchmark in BENCHMARKS:
-            for method in benchmark.methods:
-                yield benchmark, number, method
+            if number in benchmark.draws:
+                for method in benchmark.methods:
+                    yield benchmark, number, method
 
 
 def path_of(benchmark: Benchmark, number: int, method: str) -> Path:
@@ -87,7 +141,7 @@ def path_of(benchmark: Benchmark, number: int, method: str) -> Path:
 
 def run(benchmark: Benchmark, number: int, method: str, data: Path) -> Dict[str, Any]:
     """Train and score one cell."""
-    config_name, dropped, settings = METHODS[method]
+    config_name, dropped, settings = benchmark.methods[method]
     test = data / benchmark.name / "test.jsonl.gz"
     overrides: Dict[str, Any] = {
         "paths.exclude": str(test),
@@ -97,6 +151,9 @@ def run(benchmark: Benchmark, number: int, method: str, data: Path) -> Dict[str,
         "training.logger.progress_bar": None,
         **settings,
     }
+    if benchmark.steps is not None:
+        overrides["training.max_steps"] = benchmark.steps
+        overrides["training.eval_frequency"] = benchmark.steps
     if benchmark.support is None:
         overrides["paths.train"] = str(data / benchmark.name / "train.jsonl.gz")
     else:
@@ -117,7 +174,7 @@ def run(benchmark: Benchmark, number: int, method: str, data: Path) -> Dict[str,
         seconds = time.perf_counter() - begin
         nlp = spacy.load(Path(temporary) / "out" / "model-last")
     docs, _ = read_docs(test, nlp)
-    chosen = draw(docs, "sentences", k=500, seed=0)
+    chosen = draw(docs, "sentences", k=benchmark.texts, seed=0)
     return {
         "set": benchmark.name,
         "k": benchmark.k,
@@ -136,14 +193,14 @@ def results() -> List[Dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(CELLS.glob("*.json"))]
 
 
-def report() -> str:
-    """The table of the cells that are there."""
+def report(section: str) -> str:
+    """The table of a section's cells that are there."""
     found: Dict[Tuple[str, str], List[Dict[str, Any]]] = {}
     for cell in results():
         found.setdefault((cell["set"], cell["method"]), []).append(cell)
     rows = []
     for benchmark in BENCHMARKS:
-        for method in benchmark.methods:
+        for method in benchmark.methods if benchmark.section == section else ():
             of = found.get((benchmark.name, method), [])
             if of:
                 rows.append(
@@ -192,7 +249,7 @@ def main() -> None:
         benchmark, number, method = cell
         msg.good(f"{benchmark.name} {number} {method}: {done['scores']['all_types']}")
     text = PAGE.read_text(encoding="utf8")
-    PAGE.write_text(fill(text, lambda name: report()), encoding="utf8")
+    PAGE.write_text(fill(text, report), encoding="utf8")
 
 
 if __name__ == "__main__":

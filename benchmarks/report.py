@@ -110,7 +110,15 @@ def fill(text: str, make: Callable[[str], str]) -> str:
 
 
 def is_section(name: str) -> bool:
-    known = ("machine", "training", "methods", "fewshot", *SIMPLE, *CURVES)
+    known = (
+        "machine",
+        "training",
+        "methods",
+        "fewshot",
+        "objectives",
+        *SIMPLE,
+        *CURVES,
+    )
     return name in known or bool(re.fullmatch(r"(docs_s|floor)\.[\w.-]+", name))
 
 

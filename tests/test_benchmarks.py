@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Dict, List
 
 import pytest
+from spacy.util import load_config
 
 from benchmarks.measure import Results, Row, in_turns
 from benchmarks.report import (
@@ -362,14 +363,25 @@ def test_plots_are_the_same_each_time(tmp_path: Path) -> None:
     assert "proportional" not in texts["memory.svg"]
 
 
-def test_every_cell_of_the_few_shot_table_has_a_file_of_its_own() -> None:
+def test_every_few_shot_cell_has_a_file_of_its_own() -> None:
     from benchmarks import fewshot
 
     cells = list(fewshot.cells())
-    assert len(cells) == len({fewshot.path_of(*cell) for cell in cells}) == 36
+    assert len(cells) == len({fewshot.path_of(*cell) for cell in cells}) == 36 + 11
     # A first draw of everything comes before the second of anything.
-    assert [number for _, number, _ in cells] == [0] * 12 + [1] * 12 + [2] * 12
-    for benchmark, _, _ in cells:
+    assert [number for _, number, _ in cells] == [0] * 23 + [1] * 12 + [2] * 12
+    for benchmark, _, method in cells:
+        config, dropped, settings = benchmark.methods[method]
+        blocks = load_config(fewshot.CONFIGS / config)["components"]["instruction_ner"]
+        assert set(dropped) <= set(blocks["objectives"])
+        for name in settings:
+            # What is overridden is there, in what is left.
+            *path, last = name.split(".")[2:]
+            assert path[-1] not in dropped
+            block = blocks
+            for part in path:
+                block = block[part]
+            assert last in block
         folder = Path(fewshot.__file__).parents[1] / "assets" / "definitions"
         assert (folder / f"{benchmark.name}.json").exists()
 
@@ -382,6 +394,7 @@ def test_few_shot_cells_are_done_once_and_told(
     page = tmp_path / "page.md"
     page.write_text(
         "Before.\n<!-- benchmarks: fewshot -->\nold\n<!-- end -->\nAfter.\n"
+        "<!-- benchmarks: objectives -->\nold\n<!-- end -->\n"
     )
     monkeypatch.setattr(fewshot, "CELLS", tmp_path / "cells")
     monkeypatch.setattr(fewshot, "PAGE", page)
@@ -419,4 +432,9 @@ def test_few_shot_cells_are_done_once_and_told(
         "",
         "<!-- end -->",
         "After.",
+        "<!-- benchmarks: objectives -->",
+        "",
+        "Not measured yet: `python -m benchmarks.fewshot`.",
+        "",
+        "<!-- end -->",
     ]
