@@ -229,7 +229,8 @@ class FewShotCorpus:
             )
         barred = read_docs(Path(self.exclude), nlp)[0] if self.exclude else []
         drawn = draw(docs, self.protocol, self.k, self.seed, barred)
-        short = too_few(docs, drawn, self.k) if self.protocol == "at-least-k" else []
+        by_entities = self.protocol in ("at-least-k", "at-most-k")
+        short = too_few(docs, drawn, self.k) if by_entities else []
         if short:
             warnings.warn(
                 f"{self.path} has fewer than {self.k} entities of: {', '.join(short)}.",
@@ -250,7 +251,8 @@ def build_few_shot_corpus_v1(
 
     path (Optional[Path]): .spacy, .jsonl or CoNLL, gzipped or not. A config may
         leave it open; reading then raises ValueError.
-    protocol (str): "at-least-k", "sentences" or "all". See `sampling.draw`.
+    protocol (str): "at-least-k", "at-most-k", "k-sentences", "sentences" or "all".
+        See `sampling.draw`.
     k (int): shots.
     seed (int): of the draw.
     exclude (Optional[Path]): a file whose sentences are never drawn: the test set.

@@ -26,7 +26,8 @@ def sample_cli(
         "at-least-k",
         "--protocol",
         "-p",
-        help="at-least-k (entities a label), sentences (k in all) or all",
+        help="at-least-k or at-most-k (entities a label), k-sentences (a label), "
+        "sentences (k in all) or all",
     ),
     k: int = Option(10, "--k", "-k", help="Shots"),
     seed: int = Option(0, "--seed", "-s", help="Seed of the draw"),
@@ -58,7 +59,7 @@ def sample_cli(
         msg.warn(str(problem))
     write_docs(drawn, output_path)
     report(drawn, output_path)
-    if protocol == "at-least-k":
+    if protocol in ("at-least-k", "at-most-k"):
         short = too_few(docs, drawn, k)
         if short:
             msg.warn(f"Fewer than {k} entities of: {', '.join(short)}")
