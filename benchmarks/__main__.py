@@ -11,7 +11,9 @@ from typing import Callable, Dict, List
 
 from wasabi import msg
 
-from .measure import Results, Row, machine
+from spacy_instructner.bench.machine import machine
+
+from .measure import Results, Row
 
 ROOT = Path(__file__).parents[1]
 SETS = ("mit_restaurant", "wnut2017")

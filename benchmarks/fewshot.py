@@ -21,11 +21,11 @@ from spacy.cli.train import train
 from spacy.util import load_config
 from wasabi import msg
 
+from spacy_instructner.bench.machine import machine
 from spacy_instructner.cli.evaluate import evaluate
 from spacy_instructner.corpora import read_docs
 from spacy_instructner.sampling import draw
 
-from .measure import machine
 from .models import CONFIGS, ROOT, definitions
 from .report import fill, table
 

@@ -1,16 +1,11 @@
 """Measurements as plain data: what was measured, how often, on what machine."""
 
 import json
-import os
-import platform
 import statistics
 import time
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
-
-PACKAGES = ("spacy", "torch", "transformers", "peft", "thinc", "spacy-transformers")
 
 
 @dataclass
@@ -61,31 +56,6 @@ class Results:
             return cls()
         data = json.loads(path.read_text())
         return cls(data["machine"], [Row(**row) for row in data["rows"]])
-
-
-def machine() -> Dict[str, Any]:
-    """What the figures depend on."""
-    import torch
-
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-        names = [line.split(":")[1].strip() for line in lines if "model name" in line]
-        flags = " ".join(line for line in lines if line.startswith("flags"))
-        cpu = names[0] if names else cpu
-        for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2"):
-            if flag in flags:
-                cpu += f", {flag}"
-                break
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "system": platform.platform(terse=True),
-        **{name: version(name) for name in PACKAGES},
-    }
 
 
 def timed(function: Callable[[], Any]) -> float:

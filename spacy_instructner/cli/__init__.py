@@ -10,4 +10,4 @@ app = Typer(
 )
 spacy_app.add_typer(app)
 
-from . import convert, debug_data, evaluate, fetch, render, sample  # noqa: E402, F401
+from . import bench, convert, debug_data, evaluate, fetch, render, sample  # noqa: E402, F401

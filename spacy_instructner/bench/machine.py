@@ -1,0 +1,34 @@
+"""What seconds depend on."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Dict
+
+PACKAGES = ("spacy", "torch", "transformers", "peft", "thinc", "spacy-transformers")
+
+
+def machine() -> Dict[str, Any]:
+    """The processor, its threads, the system, and the versions of packages."""
+    import torch
+
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text().splitlines()
+        names = [line.split(":")[1].strip() for line in lines if "model name" in line]
+        flags = " ".join(line for line in lines if line.startswith("flags"))
+        cpu = names[0] if names else cpu
+        for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2"):
+            if flag in flags:
+                cpu += f", {flag}"
+                break
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "system": platform.platform(terse=True),
+        **{name: version(name) for name in PACKAGES},
+    }

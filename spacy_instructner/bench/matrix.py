@@ -1,0 +1,206 @@
+"""What is to be measured: a YAML file with data sets, methods and runs."""
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import (
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    get_args,
+)
+
+import srsly
+
+from ..sampling import Protocol
+
+# Draws that come with the data, in files of their own.
+GIVEN = "given"
+PROTOCOLS = (*get_args(Protocol), GIVEN)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Annotated files.
+
+    test: what is scored; train: what support sets are drawn from, which may be the same
+    file; support: a file name with {k} and {seed} for protocol "given"; definitions:
+    what its labels mean.
+    """
+
+    name: str
+    test: Path
+    train: Optional[Path] = None
+    support: Optional[str] = None
+    definitions: Optional[Path] = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A training config.
+
+    without: its sections that are left out, as `components.ner.model`; overrides: of
+    its settings; train: False to ask the model as it is, with the support set's labels.
+    """
+
+    name: str
+    config: Path
+    without: Tuple[str, ...] = ()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    train: bool = True
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement. texts: how many of the test file are scored, 0 for all."""
+
+    data: DataSet
+    protocol: str
+    k: int
+    seed: int
+    method: Method
+    texts: int
+
+    @property
+    def name(self) -> str:
+        draw = f"{self.protocol}-{self.k}.{self.seed}"
+        return f"{self.data.name}.{draw}.{self.method.name}"
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """All cells: of each run the first seed of everything, then the next."""
+
+    cells: Tuple[Cell, ...]
+
+    def matching(self, patterns: Sequence[str]) -> List[Cell]:
+        """The cells whose names one of these shell patterns fits; all without any."""
+        return [
+            cell
+            for cell in self.cells
+            if not patterns or any(fnmatch(cell.name, pattern) for pattern in patterns)
+        ]
+
+
+def read_matrix(path: Path, data: Path) -> Matrix:
+    """Read a matrix.
+
+    data: the folder that paths of data sets are relative to; other paths are relative
+    to the file. Raises ValueError with the place of what is wrong, and OSError for a
+    missing file.
+    """
+    if not path.is_file():
+        raise OSError(f"There is no file {path}.")
+    try:
+        raw = srsly.read_yaml(path)
+    except Exception as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
+    top = _Section(raw, str(path))
+    sets = {
+        name: _data_set(name, top.section("data").section(name), data, path.parent)
+        for name in top.section("data").raw
+    }
+    methods = {
+        name: _method(name, top.section("methods").section(name), path.parent)
+        for name in top.section("methods").raw
+    }
+    runs = top.pop("runs", list)
+    top.done("data", "methods")
+    cells: Dict[str, Cell] = {}
+    for number, run in enumerate(runs, 1):
+        for cell in _run(_Section(run, f"{path}, run {number}"), sets, methods):
+            other = cells.setdefault(cell.name, cell)
+            if other != cell:
+                raise ValueError(f"{path}: two runs have a cell {cell.name}, unlike.")
+    return Matrix(tuple(cells.values()))
+
+
+class _Section:
+    """A mapping of the file, with its place for errors."""
+
+    def __init__(self, raw: Any, where: str) -> None:
+        if not isinstance(raw, dict):
+            raise ValueError(f"{where}: there must be names with values, not {raw!r}.")
+        self.raw = dict(raw)
+        self.where = where
+
+    def section(self, name: str) -> "_Section":
+        if name not in self.raw:
+            raise ValueError(f"{self.where}: `{name}` is missing.")
+        return _Section(self.raw[name], f"{self.where}, {name}")
+
+    def pop(self, name: str, kind: type, default: Any = None) -> Any:
+        """A value; a missing one must have a default."""
+        value = self.raw.pop(name, default)
+        if value is None:
+            raise ValueError(f"{self.where}: `{name}` is missing.")
+        # A bool is an int to Python.
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise ValueError(
+                f"{self.where}: `{name}` must be of type {kind.__name__}, not {value!r}."
+            )
+        return value
+
+    def done(self, *left: str) -> None:
+        """Raise ValueError for what nobody asked for."""
+        if unknown := sorted(set(self.raw) - set(left)):
+            raise ValueError(f"{self.where}: unknown: {', '.join(unknown)}.")
+
+
+def _data_set(name: str, raw: _Section, data: Path, beside: Path) -> DataSet:
+    train, support = raw.pop("train", str, ""), raw.pop("support", str, "")
+    definitions = raw.pop("definitions", str, "")
+    found = DataSet(
+        name,
+        test=data / raw.pop("test", str),
+        train=data / train if train else None,
+        support=str(data / support) if support else None,
+        definitions=beside / definitions if definitions else None,
+    )
+    raw.done()
+    return found
+
+
+def _method(name: str, raw: _Section, beside: Path) -> Method:
+    found = Method(
+        name,
+        config=beside / raw.pop("config", str),
+        without=tuple(raw.pop("without", list, [])),
+        overrides=raw.pop("overrides", dict, {}),
+        train=raw.pop("train", bool, True),
+    )
+    raw.done()
+    return found
+
+
+def _run(
+    raw: _Section, sets: Mapping[str, DataSet], methods: Mapping[str, Method]
+) -> Iterator[Cell]:
+    protocol = raw.pop("protocol", str)
+    if protocol not in PROTOCOLS:
+        raise ValueError(
+            f"{raw.where}: there is no protocol {protocol!r}. There are: "
+            f"{', '.join(PROTOCOLS)}."
+        )
+    names = {"data": raw.pop("data", list), "methods": raw.pop("methods", list)}
+    for kind, known in (("data", sets), ("methods", methods)):
+        if unknown := [name for name in names[kind] if name not in known]:
+            raise ValueError(f"{raw.where}: {kind}: unknown: {', '.join(unknown)}.")
+    ks, seeds = raw.pop("k", list), raw.pop("seeds", list)
+    texts = raw.pop("texts", int, 500)
+    raw.done()
+    for seed in seeds:
+        for name in names["data"]:
+            missing = "support" if protocol == GIVEN else "train"
+            if getattr(sets[name], missing) is None:
+                raise ValueError(
+                    f"{raw.where}: protocol {protocol!r} needs `{missing}` of {name}."
+                )
+            for k in ks:
+                for method in names["methods"]:
+                    yield Cell(sets[name], protocol, k, seed, methods[method], texts)

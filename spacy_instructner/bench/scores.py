@@ -1,0 +1,121 @@
+"""What can be said of predicted spans beside the annotated ones. Plain data, strict:
+a span counts where start, end and label are right."""
+
+from dataclasses import dataclass
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+
+# start, end (characters) and label, of one text.
+Entity = Tuple[int, int, str]
+# The same, and a score where there is one.
+Scored = Tuple[int, int, str, Optional[float]]
+
+ERRORS = ("wrong type", "wrong border", "wrong type and border", "spurious", "missed")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """right: predicted and annotated; predicted, annotated: in all."""
+
+    right: int
+    predicted: int
+    annotated: int
+
+    @property
+    def precision(self) -> float:
+        return self.right / self.predicted if self.predicted else 0.0
+
+    @property
+    def recall(self) -> float:
+        return self.right / self.annotated if self.annotated else 0.0
+
+    @property
+    def f1(self) -> float:
+        both = self.predicted + self.annotated
+        return 2 * self.right / both if both else 0.0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.right + other.right,
+            self.predicted + other.predicted,
+            self.annotated + other.annotated,
+        )
+
+
+def count(
+    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+) -> Dict[str, Counts]:
+    """Counts of each label, by label. Both are lists of entities by text."""
+    counts: Dict[str, Counts] = {}
+    for ours, theirs in zip(predicted, gold, strict=True):
+        found, there = {entity[:3] for entity in ours}, set(theirs)
+        for _, _, label in found | there:
+            counts.setdefault(label, Counts(0, 0, 0))
+        for label in {entity[2] for entity in found | there}:
+            mine = {entity for entity in found if entity[2] == label}
+            own = {entity for entity in there if entity[2] == label}
+            counts[label] += Counts(len(mine & own), len(mine), len(own))
+    return dict(sorted(counts.items()))
+
+
+def total(counts: Iterable[Counts]) -> Counts:
+    """Micro: all together."""
+    return sum(counts, Counts(0, 0, 0))
+
+
+def errors(
+    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+) -> Dict[str, int]:
+    """How often each kind of `ERRORS` occurs.
+
+    A wrong prediction is told by the annotated entity that it shares most characters
+    with, one with the same borders or else the same label first; "spurious" shares
+    none. "missed" is an annotated entity that no prediction touches.
+    """
+    found = dict.fromkeys(ERRORS, 0)
+    for ours, theirs in zip(predicted, gold, strict=True):
+        spans = [entity[:3] for entity in ours]
+        for span in set(spans) - set(theirs):
+            touched = [other for other in theirs if _shared(span, other)]
+            if not touched:
+                found["spurious"] += 1
+            elif any(other[:2] == span[:2] for other in touched):
+                found["wrong type"] += 1
+            else:
+                most = max(_shared(span, other) for other in touched)
+                nearest = [other for other in touched if _shared(span, other) == most]
+                same = any(other[2] == span[2] for other in nearest)
+                found["wrong border" if same else "wrong type and border"] += 1
+        found["missed"] += sum(
+            not any(_shared(span, other) for span in spans) for other in theirs
+        )
+    return found
+
+
+def _shared(one: Sequence, other: Sequence) -> int:
+    """Characters that two spans share."""
+    return max(0, min(one[1], other[1]) - max(one[0], other[0]))
+
+
+def calibration_error(
+    gold: Sequence[Sequence[Entity]],
+    predicted: Sequence[Sequence[Scored]],
+    bins: int = 10,
+) -> Optional[float]:
+    """Expected calibration error: how far scores are from the share that is right, in
+    bins of equal width, weighted by the number of spans. Spans without a score do not
+    count; None where none has one."""
+    pairs: List[Tuple[float, bool]] = []
+    for ours, theirs in zip(predicted, gold, strict=True):
+        there = set(theirs)
+        pairs += [(e[3], e[:3] in there) for e in ours if e[3] is not None]
+    if not pairs:
+        return None
+    by_bin: Dict[int, List[Tuple[float, bool]]] = {}
+    for score, right in pairs:
+        by_bin.setdefault(min(int(score * bins), bins - 1), []).append((score, right))
+    gaps = (abs(_sum(own, 0) - _sum(own, 1)) for own in by_bin.values())
+    return sum(gaps) / len(pairs)
+
+
+def _sum(pairs: Iterable[Tuple[float, bool]], at: int) -> float:
+    return sum(float(pair[at]) for pair in pairs)

