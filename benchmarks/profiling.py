@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List
 from torch import nn
 from transformers import AttentionInterface
 
+from spacy_instructner.decoding import drafts
 from spacy_instructner.decoding import search as searching
 from spacy_instructner.models import attention
 from spacy_instructner.models.backbone import Backbone
@@ -20,6 +21,13 @@ from .measure import Row
 from .models import copies, test_docs, tuned
 
 PRODUCTS = "matrix products"
+# What is timed beside the modules of the model: where it is looked up, and its part.
+WATCHED = (
+    (CausalBackbone, "run", "the rest of the model"),
+    (searching, "decide", "grammar and decisions"),
+    (drafts, "decide", "grammar and decisions"),
+    (searching, "_logprobs", "reachable logits"),
+)
 
 
 class Clock:
@@ -103,11 +111,9 @@ def profile(data: Path, name: str, cache: Path, count: int, times: int) -> List[
         attend = clock.around("attention", attention.attend)
         AttentionInterface.register(attention.NAME, attend)
         try:
-            with (
-                replaced(CausalBackbone, "run", clock, "the rest of the model"),
-                replaced(searching, "_decide", clock, "grammar and decisions"),
-                replaced(searching, "_logprobs", clock, "reachable logits"),
-            ):
+            with ExitStack() as stack:
+                for holder, function, part in WATCHED:
+                    stack.enter_context(replaced(holder, function, clock, part))
                 clock.begin("windows, prompts, batches, writing")
                 list(pipe.pipe(copies(docs), batch_size=1000))
                 clock.end()

@@ -4,9 +4,10 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Dict, List
+from typing import Callable, Dict, List
 
 import pytest
+from spacy.language import Language
 from spacy.util import load_config
 
 from benchmarks.measure import Results, Row, in_turns
@@ -361,6 +362,29 @@ def test_plots_are_the_same_each_time(tmp_path: Path) -> None:
     ]:
         assert f">{label}</text>" in texts[f"{name}.svg"], (name, label)
     assert "proportional" not in texts["memory.svg"]
+
+
+def test_a_profile_has_all_its_parts(
+    make_nlp: Callable[..., Language], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks import profiling
+
+    nlp = make_nlp(labels=["PERSON", "PLACE"])
+    texts = ["Anna met Bert in Paris.", "Bert lives in Rome."]
+    docs = [nlp.make_doc(text) for text in texts]
+    before = [doc.ents for doc in nlp.pipe(texts)]
+    monkeypatch.setattr(profiling, "tuned", lambda *_: nlp)
+    monkeypatch.setattr(profiling, "test_docs", lambda *_: docs)
+    rows = profiling.profile(Path(), "any", Path(), 2, times=2)
+    parts = {part for _, _, part in profiling.WATCHED}
+    assert parts < {row.name for row in rows}
+    assert {"norms", "attention", profiling.PRODUCTS} < {row.name for row in rows}
+    for at in range(2):
+        assert sum(row.values[at] for row in rows) == pytest.approx(100)
+        assert all(row.values[at] > 0 for row in rows)
+    # All is put back.
+    assert [str(doc.ents) for doc in nlp.pipe(texts)] == [str(e) for e in before]
+    assert profiling.searching.decide is profiling.drafts.decide
 
 
 def test_every_few_shot_cell_has_a_file_of_its_own() -> None:
