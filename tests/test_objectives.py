@@ -21,6 +21,7 @@ from spacy_instructner.models.layer import Pack, get_backbone
 from spacy_instructner.objectives.adversarial import FGM, build_fgm_v1
 from spacy_instructner.objectives.base import Objective
 from spacy_instructner.objectives.contrastive import InfoNCE, build_info_nce_v1
+from spacy_instructner.objectives.likelihood import likelihood
 from spacy_instructner.tasks.base import Mention, Record
 
 MakeNLP = Callable[..., Language]
@@ -432,6 +433,66 @@ def test_states_are_those_of_the_layer_at_the_places(
     if not backbone.text_first and task == "instructionner":
         # A prefix that several have is there once.
         assert len(set(learned.places.prefixes)) < len(records)
+    if not backbone.text_first and task == "cllmfs":
+        # So is a text of which several types are asked.
+        assert len(set(learned.places.owns)) < len(records)
+
+
+@on_every_task
+@pytest.mark.parametrize("tokens", [1, 90, 200, 10**6])
+def test_packs_hold_all_records_and_what_they_may_read(
+    make_nlp: MakeNLP, watch: Callable, task: str, tokens: int
+) -> None:
+    nlp = ready(make_nlp, task)
+    backbone = get_backbone(pipe_of(nlp).model)
+    records = pipe_of(nlp).records(examples(nlp))
+    packs = backbone.packs(records, tokens)
+    assert sorted(map(hash, (r for pack in packs for r in pack))) == sorted(
+        map(hash, records)
+    )
+    read = 0
+    for pack in packs:
+        places = backbone.study(pack).places
+        together = {
+            places.of(index, record, at)
+            for index, record in enumerate(pack)
+            for at in range(len(record))
+        }
+        # Side by side, from the first on.
+        assert together == set(range(len(together)))
+        assert len(together) <= tokens or len(pack) == 1
+        read += len(together)
+    if tokens == 1:
+        assert read == sum(map(len, records))
+    if tokens == 10**6:
+        alone = [replace(record, shared=0) for record in records]
+        (places,) = (backbone.study(p).places for p in backbone.packs(alone, tokens))
+        apart = max(
+            places.of(index, record, len(record) - 1)
+            for index, record in enumerate(backbone.packs(alone, tokens)[0])
+        )
+        assert (read < apart + 1) == (task == "cllmfs")
+
+
+@pytest.mark.parametrize("tokens", [60, 10**6])
+def test_a_text_read_once_teaches_the_same(make_nlp: MakeNLP, tokens: int) -> None:
+    """As the same text read again for each of its records."""
+    nlp = ready(make_nlp, "cllmfs")
+    backbone = get_backbone(pipe_of(nlp).model)
+    records = pipe_of(nlp).records(examples(nlp))
+    assert any(record.shared for record in records)
+    found = []
+    for own in (records, [replace(record, shared=0) for record in records]):
+        backbone.zero_grad()
+        backbone.hf.train()
+        loss = sum(likelihood(backbone.study(p)) for p in backbone.packs(own, tokens))
+        loss.backward()  # type: ignore[union-attr]
+        found.append((float(loss.detach()), gradients(nlp)))
+    (loss, ours), (wanted, theirs) = found
+    assert loss == pytest.approx(wanted, rel=1e-5)
+    assert set(ours) == set(theirs) and len(ours) > 10
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-5)
 
 
 @on_every_model
@@ -597,7 +658,8 @@ def plain_gradient(backbone: Backbone, seen: Seen) -> torch.Tensor:
 
 
 def disturbed_groups(seen: Seen, positions: str) -> List[List[int]]:
-    """What is disturbed together: of a record what is its own, and each prefix."""
+    """What is disturbed together: of a record what is its own, each prefix, and what
+    the records of a window share."""
     groups: Dict[Tuple[str, int], List[int]] = {}
     for index, record in enumerate(seen.records):
         prompt = len(record.prefix) + len(record.suffix)
@@ -605,8 +667,12 @@ def disturbed_groups(seen: Seen, positions: str) -> List[List[int]]:
             positions, range(len(record))
         )
         for at in ids:
-            shared = at < len(record.prefix)
-            key = ("prefix", seen.places.prefixes[index]) if shared else ("own", index)
+            behind = at - len(record.prefix)
+            key = ("own", index)
+            if behind < 0:
+                key = ("prefix", seen.places.prefixes[index])
+            elif seen.places.branches and behind < record.shared:
+                key = ("window", seen.places.owns[index])
             (place,) = places_of(seen, index, [at])
             if place not in groups.setdefault(key, []):
                 groups[key].append(place)
@@ -636,7 +702,8 @@ def test_the_disturbance_is_along_the_gradient_and_as_long_as_asked(
     assert first.places == second.places
     gradient = plain_gradient(backbone, first)
     groups = disturbed_groups(first, positions)
-    assert len(groups) >= len(first.records) > 6
+    assert len(groups) >= len(set(first.places.owns))
+    assert len(first.records) > 6
     for group in groups:
         added, own, along = (
             table[group] for table in (second.added, first.before, gradient)
@@ -647,7 +714,8 @@ def test_the_disturbance_is_along_the_gradient_and_as_long_as_asked(
     touched = sorted(place for group in groups for place in group)
     assert len(set(touched)) == len(touched)
     others = sorted(set(range(len(second.added))) - set(touched))
-    assert others and not second.added[others].any()
+    assert others or positions == "all"
+    assert not second.added[others].any()
 
 
 @on_every_model

@@ -246,28 +246,45 @@ def of_this_pass(table: torch.Tensor) -> Keys:
     return lambda layer, keys, values: (rows_of(keys), rows_of(values))
 
 
-def fresh_parts(counts: Sequence[int], device: torch.device) -> List[Part]:
-    """The first rows of a pass, of so many ids, with nothing stored: each id sees
-    those of its row up to itself. Rows of like length that follow each other make up
-    a part, so that none is padded to more than twice its length."""
+def fresh_parts(rows: Sequence[Sequence[int]], device: torch.device) -> List[Part]:
+    """The first rows of a pass, with nothing stored.
+
+    rows: how many ids each has; or, of a row that branches, how many are in its trunk
+    and in each of the branches behind it. An id sees those of its row up to itself, of
+    another branch none. Rows of like length that follow each other make up a part, so
+    that none is padded to more than twice its length."""
     parts: List[Part] = []
-    group: List[int] = []
+    group: List[Sequence[int]] = []
     begin = 0
-    for count in counts:
-        shortest, longest = min(group, default=count), max(group, default=count)
-        if min(shortest, count) * 2 < max(longest, count):
+    for row in rows:
+        counts = [sum(other) for other in (*group, row)]
+        if min(counts) * 2 < max(counts):
             parts.append(_fresh_part(group, begin, device))
-            begin += sum(group)
+            begin += sum(counts[:-1])
             group = []
-        group.append(count)
+        group.append(row)
     return [*parts, _fresh_part(group, begin, device)]
 
 
-def _fresh_part(counts: Sequence[int], begin: int, device: torch.device) -> Part:
+def _fresh_part(
+    rows: Sequence[Sequence[int]], begin: int, device: torch.device
+) -> Part:
+    counts = [sum(row) for row in rows]
     table = places(list(accumulate([begin, *counts[:-1]])), counts, device)
     order = row_order(counts, device)
     at = torch.arange(table.shape[1], device=device)
     seen = at[None, None] <= at[None, :, None]
+    if any(len(row) > 1 for row in rows):
+        branch = torch.tensor(
+            [
+                [number for number, count in enumerate(row) for _ in range(count)]
+                + [0] * (table.shape[1] - sum(row))
+                for row in rows
+            ],
+            device=device,
+        )
+        trunk = branch[:, None] == 0
+        seen = seen & (trunk | (branch[:, None] == branch[:, :, None]))
     return Part(table, order, seen, of_this_pass(table))
 
 

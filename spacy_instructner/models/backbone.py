@@ -42,15 +42,26 @@ POSITIONS = (
 class Places:
     """Where records' ids stand among the positions of a pass, all its rows laid end to
     end. prefixes, owns: the first position of each record's prefix, and of what follows
-    the prefix. Records may share a prefix."""
+    the prefix; branches: of what follows the shared ids there, for a model that reads
+    these once. Records may share a prefix."""
 
     prefixes: Tuple[int, ...]
     owns: Tuple[int, ...]
+    branches: Tuple[int, ...] = ()
+
+    def shared(self, record: Record) -> int:
+        """How many ids of this record's suffix are read for others, too."""
+        return record.shared if self.branches else 0
 
     def of(self, index: int, record: Record, at: int) -> int:
         """The position of an id of the record with this index in the pass."""
         own = at - len(record.prefix)
-        return self.owns[index] + own if own >= 0 else self.prefixes[index] + at
+        if own < 0:
+            return self.prefixes[index] + at
+        branch = own - self.shared(record)
+        if self.branches and branch >= 0:
+            return self.branches[index] + branch
+        return self.owns[index] + own
 
 
 # Gets the (positions, width) embeddings of a pass, and gives others for them.

@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import accumulate, groupby
-from typing import Any, ContextManager, List, Optional, Sequence, Tuple
+from typing import Any, ContextManager, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from thinc.api import Model
@@ -79,7 +79,7 @@ class CausalBackbone(Backbone):
 
         # Even an empty prefix takes a pass: it tells the tensors' shapes.
         ids = list(prefix or (0,))
-        plan = Pass(fresh_parts([len(ids)], self.device), store=store)
+        plan = Pass(fresh_parts([[len(ids)]], self.device), store=store)
         self.run(ids, list(range(len(ids))), plan)
         if not found:
             raise TypeError("its layers do not attend through AttentionInterface")
@@ -118,19 +118,26 @@ class CausalBackbone(Backbone):
         return nullcontext(), again(self.hf.config)
 
     def packs(self, records: Sequence[Record], tokens: int) -> List[List[Record]]:
-        """Records of one prefix side by side, so that it is computed once a pack."""
-        order = sorted(records, key=lambda r: (r.prefix, len(r.suffix) + len(r.answer)))
+        """Records of one prefix side by side, and of one window, so that what they
+        share is computed once a pack."""
+        windows: Dict[Tuple[Ids, Ids, int], List[Record]] = {}
+        for number, record in enumerate(records):
+            alone = 0 if record.shared else number + 1
+            windows.setdefault((record.prefix, record.trunk, alone), []).append(record)
+        order = sorted(windows.items(), key=lambda each: (each[0][0], _length(each[1])))
         packs: List[List[Record]] = []
         size = 0
-        for record in order:
-            own = len(record.suffix) + len(record.answer) - 1
-            same = bool(packs) and packs[-1][-1].prefix == record.prefix
-            cost = own if same else own + len(record.prefix)
-            if not packs or size + cost > tokens:
-                packs.append([])
-                size, cost = 0, own + len(record.prefix)
-            packs[-1].append(record)
-            size += cost
+        for _, window in order:
+            for number, record in enumerate(window):
+                own = len(record.suffix) + len(record.answer) - 1
+                same = bool(packs) and packs[-1][-1].prefix == record.prefix
+                cost = own if same else own + len(record.prefix)
+                cost -= record.shared if number else 0
+                if not packs or size + cost > tokens:
+                    packs.append([])
+                    size, cost = 0, own + len(record.prefix)
+                packs[-1].append(record)
+                size += cost
         return packs
 
     def study(
@@ -139,35 +146,46 @@ class CausalBackbone(Backbone):
         layers: Sequence[float] = (),
         change: Optional[Change] = None,
     ) -> Learned:
-        """See `Backbone.study`. All records in one row: each sees its prefix and
-        itself, nothing else."""
+        """See `Backbone.study`. All records in one row: each sees its prefix, what it
+        shares and itself, nothing else."""
         ids: List[int] = []
         positions: List[int] = []
-        rows: List[int] = []  # lengths: of a prefix, of its records, of the next …
+        rows: List[List[int]] = []  # of a prefix, of its windows, of the next …
         where: List[int] = []
         begins: List[Tuple[int, int, int]] = []  # of a prefix: begin, end, records' end
         prefixes: List[int] = []
         owns: List[int] = []
+        branches: List[int] = []
         for prefix, group in groupby(records, key=lambda record: record.prefix):
             begin = len(ids)
             ids.extend(prefix)
             positions.extend(range(len(prefix)))
-            rows.extend([len(prefix)] if prefix else [])
+            rows.extend([[len(prefix)]] if prefix else [])
+            window: Ids = ()
             for record in group:
-                own = record.suffix + record.answer[:-1]
+                trunk = record.trunk
+                if not trunk or trunk != window:
+                    window, own = trunk, len(ids)
+                    ids.extend(trunk)
+                    positions.extend(range(len(prefix), len(prefix) + len(trunk)))
+                    rows.append([len(trunk)])
                 prefixes.append(begin)
-                owns.append(len(ids))
-                asked = len(ids) + len(record.suffix) - 1
+                owns.append(own)
+                branches.append(len(ids))
+                branch = record.suffix[len(trunk) :] + record.answer[:-1]
+                asked = len(ids) + len(record.suffix) - len(trunk) - 1
                 where.extend(asked + at for at, w in enumerate(record.weights) if w)
-                ids.extend(own)
-                positions.extend(range(len(prefix), len(prefix) + len(own)))
-                rows.append(len(own))
+                ids.extend(branch)
+                first = len(prefix) + len(trunk)
+                positions.extend(range(first, first + len(branch)))
+                # What branches off nothing is a trunk itself.
+                rows[-1] = [*rows[-1], len(branch)] if trunk else [len(branch)]
             begins.append((begin, begin + len(prefix), len(ids)))
         device = self.device
         plan = Pass(fresh_parts(rows, device))
         if any(end > begin for begin, end, _ in begins):
             plan = replace(plan, far=own_prefixes(begins, device))
-        places = Places(tuple(prefixes), tuple(owns))
+        places = Places(tuple(prefixes), tuple(owns), tuple(branches))
         changed = None if change is None else (change, places)
         output = self.run(ids, positions, plan, changed, bool(layers))
         hidden = output.last_hidden_state[0]
@@ -184,6 +202,12 @@ class CausalBackbone(Backbone):
             states=states_at(output.hidden_states, layers),
             places=places,
         )
+
+
+def _length(window: Sequence[Record]) -> int:
+    """Ids that are read of a window's records, what they share once."""
+    own = (len(r.suffix) - r.shared + len(r.answer) - 1 for r in window)
+    return window[0].shared + sum(own)
 
 
 def filled(
@@ -273,7 +297,7 @@ class CausalSession:
         own = [row.slot for row, n in zip(standing, counts) for _ in range(n)]
         longest = max(row.length for row in standing)
         self.cache.place(own, slots, longest, device)
-        near = fresh_parts(counts[: len(new)], device) if new else []
+        near = fresh_parts([[n] for n in counts[: len(new)]], device) if new else []
         begin = sum(counts[: len(new)])
         for group, apart in ((few, False), (many, True)):
             if group:

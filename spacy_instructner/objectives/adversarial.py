@@ -8,7 +8,7 @@ changed, only what the embedding layer puts out in a pass. Strength and position
 """
 
 from dataclasses import dataclass
-from typing import List, Literal, Optional, Sequence, Tuple
+from typing import Dict, List, Literal, Optional, Sequence, Tuple
 
 import torch
 
@@ -35,7 +35,8 @@ def build_fgm_v1(
         the positions), as a share of the length of these.
     share (float): of the passes that are disturbed, drawn at random.
     positions (str): the "text", the whole "prompt", or "all" that the model reads, the
-        answer too. A prefix that records share counts as a record.
+        answer too. What is read once for several records, a prefix or a text, counts
+        as a record.
     weight (float): of the second pass's likelihood beside the first's.
     RETURNS (FGM): the objective. Raises ValueError for values out of range.
     """
@@ -111,19 +112,22 @@ class FGM(Objective):
         return added
 
     def _groups(self, records: Sequence[Record], places: Places) -> List[List[int]]:
-        """Positions that are disturbed, by whose they are: a record's, or a prefix's."""
-        groups: List[List[int]] = []
-        prefixes = set()
+        """Positions that are disturbed, by whose they are: a record's own, or what is
+        read once for several."""
+        groups: Dict[Tuple[str, int], List[int]] = {}
         for index, record in enumerate(records):
             first, stop = self._range(record)
-            begin = len(record.prefix)
-            own = range(max(first, begin), stop)
-            groups.append([places.of(index, record, at) for at in own])
-            if first < begin and places.prefixes[index] not in prefixes:
-                prefixes.add(places.prefixes[index])
-                shared = range(first, min(stop, begin))
-                groups.append([places.of(index, record, at) for at in shared])
-        return [group for group in groups if group]
+            prefix = len(record.prefix)
+            branch = prefix + places.shared(record)
+            for key, begin, end in (
+                (("own", index), branch, len(record)),
+                (("window", places.owns[index]), prefix, branch),
+                (("prefix", places.prefixes[index]), 0, prefix),
+            ):
+                at = range(max(first, begin), min(stop, end))
+                if at and key not in groups:
+                    groups[key] = [places.of(index, record, i) for i in at]
+        return list(groups.values())
 
     def _range(self, record: Record) -> Tuple[int, int]:
         if self.positions == "text":

@@ -45,7 +45,10 @@ class Record:
 
     text: where the text's ids begin and end among the record's ids; mentions: the
     entities that the answer says. What the objectives look at; a task that leaves
-    them out offers them nothing."""
+    them out offers them nothing.
+
+    shared: how many ids the suffixes of one window's records begin with alike; a causal
+    model reads them once for those that follow each other."""
 
     prefix: Ids
     suffix: Ids
@@ -54,6 +57,12 @@ class Record:
     task: str
     text: Tuple[int, int] = (0, 0)
     mentions: Tuple[Mention, ...] = ()
+    shared: int = 0
+
+    @property
+    def trunk(self) -> Ids:
+        """What of the suffix is shared."""
+        return self.suffix[: self.shared]
 
     def __len__(self) -> int:
         """Ids that the model reads; the answer's last is only written."""

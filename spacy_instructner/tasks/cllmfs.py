@@ -294,14 +294,19 @@ class BoundCLLMFS:
             # What it knows of the window holds for every label.
             own = copy(grammar)
             own.format = asked.format
-            shared: Ids = ()
             suffix = words.text + asked.after
-            if self.joint is not None:
-                # Each question keeps an id of its own.
-                cut = min(len(words.text) + self.joint, max(0, len(suffix) - 1))
-                shared, suffix = suffix[:cut], suffix[cut:]
+            cut = self._shared(words, asked)
+            shared, suffix = suffix[:cut], suffix[cut:]
             questions.append(Question(asked.before, suffix, own, shared))
         return questions
+
+    def _shared(self, words: Words, asked: _Asked) -> int:
+        """How many ids behind the prefix are the same for all labels."""
+        if self.joint is None:
+            return 0
+        # Each question keeps an id of its own.
+        last = len(words.text) + len(asked.after) - 1
+        return min(len(words.text) + self.joint, max(0, last))
 
     @property
     def _any_format(self) -> AnswerFormat:
@@ -346,6 +351,7 @@ class BoundCLLMFS:
                 begin + len(suffix),
                 [asked.type(len(text))],
             ),
+            shared=self._shared(words, asked),
         )
 
 
