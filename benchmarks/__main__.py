@@ -57,6 +57,7 @@ def main() -> None:
         "curves": lambda: scaling.curves(data, first, cache, args.texts // 2, times),
         "start": lambda: scaling.start(cache, first, times),
         "memory": lambda: scaling.memory(data, first, cache, args.stream),
+        "vocabulary": lambda: scaling.vocabulary(data, args.stream),
     }
     unknown = set(args.parts) - set(parts)
     if unknown:

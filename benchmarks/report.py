@@ -25,7 +25,7 @@ SPEED = "docs_s."
 FLOOR = "floor."
 # Groups of rows that are compared with one of them: its name.
 OURS = {SPEED: "ours, greedy", "training": "ours", "methods": "InstructionNER"}
-SIMPLE = ("floor", "agreement", "profile", "start")
+SIMPLE = ("floor", "agreement", "profile", "start", "vocabulary")
 # Groups of rows with an x: what x is, with its unit.
 CURVES = {
     "texts": "texts",

@@ -18,6 +18,7 @@ from spacy_instructner.corpora import read_docs
 from .decoding import NAME, ready
 from .measure import Row, timed
 from .models import copies, test_docs, tuned
+from .report import slope
 
 
 def annotate(nlp: Language, docs: List[Doc], **settings: int) -> float:
@@ -114,6 +115,22 @@ def memory(data: Path, name: str, cache: Path, count: int) -> List[Row]:
         if at % 512 == 0:
             note(at)
     return rows
+
+
+def vocabulary(data: Path, count: int) -> List[Row]:
+    """What the same stream costs in spaCy's tokenizer alone, which keeps the words it
+    has met; to be run in a process of its own."""
+    with get_context("spawn").Pool(1) as pool:
+        texts = pool.apply(texts_of, (data, count))
+    own = "not mapped from files"
+    line = [
+        Row("", own, "MB", [occupied()[own]], x=at)
+        for at, _ in enumerate(spacy.blank("en").pipe(texts, batch_size=256), 1)
+        if at % 512 == 0
+    ]
+    growth = 1000 * (slope(line) or 0.0)
+    name = "slope with the tokenizer alone, after the first quarter"
+    return [Row("vocabulary", name, "MB per 1,000 texts", [growth])]
 
 
 START = """
