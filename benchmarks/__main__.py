@@ -53,6 +53,7 @@ def main() -> None:
             for row in decoding.agreement(data, name, cache, args.texts // 2)
         ],
         "profile": lambda: profiling.profile(data, first, cache, 4 * args.texts, times),
+        "passes": lambda: profiling.passes(data, SETS, cache, 4 * args.texts, times),
         "training": lambda: training.compare(data, first, cache, 6, times),
         "curves": lambda: scaling.curves(data, first, cache, args.texts // 2, times),
         "start": lambda: scaling.start(cache, first, times),

@@ -5,7 +5,7 @@ from collections import Counter
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 from torch import nn
 from transformers import AttentionInterface
@@ -14,7 +14,7 @@ from spacy_instructner.decoding import drafts
 from spacy_instructner.decoding import search as searching
 from spacy_instructner.models import attention
 from spacy_instructner.models.backbone import Backbone
-from spacy_instructner.models.causal import CausalBackbone
+from spacy_instructner.models.causal import CausalBackbone, CausalSession
 
 from .decoding import NAME, ready
 from .measure import Row
@@ -125,3 +125,53 @@ def profile(data: Path, name: str, cache: Path, count: int, times: int) -> List[
             shares.setdefault(part, []).append(100 * seconds / total)
     rows = [Row("profile", part, "%", values) for part, values in shares.items()]
     return sorted(rows, key=lambda row: -row.median)
+
+
+SIZES = (16, 64, 128, 256, 512, 1024, 4096)
+
+
+def passes(
+    data: Path, names: Sequence[str], cache: Path, count: int, times: int
+) -> List[Row]:
+    """Ids a second by the size of a pass: what small passes cost."""
+    rows = []
+    for name in names:
+        nlp = tuned(data, name, cache)
+        ready(nlp)
+        pipe = nlp.get_pipe(NAME)
+        docs = test_docs(nlp, data, name, count)
+        list(pipe.pipe(copies(docs), batch_size=1000))
+        rates: Dict[int, List[float]] = {}
+        for _ in range(times):
+            seen: List[Tuple[int, float]] = []
+            own = CausalSession.extend
+
+            def extend(
+                session: CausalSession,
+                fed: Sequence[Sequence[int]],
+                *more: Any,
+                own: Callable = own,
+                seen: List = seen,
+            ) -> Any:
+                begin = time.perf_counter()
+                hidden = own(session, fed, *more)
+                seen.append((sum(map(len, fed)), time.perf_counter() - begin))
+                return hidden
+
+            CausalSession.extend = extend  # type: ignore[method-assign]
+            try:
+                list(pipe.pipe(copies(docs), batch_size=1000))
+            finally:
+                CausalSession.extend = own  # type: ignore[method-assign]
+            by_size: Dict[int, List[Tuple[int, float]]] = {}
+            for ids, seconds in seen:
+                size = next(size for size in SIZES if ids <= size)
+                by_size.setdefault(size, []).append((ids, seconds))
+            for size, of in by_size.items():
+                rate = sum(ids for ids, _ in of) / sum(seconds for _, seconds in of)
+                rates.setdefault(size, []).append(rate)
+        rows += [
+            Row("passes", name, "ids/s", values, x=size)
+            for size, values in sorted(rates.items())
+        ]
+    return rows

@@ -34,8 +34,9 @@ CURVES = {
     "budget": "batch_tokens (model tokens)",
     "beams": "beams",
     "memory": "texts annotated",
+    "passes": "ids of a pass (up to)",
 }
-LOGARITHMIC = ("texts", "length")
+LOGARITHMIC = ("texts", "length", "passes")
 # Units that do not say by themselves what is measured.
 QUANTITIES = {"s": "time (s)", "MB": "memory (MB)"}
 NONE = "–"

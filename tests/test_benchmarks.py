@@ -387,6 +387,27 @@ def test_a_profile_has_all_its_parts(
     assert profiling.searching.decide is profiling.drafts.decide
 
 
+def test_passes_are_timed_by_their_size(
+    make_nlp: Callable[..., Language], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks import profiling
+
+    nlp = make_nlp(labels=["PERSON", "PLACE"])
+    docs = [nlp.make_doc("Anna met Bert in Paris. " * n) for n in (1, 8, 2)]
+    monkeypatch.setattr(profiling, "tuned", lambda *_: nlp)
+    monkeypatch.setattr(profiling, "test_docs", lambda *_: docs)
+    own = profiling.CausalSession.extend
+    rows = profiling.passes(Path(), ["one", "two"], Path(), 3, times=2)
+    assert profiling.CausalSession.extend is own
+    assert {row.name for row in rows} == {"one", "two"}
+    for name in ("one", "two"):
+        sizes = [row.x for row in rows if row.name == name]
+        # Texts are read in a big pass, the last answers written in small ones.
+        assert sizes == sorted(sizes) and len(sizes) > 1
+        assert min(sizes) == 16 and set(sizes) <= set(profiling.SIZES)
+    assert all(len(row.values) == 2 and min(row.values) > 0 for row in rows)
+
+
 def test_every_few_shot_cell_has_a_file_of_its_own() -> None:
     from benchmarks import fewshot
 
