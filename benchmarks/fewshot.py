@@ -16,18 +16,19 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import spacy
-from filelock import FileLock, Timeout
 from spacy.cli.train import train
 from spacy.util import load_config
 from wasabi import msg
 
+from spacy_instructner.bench.cells import once
 from spacy_instructner.bench.machine import machine
+from spacy_instructner.bench.report import table
 from spacy_instructner.cli.evaluate import evaluate
 from spacy_instructner.corpora import read_docs
 from spacy_instructner.sampling import draw
 
 from .models import CONFIGS, ROOT, definitions
-from .report import fill, table
+from .report import fill
 
 CELLS = ROOT / "benchmarks" / "fewshot"
 PAGE = ROOT / "docs" / "methods.md"
@@ -235,20 +236,10 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="only write the table")
     args = parser.parse_args()
     locks = CELLS.with_name("fewshot-locks")
-    for folder in (CELLS, locks):
-        folder.mkdir(exist_ok=True)
     for cell in [] if args.report else cells():
         path = path_of(*cell)
-        try:
-            with FileLock(locks / f"{path.stem}.lock", timeout=0):
-                if path.exists():
-                    continue
-                done = run(*cell, args.data)
-                aside = path.with_suffix(".part")
-                aside.write_text(json.dumps(done, indent=1, sort_keys=True) + "\n")
-                aside.replace(path)
-        except Timeout:
-            # Somebody else is at it.
+        done = once(path, locks, lambda cell=cell: run(*cell, args.data), indent=1)  # type: ignore[misc]
+        if done is None:
             continue
         benchmark, number, method = cell
         msg.good(f"{benchmark.name} {number} {method}: {done['scores']['all_types']}")

@@ -17,6 +17,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
+from spacy_instructner.bench.report import table
+
 from .measure import Results, Row
 
 NOT_MEASURED = "Not measured yet: `make bench`."
@@ -175,17 +177,6 @@ def spread(row: Row) -> str:
     if len(row.values) < 2:
         return NONE
     return f"{three(min(row.values))} to {three(max(row.values))}"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """In Markdown. Nothing in a cell can end the cell, the row or the section."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(cell, line))} |" for line in lines)
-
-
-def cell(value: object) -> str:
-    text = " ".join(str(value).split())
-    return text.replace("|", "\\|").replace("<!--", "&lt;!--")
 
 
 def machine_table(machine: Dict[str, Any]) -> str:

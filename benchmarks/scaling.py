@@ -96,11 +96,16 @@ def texts_of(data: Path, count: int) -> List[str]:
     return list(seen)
 
 
+def stream(data: Path, count: int) -> List[str]:
+    """The texts, read in another process: what reading the sets leaves behind is not
+    ours to be measured."""
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(texts_of, (data, count))
+
+
 def memory(data: Path, name: str, cache: Path, count: int) -> List[Row]:
     """Memory over a stream of texts; to be run in a process of its own."""
-    # What reading the sets leaves behind is not ours to be measured.
-    with get_context("spawn").Pool(1) as pool:
-        texts = pool.apply(texts_of, (data, count))
+    texts = stream(data, count)
     nlp = tuned(data, name, cache)
     gc.collect()
     rows: List[Row] = []
@@ -120,8 +125,7 @@ def memory(data: Path, name: str, cache: Path, count: int) -> List[Row]:
 def vocabulary(data: Path, count: int) -> List[Row]:
     """What the same stream costs in spaCy's tokenizer alone, which keeps the words it
     has met; to be run in a process of its own."""
-    with get_context("spawn").Pool(1) as pool:
-        texts = pool.apply(texts_of, (data, count))
+    texts = stream(data, count)
     own = "not mapped from files"
     line = [
         Row("", own, "MB", [occupied()[own]], x=at)

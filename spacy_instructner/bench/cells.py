@@ -7,7 +7,7 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from confection import Config
 from filelock import FileLock, Timeout
@@ -35,29 +35,43 @@ def path_of(cell: Cell, folder: Path) -> Path:
 def measure(cells: Sequence[Cell], folder: Path) -> Iterator[Tuple[Cell, Any]]:
     """Measure those of the cells that the folder does not have, one after the other.
 
-    Several processes may do so at once: who works at a cell holds its lock, which the
-    system takes back from one that is killed. Yields each cell that was worked at, with
-    its record, or with the exception that it ended in.
+    Several processes may do so at once (`once`). Yields each cell that was worked at,
+    with its record, or with the exception that it ended in.
     """
-    locks = folder / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
     for cell in cells:
-        path = path_of(cell, folder)
         try:
-            with FileLock(locks / f"{cell.name}.lock", timeout=0):
-                if path.exists():
-                    continue
-                record = run(cell)
-                aside = path.with_name(f"{path.name}.part")
-                aside.write_text(json.dumps(record, sort_keys=True) + "\n")
-                aside.replace(path)
-        except Timeout:
-            continue
+            path = path_of(cell, folder)
+            record = once(path, folder / "locks", lambda cell=cell: run(cell))  # type: ignore[misc]
         except Exception as error:
             yield cell, error
         else:
-            yield cell, record
+            if record is not None:
+                yield cell, record
         gc.collect()
+
+
+def once(
+    path: Path, locks: Path, make: Callable[[], Record], indent: Optional[int] = None
+) -> Optional[Record]:
+    """Make a record and keep it as this file; None where it is there, or where another
+    process is at it.
+
+    locks: a folder for the locks; the system takes one back from a process that is
+    killed. What is broken off leaves no file. Raises what `make` raises."""
+    for folder in (path.parent, locks):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(locks / f"{path.stem}.lock", timeout=0):
+            if path.exists():
+                return None
+            record = make()
+            aside = path.with_name(f"{path.name}.part")
+            text = json.dumps(record, indent=indent, sort_keys=True)
+            aside.write_text(text + "\n")
+            aside.replace(path)
+    except Timeout:
+        return None
+    return record
 
 
 def read_records(folder: Path) -> List[Record]:

@@ -60,9 +60,7 @@ def report(matrix: Matrix, records: Sequence[Record], reference: str = "") -> st
         ),
     }
     parts.update(by_label(groups))
-    return (
-        "\n\n".join(f"## {title}\n\n{table}" for title, table in parts.items()) + "\n"
-    )
+    return "\n\n".join(f"## {title}\n\n{own}" for title, own in parts.items()) + "\n"
 
 
 def mean_of(values: Sequence[float], factor: float = 1.0) -> str:
@@ -88,7 +86,7 @@ def by_label(groups: Groups) -> Dict[str, str]:
                 counts = [_counts(r).get(label, Counts(0, 0, 0)) for r in records]
                 cells.append(f"{100 * total(counts).f1:.1f}")
             rows.append(cells)
-        tables[f"F1 by label: {_called(setting)}"] = _table(["label", *own], rows)
+        tables[f"F1 by label: {_called(setting)}"] = table(["label", *own], rows)
     return tables
 
 
@@ -144,7 +142,7 @@ def _wide(groups: Groups, entry: Callable[[List[Record]], Optional[str]]) -> str
         ]
         for method in _unique(method for _, method in groups)
     ]
-    return _table(["method", *map(_called, settings)], rows)
+    return table(["method", *map(_called, settings)], rows)
 
 
 def _long(
@@ -155,7 +153,7 @@ def _long(
         [_called(setting), method, *entries(records)]
         for (setting, method), records in groups.items()
     ]
-    return _table(["data", "method", *columns], rows)
+    return table(["data", "method", *columns], rows)
 
 
 def _called(setting: Setting) -> str:
@@ -167,9 +165,15 @@ def _unique(values: Iterable[Any]) -> List[Any]:
     return list(dict.fromkeys(values))
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """In Markdown. Nothing in a cell can end the cell, the row or the section."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(cell, line))} |" for line in lines)
+
+
+def cell(value: object) -> str:
+    text = " ".join(str(value).split())
+    return text.replace("|", "\\|").replace("<!--", "&lt;!--")
 
 
 def left(matrix: Matrix, records: Sequence[Record]) -> Tuple[int, Optional[float]]:

@@ -48,12 +48,11 @@ def count(
     counts: Dict[str, Counts] = {}
     for ours, theirs in zip(predicted, gold, strict=True):
         found, there = {entity[:3] for entity in ours}, set(theirs)
-        for _, _, label in found | there:
-            counts.setdefault(label, Counts(0, 0, 0))
         for label in {entity[2] for entity in found | there}:
             mine = {entity for entity in found if entity[2] == label}
             own = {entity for entity in there if entity[2] == label}
-            counts[label] += Counts(len(mine & own), len(mine), len(own))
+            more = Counts(len(mine & own), len(mine), len(own))
+            counts[label] = counts.get(label, Counts(0, 0, 0)) + more
     return dict(sorted(counts.items()))
 
 
