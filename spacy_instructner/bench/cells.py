@@ -6,26 +6,49 @@ import json
 import tempfile
 import time
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from confection import Config
 from filelock import FileLock, Timeout
 from spacy.cli.train import train
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, DocBin
 from spacy.training.initialize import init_nlp
-from spacy.util import get_lang_class, load_config, load_model_from_path
+from spacy.util import (
+    fix_random_seed,
+    get_lang_class,
+    load_config,
+    load_model_from_path,
+)
 
 from ..annotations import find_score
-from ..corpora import bare, read_docs, write_docs
-from ..sampling import draw, label_counts
+from ..corpora import bare, write_docs
+from ..sampling import label_counts
+from .draws import draws
 from .machine import machine
-from .matrix import GIVEN, Cell
+from .matrix import Cell
 from .scores import Entity, Scored, calibration_error, count, errors, total
+from .weights import folder_of
 
 FORMAT = 1
 Record = Dict[str, Any]
+# Writes entities on Docs, and gives them back in order.
+Annotate = Callable[[Iterable[Doc]], Iterable[Doc]]
+# A method that is no config: learns from a support set. Called with a blank pipeline,
+# whose vocabulary all Docs have, the support set, the seed, and its settings by name.
+Fit = Callable[..., Annotate]
 
 
 def path_of(cell: Cell, folder: Path) -> Path:
@@ -80,23 +103,25 @@ def read_records(folder: Path) -> List[Record]:
 
 
 def run(cell: Cell) -> Record:
-    """Measure a cell. Raises what drawing, training or annotating raises."""
+    """Measure a cell. Raises what drawing, learning or annotating raises."""
+    method_settings(cell)  # Fetches weights before the clock runs.
     config = make_config(cell)
-    blank = get_lang_class(config["nlp"]["lang"])()
-    support = support_set(cell, blank)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        write_docs(support, folder / "support.spacy")
-        begin = time.perf_counter()
-        nlp = trained(cell, config, folder)
-        train_seconds = time.perf_counter() - begin
-    docs = test_set(cell, nlp)
-    # What is done once, at the first text, is not the texts' cost.
-    nlp(bare(docs[0]))
+    blank = get_lang_class(config["nlp"]["lang"] if config else "en")()
+    drawn = draws(cell, blank)
     begin = time.perf_counter()
-    found = list(nlp.pipe(map(bare, docs)))
+    if config is None:
+        nlp, annotate = blank, fitted(cell, blank, drawn.support)
+    else:
+        nlp = trained(cell, config, drawn.support)
+        annotate = nlp.pipe
+    train_seconds = time.perf_counter() - begin
+    # Read by the pipeline that is trained: its vocabulary is another one.
+    docs = list(DocBin(docs=drawn.test).get_docs(nlp.vocab))
+    # What is done once, at the first text, is not the texts' cost.
+    list(annotate([bare(docs[0])]))
+    begin = time.perf_counter()
+    found = list(annotate([bare(doc) for doc in docs]))
     seconds = time.perf_counter() - begin
-    used = nlp.config.interpolate()
     gold = [entities_of(doc) for doc in docs]
     predicted = [scored_of(doc) for doc in found]
     counts = count(gold, predicted)
@@ -105,10 +130,14 @@ def run(cell: Cell) -> Record:
         "name": cell.name,
         "data": cell.data.name,
         "protocol": cell.protocol,
+        "ways": cell.ways,
         "k": cell.k,
         "seed": cell.seed,
         "method": cell.method.name,
-        "support": {"texts": len(support), "entities": label_counts(support)},
+        "support": {
+            "texts": len(drawn.support),
+            "entities": label_counts(drawn.support),
+        },
         "texts": len(docs),
         "gold": gold,
         "predicted": predicted,
@@ -117,15 +146,15 @@ def run(cell: Cell) -> Record:
         "errors": errors(gold, predicted),
         "calibration_error": calibration_error(gold, predicted),
         "seconds": {"train": train_seconds, "annotate": seconds},
-        "config": without_paths(
-            {part: used[part] for part in ("nlp", "components", "training")}
-        ),
+        "config": without_paths(settings_of(cell, nlp)),
         "machine": machine(),
     }
 
 
-def make_config(cell: Cell) -> Config:
-    """The method's config without what it leaves out."""
+def make_config(cell: Cell) -> Optional[Config]:
+    """The method's config without what it leaves out; None where it has none."""
+    if cell.method.config is None:
+        return None
     config = load_config(cell.method.config)
     for section in cell.method.without:
         *path, last = section.split(".")
@@ -140,10 +169,25 @@ def make_config(cell: Cell) -> Config:
     return config
 
 
-def overrides_of(cell: Cell, config: Config, folder: Path) -> Dict[str, Any]:
+def settings_of(cell: Cell, nlp: Language) -> Record:
+    """What a record keeps of how it was learned."""
+    if cell.method.function:
+        return {"function": cell.method.function, **method_settings(cell)}
+    used = nlp.config.interpolate()
+    return {part: used[part] for part in ("nlp", "components", "training")}
+
+
+def method_settings(cell: Cell) -> Dict[str, Any]:
+    """The method's own settings, with the folders of its weights."""
+    folders = {
+        name: str(folder_of(packages)) for name, packages in cell.method.weights.items()
+    }
+    return {**folders, **cell.method.overrides}
+
+
+def overrides_of(cell: Cell, config: Config, support: str) -> Dict[str, Any]:
     """What a cell sets in its config. There is no other development data in a few-shot
     run than the support set."""
-    support = str(folder / "support.spacy")
     overrides: Dict[str, Any] = {"paths.train": support, "system.seed": cell.seed}
     paths, corpora = config.get("paths", {}), config.get("corpora", {})
     if "dev" in paths:
@@ -155,47 +199,36 @@ def overrides_of(cell: Cell, config: Config, folder: Path) -> Dict[str, Any]:
         overrides["corpora.train.protocol"] = "all"
     if "logger" in config.get("training", {}):
         overrides["training.logger.progress_bar"] = None
-    return {**overrides, **cell.method.overrides}
+    return {**overrides, **method_settings(cell)}
 
 
-def trained(cell: Cell, config: Config, folder: Path) -> Language:
-    """The pipeline, trained on the support set in a folder, or just initialized."""
-    path = folder / "config.cfg"
-    config.to_disk(path)
-    overrides = overrides_of(cell, config, folder)
-    if not cell.method.train:
-        return init_nlp(load_config(path, overrides=overrides))
-    train(path, folder / "out", overrides=overrides)
-    return load_model_from_path(folder / "out" / "model-last")
+def trained(cell: Cell, config: Config, support: Sequence[Doc]) -> Language:
+    """The config's pipeline, trained on the support set, or just initialized."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_docs(support, folder / "support.spacy")
+        overrides = overrides_of(cell, config, str(folder / "support.spacy"))
+        path = folder / "config.cfg"
+        config.to_disk(path)
+        if not cell.method.train:
+            return init_nlp(load_config(path, overrides=overrides))
+        train(path, folder / "out", overrides=overrides)
+        return load_model_from_path(folder / "out" / "model-last")
 
 
-def test_set(cell: Cell, nlp: Language) -> List[Doc]:
-    """What is scored. Raises ValueError where there is nothing."""
-    docs, _ = read_docs(cell.data.test, nlp)
-    chosen = draw(docs, "sentences", k=cell.texts, seed=0) if cell.texts else docs
-    if not chosen:
-        raise ValueError(f"{cell.data.test} holds no text.")
-    return chosen
-
-
-def support_set(cell: Cell, nlp: Language) -> List[Doc]:
-    """The draw: no sentence of it stands in the test file, or, where both are drawn from
-    the same file, among those that are scored. Raises ValueError where nothing is left."""
-    data = cell.data
-    if cell.protocol == GIVEN:
-        path = Path(str(data.support).format(k=cell.k, seed=cell.seed))
-    else:
-        path = Path(str(data.train))
-    docs, _ = read_docs(path, nlp)
-    if path == data.test:
-        barred = test_set(cell, nlp)
-    else:
-        barred, _ = read_docs(data.test, nlp)
-    protocol: Any = "all" if cell.protocol == GIVEN else cell.protocol
-    support = draw(docs, protocol, cell.k, cell.seed, barred)
-    if not support:
-        raise ValueError(f"{path} has no sentence to draw that is not in the test set.")
-    return support
+def fitted(cell: Cell, nlp: Language, support: Sequence[Doc]) -> Annotate:
+    """What the method's function makes of the support set. Raises ValueError where
+    there is no such function."""
+    module, _, name = cell.method.function.partition(":")
+    try:
+        fit: Fit = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"Method {cell.method.name}: cannot import {cell.method.function!r} "
+            f"(module:name): {error}"
+        ) from error
+    fix_random_seed(cell.seed)
+    return fit(nlp, support, cell.seed, **method_settings(cell))
 
 
 def entities_of(doc: Doc) -> List[Entity]:

@@ -21,7 +21,9 @@ from ..sampling import Protocol
 
 # Draws that come with the data, in files of their own.
 GIVEN = "given"
-PROTOCOLS = (*get_args(Protocol), GIVEN)
+# A draw of labels, and of the texts to learn from and to score.
+EPISODES = "episodes"
+PROTOCOLS = (*get_args(Protocol), GIVEN, EPISODES)
 
 
 @dataclass(frozen=True)
@@ -42,22 +44,28 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Method:
-    """A training config.
+    """A training config, or a function that learns from a support set (`cells.Fit`).
 
-    without: its sections that are left out, as `components.ner.model`; overrides: of
-    its settings; train: False to ask the model as it is, with the support set's labels.
+    function: its module and name, as `module:name`; without: sections of the config
+    that are left out, as `components.ner.model`; overrides: of the config's settings,
+    or the function's own; weights: settings that get a folder of weights, and the
+    packages that it comes from (`weights.folder_of`); train: False to ask the config's
+    model as it is, with the support set's labels.
     """
 
     name: str
-    config: Path
+    config: Optional[Path] = None
+    function: str = ""
     without: Tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
     train: bool = True
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One measurement. texts: how many of the test file are scored, 0 for all."""
+    """One measurement. texts: how many of the test file are scored, 0 for all; ways:
+    labels of an episode, 0 for another protocol."""
 
     data: DataSet
     protocol: str
@@ -65,11 +73,17 @@ class Cell:
     seed: int
     method: Method
     texts: int
+    ways: int = 0
+
+    @property
+    def setting(self) -> str:
+        """The protocol with its numbers."""
+        ways = f"{self.ways}-" if self.ways else ""
+        return f"{self.protocol}-{ways}{self.k}"
 
     @property
     def name(self) -> str:
-        draw = f"{self.protocol}-{self.k}.{self.seed}"
-        return f"{self.data.name}.{draw}.{self.method.name}"
+        return f"{self.data.name}.{self.setting}.{self.seed}.{self.method.name}"
 
 
 @dataclass(frozen=True)
@@ -105,8 +119,11 @@ def read_matrix(path: Path, data: Path) -> Matrix:
         name: _data_set(name, top.section("data").section(name), data, path.parent)
         for name in top.section("data").raw
     }
+    weights = {
+        name: tuple(packages) for name, packages in top.pop("weights", dict, {}).items()
+    }
     methods = {
-        name: _method(name, top.section("methods").section(name), path.parent)
+        name: _method(name, top.section("methods").section(name), path.parent, weights)
         for name in top.section("methods").raw
     }
     runs = top.pop("runs", list)
@@ -166,13 +183,24 @@ def _data_set(name: str, raw: _Section, data: Path, beside: Path) -> DataSet:
     return found
 
 
-def _method(name: str, raw: _Section, beside: Path) -> Method:
+def _method(
+    name: str, raw: _Section, beside: Path, weights: Mapping[str, Tuple[str, ...]]
+) -> Method:
+    config, function = raw.pop("config", str, ""), raw.pop("function", str, "")
+    if bool(config) == bool(function):
+        raise ValueError(f"{raw.where}: name a `config` or a `function`.")
+    named = raw.pop("weights", dict, {})
+    if unknown := sorted(set(named.values()) - set(weights)):
+        raise ValueError(f"{raw.where}: weights: unknown: {', '.join(unknown)}.")
     found = Method(
         name,
-        config=beside / raw.pop("config", str),
-        without=tuple(raw.pop("without", list, [])),
+        config=beside / config if config else None,
+        function=function,
         overrides=raw.pop("overrides", dict, {}),
-        train=raw.pop("train", bool, True),
+        weights={setting: weights[of] for setting, of in named.items()},
+        # What a function has no use for stays, and is refused.
+        without=tuple(raw.pop("without", list, [])) if config else (),
+        train=raw.pop("train", bool, True) if config else True,
     )
     raw.done()
     return found
@@ -193,6 +221,7 @@ def _run(
             raise ValueError(f"{raw.where}: {kind}: unknown: {', '.join(unknown)}.")
     ks, seeds = raw.pop("k", list), raw.pop("seeds", list)
     texts = raw.pop("texts", int, 500)
+    ways = raw.pop("ways", int) if protocol == EPISODES else 0
     raw.done()
     for seed in seeds:
         for name in names["data"]:
@@ -202,5 +231,5 @@ def _run(
                     f"{raw.where}: protocol {protocol!r} needs `{missing}` of {name}."
                 )
             for k in ks:
-                for method in names["methods"]:
-                    yield Cell(sets[name], protocol, k, seed, methods[method], texts)
+                for own in names["methods"]:
+                    yield Cell(sets[name], protocol, k, seed, methods[own], texts, ways)

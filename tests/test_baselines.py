@@ -1,0 +1,121 @@
+"""The baselines that the project brings."""
+
+import shutil
+from pathlib import Path
+from typing import Any, List
+
+import pytest
+import spacy
+import torch
+from spacy.tokens import Doc, Span
+from transformers import AutoTokenizer
+
+from benchmarks.baselines import prompted, span_marker_model, token_classifier
+from benchmarks.baselines.token_classifier import Tagger, spans_of, tags_of
+from spacy_instructner.annotations import find_score
+from spacy_instructner.corpora import bare
+from spacy_instructner.resolve import Found
+
+TEXTS = [
+    ("Anna met Bert", [(0, 1, "PERSON"), (2, 3, "PERSON")]),
+    ("Bert lives in Old Paris", [(0, 1, "PERSON"), (3, 5, "PLACE")]),
+    ("nothing is here", []),
+]
+
+
+@pytest.fixture
+def nlp() -> Any:
+    return spacy.blank("en")
+
+
+@pytest.fixture
+def support(nlp: Any) -> List[Doc]:
+    docs = []
+    for text, entities in TEXTS:
+        doc = nlp.make_doc(text)
+        spans = [Span(doc, *entity) for entity in entities]
+        doc.set_ents(spans, default="outside")
+        docs.append(doc)
+    return docs
+
+
+def said(docs: Any) -> List[List[Any]]:
+    return [[(e.start, e.end, e.label_) for e in doc.ents] for doc in docs]
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_the_token_classifier_learns(
+    nlp: Any, support: List[Doc], tiny_causal: Path, twice: bool
+) -> None:
+    settings = {"name": str(tiny_causal), "learn_rate": 0.02, "twice": twice}
+    annotate = token_classifier.fit(nlp, support, 0, steps=150, **settings)
+    docs = [bare(doc) for doc in support] + [Doc(nlp.vocab)]
+    found = list(annotate(docs))
+    assert found == docs
+    assert said(found) == [*(entities for _, entities in TEXTS), []]
+    scores = [find_score(ent, doc.spans) for doc in found for ent in doc.ents]
+    assert all(score is not None and 0.5 < score <= 1.0 for score in scores)
+    before = token_classifier.fit(nlp, support, 0, steps=0, **settings)
+    assert said(before([bare(doc) for doc in support])) != said(found)[:3]
+
+
+def test_a_text_is_read_alike_beside_others(
+    support: List[Doc], tiny_causal: Path
+) -> None:
+    tags = ["O", "B-PERSON", "I-PERSON"]
+    for twice in (False, True):
+        tagger = Tagger(str(tiny_causal), tags, 4, twice).float().eval()
+        reads = [tagger.read(doc) for doc in support]
+        alone = torch.cat([tagger([read]) for read in reads])
+        assert alone.shape == (sum(map(len, support)), 3)
+        torch.testing.assert_close(tagger(reads), alone)
+        once = Tagger(str(tiny_causal), tags, 4, False).read(support[0])
+        # The last copy is classified.
+        shift = len(once[0]) if twice else 0
+        assert reads[0][1] == [place + shift for place in once[1]]
+        assert reads[0][0] == once[0] * (1 + twice)
+
+
+def test_tags_and_spans(support: List[Doc]) -> None:
+    assert tags_of(support[1]) == ["B-PERSON", "O", "O", "B-PLACE", "I-PLACE"]
+    tags = ["I-A", "I-A", "B-A", "I-B", "O", "B-B"]
+    assert spans_of(tags, [0.5, 0.5, 1.0, 0.25, 1.0, 0.75]) == [
+        Found(0, 2, "A", 0.25),
+        Found(2, 3, "A", 1.0),
+        Found(3, 4, "B", 0.25),
+        Found(5, 6, "B", 0.75),
+    ]
+
+
+def test_spacy_llm_is_asked_for_the_labels_of_the_support_set(
+    nlp: Any, support: List[Doc], tiny_causal: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("spacy_llm")
+    folder = tmp_path / "chat"
+    shutil.copytree(tiny_causal, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    tokenizer.save_pretrained(folder)
+    annotate = prompted.fit(nlp, support, 0, name=str(folder), new_tokens=4)
+    found = list(annotate([bare(doc) for doc in support]))
+    assert [doc.text for doc in found] == [text for text, _ in TEXTS]
+    assert all(doc.vocab is nlp.vocab for doc in found)
+
+
+def test_span_marker_learns(nlp: Any, support: List[Doc], tmp_path: Path) -> None:
+    pytest.importorskip("span_marker")
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    words = sorted({word.lower() for text, _ in TEXTS for word in text.split()})
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary))
+    tokenizer = BertTokenizerFast(str(tmp_path / "vocab.txt"), model_max_length=128)
+    tokenizer.save_pretrained(tmp_path / "encoder")
+    torch.manual_seed(0)
+    config = BertConfig(len(vocabulary), 32, 2, 2, 64)
+    BertModel(config).save_pretrained(tmp_path / "encoder")
+    annotate = span_marker_model.fit(
+        nlp, support, 0, str(tmp_path / "encoder"), steps=200, learn_rate=5e-3
+    )
+    found = list(annotate([bare(doc) for doc in support] + [Doc(nlp.vocab)]))
+    assert said(found) == [*(entities for _, entities in TEXTS), []]
