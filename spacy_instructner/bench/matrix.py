@@ -74,9 +74,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """All cells: of each run the first seed of everything, then the next."""
+    """All cells: of each run the first seed of everything, then the next. published: a
+    file with figures of others."""
 
     cells: Tuple[Cell, ...]
+    published: Optional[Path] = None
 
     def matching(self, patterns: Sequence[str]) -> List[Cell]:
         """The cells whose names one of these shell patterns fits; all without any."""
@@ -110,6 +112,7 @@ def read_matrix(path: Path, data: Path) -> Matrix:
         for name in top.section("methods").raw
     }
     runs = top.pop("runs", list)
+    published = top.pop("published", str, "")
     top.done("data", "methods")
     cells: Dict[str, Cell] = {}
     for number, run in enumerate(runs, 1):
@@ -117,7 +120,8 @@ def read_matrix(path: Path, data: Path) -> Matrix:
             other = cells.setdefault(cell.name, cell)
             if other != cell:
                 raise ValueError(f"{path}: two runs have a cell {cell.name}, unlike.")
-    return Matrix(tuple(cells.values()))
+    figures = path.parent / published if published else None
+    return Matrix(tuple(cells.values()), figures)
 
 
 class _Section:
