@@ -15,10 +15,11 @@ from typer.testing import CliRunner
 from spacy_instructner.bench import figures, markdown, tables, webpage
 from spacy_instructner.bench.budget import budget, left
 from spacy_instructner.bench.examples import read_examples
-from spacy_instructner.bench.matrix import Matrix, read_matrix
+from spacy_instructner.bench.matrix import PROTOCOLS, Matrix, read_matrix
 from spacy_instructner.bench.origins import origins
 from spacy_instructner.bench.page import Marked, Page, Plot, Section, Series, Table
 from spacy_instructner.bench.published import UNCHECKED, published, read_published
+from spacy_instructner.bench.report import PROTOCOLS as MEANT
 from spacy_instructner.bench.report import report
 from spacy_instructner.cli import app
 
@@ -185,6 +186,16 @@ def test_rows_stand_in_the_matrix_order_whatever_is_measured(matrix: Matrix) -> 
         (5, "second"),
     ]
     assert tables.f1(groups).rows[0] == ["first", "34.0 (1)", "36.0 (1)", ""]
+
+
+def test_every_protocol_is_explained() -> None:
+    assert set(MEANT) == set(PROTOCOLS)
+
+
+def test_one_method_is_compared_with_none(matrix: Matrix) -> None:
+    records = [r for r in records_of(matrix) if r["method"] == "second"]
+    titles = [section.title for section in report(matrix, records).sections]
+    assert titles[:2] == ["F1", "Errors, in percent of all"]
 
 
 def test_budget(matrix: Matrix) -> None:

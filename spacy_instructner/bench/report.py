@@ -63,7 +63,7 @@ def _measured(groups: tables.Groups, reference: str) -> Dict[str, List[Block]]:
         )
     settings = tables.settings_of(groups)
     drawn = dict.fromkeys(protocol for _, protocol, _ in settings)
-    meant = [f"{name}: {PROTOCOLS[name]}" for name in drawn if name in PROTOCOLS]
+    meant = [f"{name}: {PROTOCOLS[name]}" for name in drawn]
     parts: Dict[str, List[Block]] = {
         "F1": [
             "Strict micro F1 in percent over all labels, mean ± standard deviation "
@@ -71,11 +71,14 @@ def _measured(groups: tables.Groups, reference: str) -> Dict[str, List[Block]]:
             f"Draws are {'; '.join(meant)}.",
             tables.f1(groups),
             *figures.f1(groups),
-        ],
-        f"F1 beside {reference}, on the same draws": [
+        ]
+    }
+    if len(methods) > 1:
+        parts[f"F1 beside {reference}, on the same draws"] = [
             "The difference, draw by draw; and on how many draws it is above zero.",
             tables.beside(groups, reference),
-        ],
+        ]
+    parts |= {
         "Errors, in percent of all": [
             "A wrong prediction is told by the annotated entity that it touches; it is "
             "spurious if it touches none. What no prediction touches is missed. "
