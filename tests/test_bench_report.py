@@ -369,7 +369,7 @@ def test_plots_depend_on_the_data_alone(matrix: Matrix) -> None:
 
     plots = list(report(matrix, records_of(matrix)).plots())
     before = list(map(draw, plots))
-    with matplotlib.rc_context({"font.size": 30, "svg.fonttype": "path"}):
+    with matplotlib.rc_context({"font.size": 30, "axes.labelsize": 30}):
         assert list(map(draw, plots)) == before
         assert matplotlib.rcParams["font.size"] == 30
     assert len(set(before)) == len(plots)
