@@ -22,7 +22,7 @@ from wasabi import msg
 
 from spacy_instructner.bench.cells import once
 from spacy_instructner.bench.machine import machine
-from spacy_instructner.bench.report import table
+from spacy_instructner.bench.markdown import table
 from spacy_instructner.cli.evaluate import evaluate
 from spacy_instructner.corpora import read_docs
 from spacy_instructner.sampling import draw

@@ -17,7 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
-from spacy_instructner.bench.report import table
+from spacy_instructner.bench.markdown import table
 
 from .measure import Results, Row
 

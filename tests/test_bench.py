@@ -20,11 +20,13 @@ from spacy.training import Example
 from typer.testing import CliRunner
 
 from spacy_instructner.bench import cells as bench_cells
+from spacy_instructner.bench import markdown
 from spacy_instructner.bench import weights as bench_weights
+from spacy_instructner.bench.budget import left
 from spacy_instructner.bench.cells import measure, read_records, run, without_paths
 from spacy_instructner.bench.draws import draws
 from spacy_instructner.bench.matrix import Matrix, read_matrix
-from spacy_instructner.bench.report import left, report
+from spacy_instructner.bench.report import report
 from spacy_instructner.bench.scores import (
     Counts,
     calibration_error,
@@ -488,6 +490,7 @@ def record_of(cell: Any, f1: float, **more: Any) -> Dict:
         "name": cell.name,
         "data": cell.data.name,
         "protocol": cell.protocol,
+        "ways": cell.ways,
         "k": cell.k,
         "seed": cell.seed,
         "method": cell.method.name,
@@ -501,8 +504,13 @@ def record_of(cell: Any, f1: float, **more: Any) -> Dict:
         "errors": dict(zip(errors([], []), (1, 2, 3, 4, 10))),
         "calibration_error": None,
         "seconds": {"train": 60.0, "annotate": 20.0},
+        "machine": {"cpu": "fast", "threads": 1},
         **more,
     }
+
+
+def report_text(*arguments: Any) -> str:
+    return markdown.text_of(report(*arguments), "", {})
 
 
 def test_report(folder: Path) -> None:
@@ -513,28 +521,37 @@ def test_report(folder: Path) -> None:
         for cell in matrix.matching(["workshop.at-least-k-1.*"])
     ]
     records[1]["calibration_error"] = 0.25
-    text = report(matrix, records)
+    text = report_text(matrix, records)
     assert text.startswith(
+        "# Few-shot results\n\n"
         "## F1\n\n"
+        "Strict micro F1 in percent over all labels, mean ± standard deviation over "
+        "draws (number of draws). A seed is the same draw for all methods. Draws are "
+        "at-least-k: at least k entities of each label, drawn greedily.\n\n"
         "| method | workshop, at-least-k 1 |\n"
         "| --- | --- |\n"
         "| quick | 60.0 ± 14.1 (2) |\n"
         "| untrained | 15.0 ± 7.1 (2) |\n\n"
         "## F1 beside quick, on the same draws\n\n"
+    )
+    assert (
         "| method | workshop, at-least-k 1 |\n"
         "| --- | --- |\n"
         "| quick |  |\n"
         "| untrained | -45.0 ± 21.2 (2), better on 0 |\n"
+    ) in text
+    assert (
+        "| workshop, at-least-k 1 | quick | 2 | 100 | 5 | 10 | 15 | 20 | 50 |" in text
     )
-    assert "| workshop, at-least-k 1 | quick | 100 | 5 | 10 | 15 | 20 | 50 |" in text
     assert "| untrained | 0.250 (1) |" in text
-    assert "| workshop, at-least-k 1 | quick | 60 | 2.5 | 7 | 9 |" in text
+    assert "| workshop, at-least-k 1 | quick | 2 | 60 | 2.5 | 7 | 9 | 50 |" in text
     assert "## F1 by label: workshop, at-least-k 1" in text
+    assert "| label | quick (2) | untrained (2) |" in text
     assert "| X | 60.0 | 15.0 |\n| Y | 0.0 | 0.0 |" in text
-    assert "better on 2" in report(matrix, records, "untrained")
+    assert "better on 2" in report_text(matrix, records, "untrained")
     with pytest.raises(ValueError, match="no record of 'best'. There are: quick, un"):
         report(matrix, records, "best")
-    assert report(matrix, []) == "Nothing is measured yet.\n"
+    assert "## F1\n\nNothing is measured yet.\n" in report_text(matrix, [])
 
 
 def test_a_draw_that_only_one_has_is_not_compared(folder: Path) -> None:
@@ -542,7 +559,7 @@ def test_a_draw_that_only_one_has_is_not_compared(folder: Path) -> None:
     cells = matrix.matching(["workshop.at-least-k-1.*"])
     records = [record_of(cell, 0.1 * number) for number, cell in enumerate(cells)]
     # quick 0, untrained 0.1, and of the second draw untrained alone, 0.3.
-    text = report(matrix, [records[0], records[1], records[3]])
+    text = report_text(matrix, [records[0], records[1], records[3]])
     assert "| untrained | 20.0 ± 14.1 (2) |" in text
     assert "| untrained | 10.0 (1), better on 1 |" in text
 

@@ -19,7 +19,7 @@ LABELS = make_label_set(
     {},
     {"TITLE": "the name of a film"},
 )
-TEXT = "are there any avant garde movies with tom hanks".split()
+TEXT = "are there any slow burn movies with ada quill".split()
 GOLD = Gold(((3, 5, "genre"), (7, 9, "Actor")))
 INSTRUCTION = (
     "Instruction: please extract entities and their types from the input sentence, "
@@ -57,7 +57,7 @@ def answer(encoder: TextEncoder, record: Record) -> str:
 
 def test_text_last(encoder: TextEncoder) -> None:
     made = records(encoder, build_instruction_ner_v1())
-    sentence = "\nSentence: are there any avant garde movies with tom hanks\n"
+    sentence = "\nSentence: are there any slow burn movies with ada quill\n"
     assert {task: prompt(encoder, record) for task, record in made.items()} == {
         "main": INSTRUCTION + OPTIONS + sentence + "Answer:",
         "extraction": (
@@ -69,14 +69,14 @@ def test_text_last(encoder: TextEncoder) -> None:
             "Instruction: please typing these entity words according to sentence\n"
             + OPTIONS
             + sentence
-            + "Entity words: avant garde, tom hanks\nAnswer:"
+            + "Entity words: slow burn, ada quill\nAnswer:"
         ),
     }
 
 
 def test_text_first_is_the_papers(encoder: TextEncoder) -> None:
     made = records(encoder, build_instruction_ner_v1(), layout="text_first")
-    sentence = "Sentence: are there any avant garde movies with tom hanks\n"
+    sentence = "Sentence: are there any slow burn movies with ada quill\n"
     assert {task: prompt(encoder, record) for task, record in made.items()} == {
         "main": sentence + INSTRUCTION + OPTIONS,
         "extraction": (
@@ -86,17 +86,17 @@ def test_text_first_is_the_papers(encoder: TextEncoder) -> None:
         "typing": (
             sentence
             + "Instruction: please typing these entity words according to sentence: "
-            "avant garde, tom hanks\n" + OPTIONS
+            "slow burn, ada quill\n" + OPTIONS
         ),
     }
 
 
 def test_answers(encoder: TextEncoder) -> None:
     made = records(encoder, build_instruction_ner_v1())
-    typed = " avant garde is a genre, tom hanks is an actor.<|end|>"
+    typed = " slow burn is a genre, ada quill is an actor.<|end|>"
     assert {task: answer(encoder, record) for task, record in made.items()} == {
         "main": typed,
-        "extraction": " avant garde, tom hanks.<|end|>",
+        "extraction": " slow burn, ada quill.<|end|>",
         "typing": typed,
     }
 
@@ -131,11 +131,11 @@ def test_everything_can_be_replaced(encoder: TextEncoder) -> None:
     made = records(encoder, task)
     assert list(made) == ["main"]
     assert prompt(encoder, made["main"]) == (
-        "<|turn|>Texte : are there any avant garde movies with tom hanks\n"
+        "<|turn|>Texte : are there any slow burn movies with ada quill\n"
         "Types : title, genre, actor, ratings average<|turn|>"
     )
     assert answer(encoder, made["main"]) == (
-        "« avant garde » est un(e) genre ; « tom hanks » est un(e) actor !<|end|>"
+        "« slow burn » est un(e) genre ; « ada quill » est un(e) actor !<|end|>"
     )
     empty = records(encoder, task, Gold(()))["main"]
     assert answer(encoder, empty) == " rien !<|end|>"
@@ -177,11 +177,11 @@ def test_missing_annotation_teaches_no_absence(encoder: TextEncoder) -> None:
         counted[name] = [encoder.tokenizer.decode(ids)]
     whole = answer(encoder, made["main"])
     assert counted["typing"] == [whole]
-    first = encoder.tokenizer.decode(encoder.text(" avant")[:1])
-    second = encoder.tokenizer.decode(encoder.text(" tom")[:1])
+    first = encoder.tokenizer.decode(encoder.text(" slow")[:1])
+    second = encoder.tokenizer.decode(encoder.text(" ada")[:1])
     assert counted["main"] == [
-        " avant garde is a genre".removeprefix(first)
-        + " tom hanks is an actor".removeprefix(second)
+        " slow burn is a genre".removeprefix(first)
+        + " ada quill is an actor".removeprefix(second)
     ]
     nothing = records(encoder, build_instruction_ner_v1(), Gold((), frozenset({0})))
     assert nothing == {}
@@ -255,7 +255,7 @@ def test_awkward_label_names_are_handled(encoder: TextEncoder, names: Dict) -> N
 
 
 SHOWN = (
-    Shown(("tom", "hanks", "!"), (False, True, False), ((0, 2, "Actor"),)),
+    Shown(("ada", "quill", "!"), (False, True, False), ((0, 2, "Actor"),)),
     Shown(("hm",), (False,), ((0, 1, "OTHER"),)),
 )
 
@@ -277,8 +277,8 @@ def test_examples_stand_in_front_of_the_main_prompt(
 
     # Each is a whole prompt with its answer; labels that are not asked are left out.
     shown = (
-        prompt_of(plain, "tom hanks !").replace(" !", "!")
-        + " tom hanks is an actor.\n\n"
+        prompt_of(plain, "ada quill !").replace(" !", "!")
+        + " ada quill is an actor.\n\n"
         + prompt_of(plain, "hm")
         + " none.\n\n"
     )

@@ -88,9 +88,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """All cells: of each run the first seed of everything, then the next."""
+    """All cells: of each run the first seed of everything, then the next. published: a
+    file with figures of others."""
 
     cells: Tuple[Cell, ...]
+    published: Optional[Path] = None
 
     def matching(self, patterns: Sequence[str]) -> List[Cell]:
         """The cells whose names one of these shell patterns fits; all without any."""
@@ -114,7 +116,7 @@ def read_matrix(path: Path, data: Path) -> Matrix:
         raw = srsly.read_yaml(path)
     except Exception as error:
         raise ValueError(f"{path} is no YAML: {error}") from error
-    top = _Section(raw, str(path))
+    top = Section(raw, str(path))
     sets = {
         name: _data_set(name, top.section("data").section(name), data, path.parent)
         for name in top.section("data").raw
@@ -127,17 +129,19 @@ def read_matrix(path: Path, data: Path) -> Matrix:
         for name in top.section("methods").raw
     }
     runs = top.pop("runs", list)
+    published = top.pop("published", str, "")
     top.done("data", "methods")
     cells: Dict[str, Cell] = {}
     for number, run in enumerate(runs, 1):
-        for cell in _run(_Section(run, f"{path}, run {number}"), sets, methods):
+        for cell in _run(Section(run, f"{path}, run {number}"), sets, methods):
             other = cells.setdefault(cell.name, cell)
             if other != cell:
                 raise ValueError(f"{path}: two runs have a cell {cell.name}, unlike.")
-    return Matrix(tuple(cells.values()))
+    figures = path.parent / published if published else None
+    return Matrix(tuple(cells.values()), figures)
 
 
-class _Section:
+class Section:
     """A mapping of the file, with its place for errors."""
 
     def __init__(self, raw: Any, where: str) -> None:
@@ -146,10 +150,10 @@ class _Section:
         self.raw = dict(raw)
         self.where = where
 
-    def section(self, name: str) -> "_Section":
+    def section(self, name: str) -> "Section":
         if name not in self.raw:
             raise ValueError(f"{self.where}: `{name}` is missing.")
-        return _Section(self.raw[name], f"{self.where}, {name}")
+        return Section(self.raw[name], f"{self.where}, {name}")
 
     def pop(self, name: str, kind: type, default: Any = None) -> Any:
         """A value; a missing one must have a default."""
@@ -169,7 +173,7 @@ class _Section:
             raise ValueError(f"{self.where}: unknown: {', '.join(unknown)}.")
 
 
-def _data_set(name: str, raw: _Section, data: Path, beside: Path) -> DataSet:
+def _data_set(name: str, raw: Section, data: Path, beside: Path) -> DataSet:
     train, support = raw.pop("train", str, ""), raw.pop("support", str, "")
     definitions = raw.pop("definitions", str, "")
     found = DataSet(
@@ -184,7 +188,7 @@ def _data_set(name: str, raw: _Section, data: Path, beside: Path) -> DataSet:
 
 
 def _method(
-    name: str, raw: _Section, beside: Path, weights: Mapping[str, Tuple[str, ...]]
+    name: str, raw: Section, beside: Path, weights: Mapping[str, Tuple[str, ...]]
 ) -> Method:
     config, function = raw.pop("config", str, ""), raw.pop("function", str, "")
     if bool(config) == bool(function):
@@ -207,7 +211,7 @@ def _method(
 
 
 def _run(
-    raw: _Section, sets: Mapping[str, DataSet], methods: Mapping[str, Method]
+    raw: Section, sets: Mapping[str, DataSet], methods: Mapping[str, Method]
 ) -> Iterator[Cell]:
     protocol = raw.pop("protocol", str)
     if protocol not in PROTOCOLS:

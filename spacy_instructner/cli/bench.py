@@ -2,12 +2,15 @@
 
 from pathlib import Path
 from traceback import format_exception
-from typing import List, Optional
+from typing import TYPE_CHECKING, List, Optional
 
 from typer import Argument, Exit, Option, echo
 from wasabi import msg
 
 from . import app
+
+if TYPE_CHECKING:
+    from ..bench.page import Marked, Page
 
 
 @app.command("bench")
@@ -25,22 +28,31 @@ def bench_cli(
         None, "--only", help="Cells by shell pattern; may be given several times"),
     list_only: bool = Option(
         False, "--list", help="Tell which cells are measured, and what the rest takes"),
-    report_path: Optional[Path] = Option(
-        None, "--report", "-r", help="A Markdown file for the tables of all that is there",
+    report_path: Optional[List[Path]] = Option(
+        None, "--report", "-r", help="A file for the tables and plots of all that is "
+        "there: HTML by its name, else Markdown; may be given several times",
         dir_okay=False),
     reference: str = Option(
         "", "--reference", help="The method that others are compared with in the report"),
+    examples_path: Optional[Path] = Option(
+        None, "--examples", help="A file of annotated texts that the report shows",
+        exists=True, dir_okay=False),
 ) -> None:  # fmt: skip
     """Train and score a matrix of data sets, draws and methods, cell by cell."""
+    from ..bench.budget import left
     from ..bench.cells import measure, path_of, read_records
     from ..bench.matrix import Matrix, read_matrix
-    from ..bench.report import left, report
+    from ..bench.published import read_published
+    from ..bench.report import report
 
+    # All of it before the first cell, which may take long.
     try:
         matrix = read_matrix(matrix_path, data_path)
+        figures = read_published(matrix.published) if matrix.published else []
     except (OSError, ValueError) as error:
         msg.fail("Cannot read the matrix", str(error))
         raise Exit(1) from error
+    examples = None if examples_path is None else _examples(examples_path)
     cells = matrix.matching(only or [])
     if not cells:
         msg.fail("No cell", f"No name fits {', '.join(only or [])}.")
@@ -64,15 +76,41 @@ def bench_cli(
     msg.info(
         f"{len(cells) - count} of {len(cells)} cells measured; left: {count}{time}"
     )
-    if report_path is not None:
+    if report_path:
         try:
-            text = report(matrix, records, reference)
+            page = report(matrix, records, reference, figures, examples)
         except ValueError as error:
             msg.fail("No report", str(error))
             raise Exit(1) from error
-        report_path.parent.mkdir(parents=True, exist_ok=True)
-        report_path.write_text(text, encoding="utf8")
-        msg.good(f"Wrote {report_path}")
+        _write(page, report_path)
     if failed:
         msg.fail(f"{failed} cells could not be measured")
         raise Exit(1)
+
+
+def _examples(path: Path) -> "Marked":
+    from ..bench.examples import read_examples
+
+    try:
+        examples, problems = read_examples(path)
+    except (OSError, ValueError) as error:
+        msg.fail("Cannot read the examples", str(error))
+        raise Exit(1) from error
+    for problem in problems:
+        msg.warn("A span is not shown", str(problem))
+    return examples
+
+
+def _write(page: "Page", paths: List[Path]) -> None:
+    from ..bench import markdown, webpage
+    from ..bench.plots import draw_all
+
+    try:
+        drawn = draw_all(page)
+    except ModuleNotFoundError as error:
+        msg.warn("No plots", f"{error}. They need: pip install matplotlib")
+        drawn = {}
+    for path in paths:
+        writer = webpage if path.suffix in (".html", ".htm") else markdown
+        writer.write(page, path, drawn)
+        msg.good(f"Wrote {path}")

@@ -1,0 +1,27 @@
+"""Annotated texts to be shown. Records have none: whoever makes a page says which texts
+may stand on it."""
+
+from pathlib import Path
+from typing import List, Tuple
+
+import spacy
+from spacy.tokens import Doc
+
+from ..corpora import Problem, read_docs
+from .page import Marked
+
+
+def read_examples(path: Path) -> Tuple[Marked, List[Problem]]:
+    """The texts of a file, as `read_docs` reads it, with the entities in them, and the
+    spans that could not be kept. Raises OSError and ValueError as it does."""
+    docs, problems = read_docs(path, spacy.blank("en"))
+    return Marked([_pieces(doc) for doc in docs]), problems
+
+
+def _pieces(doc: Doc) -> List[Tuple[str, str]]:
+    pieces, end = [], 0
+    for ent in doc.ents:
+        pieces.append((doc.text[end : ent.start_char], ""))
+        pieces.append((ent.text, ent.label_))
+        end = ent.end_char
+    return [piece for piece in [*pieces, (doc.text[end:], "")] if piece[0]]
