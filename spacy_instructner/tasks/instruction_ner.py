@@ -22,6 +22,7 @@ from .base import (
     Shown,
 )
 from .labels import LabelSet
+from .prompts import Prompt, Prompts
 from .targets import mentions, target
 from .templates import Part, parse_template, space_to_field
 
@@ -232,18 +233,6 @@ class InstructionNER:
         )
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt's constant part, and the rest. text, options: where the text (its last
-    copy) and the names of the types begin among the ids of both; options is None where
-    they are not named."""
-
-    prefix: Ids
-    suffix: Ids
-    text: int
-    options: Optional[int]
-
-
 class BoundInstructionNER:
     """InstructionNER for one tokenizer and one label set."""
 
@@ -261,17 +250,15 @@ class BoundInstructionNER:
         self.encoder = encoder
         self.labels = labels
         self.max_span = max_span
-        # Literals are encoded once, not for every text.
-        self.prompts = {
-            name: [
-                (field, encoder.template(literal))
-                for field, literal in task.template(name, layout)
-            ]
-            for name in FIELDS
-        }
         # An entity brings the space before it.
         before = task.say("x")[0]
-        self.separator = encoder.template(_space_dropped(task.separator))
+        separator = encoder.template(_space_dropped(task.separator))
+        self.prompts = Prompts(
+            {name: task.template(name, layout) for name in FIELDS},
+            encoder,
+            labels,
+            separator,
+        )
         closing = encoder.template(task.terminator) + (end,)
         empty = encoder.template(" " + task.no_entity) + (end,)
         self.format = AnswerFormat(
@@ -284,23 +271,10 @@ class BoundInstructionNER:
             closing=closing,
             empty=empty,
         )
-        self.extraction = AnswerFormat((), self.separator, (("", ()),), closing, empty)
+        self.extraction = AnswerFormat((), separator, (("", ()),), closing, empty)
         self.trie = Trie(self.format.tails)
         self.index = {label: at for at, label in enumerate(labels.labels)}
-        # The names, and where each begins among them.
-        self.options, self.option_places = self._options()
-        self.shown: Ids = ()
-        self.shown = tuple(i for example in shown for i in self._show(example))
-
-    def _options(self) -> Tuple[Ids, List[int]]:
-        ids: List[int] = []
-        places: List[int] = []
-        for at, name in enumerate(self.labels.names):
-            if at:
-                ids.extend(self.encoder.text(","))
-            places.append(len(ids))
-            ids.extend(self.encoder.text(" " + name))
-        return tuple(ids), places
+        self.shown: Ids = tuple(i for example in shown for i in self._show(example))
 
     def _show(self, example: Shown) -> Ids:
         """An example's whole prompt with its answer."""
@@ -311,18 +285,18 @@ class BoundInstructionNER:
             if label in self.index and words.writable(start) and words.writable(end - 1)
         ]
         answer = [i for p in write(words, self.format, clauses) for i in p.ids][:-1]
-        prompt = self._prompt(MAIN, words, ())
+        prompt = self.prompts.make(MAIN, words)
         own = (prompt.prefix + prompt.suffix)[len(self.encoder.start) :]
         return own + tuple(answer) + self.encoder.template(self.task.example_end)
 
     def constant(self) -> int:
         nothing = Words((), ())
-        prompts = [self._prompt(task, nothing, ()) for task in FIELDS]
+        prompts = [self._prompt(task, nothing) for task in FIELDS]
         return max(len(prompt.prefix) + len(prompt.suffix) for prompt in prompts)
 
     def questions(self, words: Words) -> List[Question]:
         grammar = Grammar(words, self.format, self.max_span, self.trie)
-        prompt = self._prompt(MAIN, words, ())
+        prompt = self._prompt(MAIN, words)
         return [Question(prompt.prefix, prompt.suffix, grammar)]
 
     def records(self, words: Words, gold: Gold) -> List[Record]:
@@ -346,8 +320,9 @@ class BoundInstructionNER:
             found: Tuple[Mention, ...] = ()
             if task == MAIN:
                 answer_at = len(prompt.prefix) + len(prompt.suffix)
-                types = self._types(prompt)
-                found = mentions(words, format, said, prompt.text, answer_at, types)
+                found = mentions(
+                    words, format, said, prompt.text, answer_at, prompt.types
+                )
             records.append(
                 Record(
                     prompt.prefix,
@@ -361,37 +336,12 @@ class BoundInstructionNER:
             )
         return records
 
-    def _types(self, prompt: "Prompt") -> List[Optional[int]]:
-        """Where each label's name stands in a prompt."""
-        begin = prompt.options
-        return [None if begin is None else begin + at for at in self.option_places]
-
-    def _prompt(self, task: str, words: Words, entities: Sequence[Entity]) -> "Prompt":
-        prefix: List[int] = list(self.encoder.start)
-        text = 0
-        options: Optional[int] = None
-        if task == MAIN:
-            prefix.extend(self.shown)
-        suffix: List[int] = []
-        ids = prefix
-        for field, literal in self.prompts[task]:
-            if field in ("sentence", "entities"):
-                ids = suffix
-            before = len(prefix) + len(suffix)
-            if field == "sentence":
-                text = before
-                ids.extend(words.text)
-            elif field == "entities":
-                for at, (start, end, _) in enumerate(entities):
-                    ids.extend(self.separator if at else ())
-                    span = Words(words.first[start:end], words.following[start:end])
-                    ids.extend(span.text)
-            elif field == "options":
-                options = before
-                ids.extend(self.options)
-            else:
-                ids.extend(literal)
-        return Prompt(tuple(prefix), tuple(suffix), text, options)
+    def _prompt(
+        self, task: str, words: Words, entities: Sequence[Entity] = ()
+    ) -> Prompt:
+        """A task's prompt; examples stand in front of the main one."""
+        shown = self.shown if task == MAIN else ()
+        return self.prompts.make(task, words, entities, shown)
 
 
 def _space_dropped(text: str) -> str:
