@@ -109,6 +109,7 @@ def test_fill_config_from_next_to_nothing(tmp_path: Path) -> None:
         },
         {"threshold": "high"},
         {"bundle": "half"},
+        {"loss": "words"},
     ],
 )
 def test_unknown_keys_and_wrong_types_are_refused(config: dict) -> None:

@@ -334,7 +334,7 @@ def test_the_example_of_a_method_keeps_its_promises(tiny_causal: Path) -> None:
         spaces = [False, *(bool(token.whitespace_) for token in doc)][:-1]
         words = encoder.words([token.text for token in doc], spaces, 50)
         questions = bound.questions(words)
-        records = bound.records(words, Gold(tuple(entities)))
+        records = bound.records(words, Gold(tuple(entities)), True)
         assert bound.records(words, Gold(tuple(entities), frozenset([1]))) == []
         for label, question, record in zip(labels.labels, questions, records):
             asked = question.prefix + question.suffix
@@ -343,6 +343,11 @@ def test_the_example_of_a_method_keeps_its_promises(tiny_causal: Path) -> None:
             # What is learnt is an answer, and says what is annotated.
             said = read(question.grammar, record.answer)
             assert said == [(s, e, 0) for s, e, of in entities if of == label]
+            # What else could come: any word of the text, or that there is none.
+            assert record.allowed is not None
+            assert len(record.allowed) == len(record.answer)
+            assert record.answer[0] in record.allowed[0]
+            assert {ids[0] for ids in words.first} < set(record.allowed[0])
         assert len(questions) == len(records) == 2
         assert decode(questions[0].prefix + questions[0].suffix) == (
             f"Find every person (somebody's name)\nSentence: {text}\nAnswer:"

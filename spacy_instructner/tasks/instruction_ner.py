@@ -8,7 +8,8 @@ parts do not settle them).
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from ..decoding.answers import AnswerFormat, Ids, Words, write
+from ..decoding.answers import AnswerFormat, Clause, Ids, Words, write
+from ..decoding.choices import along, filled_in
 from ..decoding.grammar import Grammar, Trie
 from ..decoding.search import Question
 from .base import (
@@ -299,7 +300,7 @@ class BoundInstructionNER:
         prompt = self._prompt(MAIN, words)
         return [Question(prompt.prefix, prompt.suffix, grammar)]
 
-    def records(self, words: Words, gold: Gold) -> List[Record]:
+    def records(self, words: Words, gold: Gold, choices: bool = False) -> List[Record]:
         clauses = [
             (start, end, self.index[label]) for start, end, label in gold.entities
         ]
@@ -332,9 +333,27 @@ class BoundInstructionNER:
                     task,
                     text=(prompt.text, prompt.text + words.places[-1]),
                     mentions=found,
+                    allowed=self._allowed(task, words, said, answer)
+                    if choices
+                    else None,
                 )
             )
         return records
+
+    def _allowed(
+        self, task: str, words: Words, said: Sequence[Clause], answer: Ids
+    ) -> Tuple[Ids, ...]:
+        """What each id of an answer could have been. When typing, the entities are
+        given: only their types are chosen."""
+        if task == TYPING:
+            pieces = (
+                self.trie if piece.role == "tail" else Trie([("", piece.ids)])
+                for piece in write(words, self.format, said)
+            )
+            return filled_in(tuple(pieces), answer)
+        if task == EXTRACTION:
+            return along(Grammar(words, self.extraction, self.max_span), answer)
+        return along(Grammar(words, self.format, self.max_span, self.trie), answer)
 
     def _prompt(
         self, task: str, words: Words, entities: Sequence[Entity] = ()
