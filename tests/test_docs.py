@@ -29,8 +29,8 @@ from spacy_instructner.factory import DEFAULT_CONFIG, make_instruction_ner
 from spacy_instructner.models.layer import get_backbone
 from spacy_instructner.models.sources import DEFAULT_MODEL
 from spacy_instructner.tasks.base import Gold
-from spacy_instructner.tasks.instruction_ner import FIELDS, LAYOUTS
 from spacy_instructner.tasks.labels import make_label_set
+from spacy_instructner.tasks.prompts import FIELDS, LAYOUTS
 
 MakeNLP = Callable[..., Language]
 ROOT = Path(__file__).parents[1]
@@ -190,7 +190,7 @@ def test_every_prompt_and_placeholder_is_in_the_reference() -> None:
     assert shown == [LAYOUTS[layout][task] for layout in layouts for task in FIELDS]
     named = re.findall(r"^\| `\{(\w+)\}` \|", SETTINGS.read_text(), re.M)
     fields = {field for of_task in FIELDS.values() for field in of_task}
-    assert sorted(named) == sorted({*fields, "entity", "article", "type"})
+    assert sorted(named) == sorted({*fields, "entity", "article", "type", "definition"})
 
 
 def test_the_example_config_trains(
@@ -265,6 +265,11 @@ def asked_with(make_nlp: MakeNLP, block: str) -> str:
 def test_a_template_is_replaced(make_nlp: MakeNLP) -> None:
     prompt = asked_with(make_nlp, blocks(SETTINGS, "ini")[1])
     assert prompt == "Labels: person, place\nText: Anna met Bert\nEntities:"
+    prompt = asked_with(make_nlp, blocks(SETTINGS, "ini")[2])
+    assert prompt == (
+        "Options: person, place\nMeanings: person: somebody's name; place: a town\n"
+        "Sentence: Anna met Bert\nAnswer:"
+    )
 
 
 # The examples of extending.

@@ -549,3 +549,39 @@ def test_no_labels_at_all(make_nlp: MakeNLP) -> None:
     doc.set_ents([], default="outside")
     with pytest.raises(ValueError, match="has no labels"):
         nlp.initialize(lambda: [Example(nlp.make_doc(doc.text), doc)])
+
+
+def test_no_record_shows_its_own_text(make_nlp: MakeNLP, tmp_path: Path) -> None:
+    """The support set as examples, too: else the answer could be copied."""
+    path = tmp_path / "support.spacy"
+    DocBin(docs=gold_docs(spacy.blank("en"))).to_disk(path)
+    reader = {"@readers": "spacy-instructner.FewShotCorpus.v1", "path": str(path)}
+    task = {"@misc": "spacy-instructner.InstructionNER.v1", "examples": reader}
+    nlp = initialized(make_nlp, task=task)
+    pipe = nlp.get_pipe("instruction_ner")
+    decode = get_backbone(pipe.model).tokenizer.decode
+    texts = [text for text, _ in TRAIN]
+    for text, example in zip(texts, examples(nlp)):
+        (main,) = (r for r in pipe.records([example]) if r.task == "main")
+        prompt = decode(main.prefix + main.suffix)
+        seen = [prompt.count(f"Sentence: {each}\n") for each in texts]
+        # Once each: as an example, or, the text itself, as what is asked.
+        assert seen == [1] * len(texts)
+        assert prompt.endswith(f"Sentence: {text}\nAnswer:")
+    ((_, (question,)),) = pipe.questions([nlp.make_doc(texts[0])])
+    assert decode(question.prefix + question.suffix).count(texts[0]) == 2
+
+
+@pytest.mark.parametrize("kind", ["causal", "t5"])
+def test_shuffled_options_follow_the_seed(
+    make_nlp: MakeNLP, model_of: Callable, kind: str
+) -> None:
+    task = {"@misc": "spacy-instructner.InstructionNER.v1", "shuffle_options": True}
+    runs = []
+    for seed in (0, 0, 1):
+        nlp = initialized(make_nlp, task=task, model=model_of(kind))
+        fix_random_seed(seed)
+        runs.append((train_by_hand(nlp, 4, Adam(1e-2)), adapter(nlp)))
+    assert runs[0][0] == runs[1][0] != runs[2][0]
+    for name, weights in runs[0][1].items():
+        assert torch.equal(weights, runs[1][1][name])
