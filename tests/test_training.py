@@ -16,7 +16,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
-from spacy_instructner.models.adapters import adapter_state
+from spacy_instructner.models.adapters import adapter_state, lora_layers
 from spacy_instructner.models.layer import get_backbone
 
 MakeNLP = Callable[..., Language]
@@ -511,6 +511,27 @@ def test_dropout_is_on_while_learning(make_nlp: MakeNLP) -> None:
         pipe.update(examples(nlp), drop=0.5)["instruction_ner"] for _ in range(2)
     ]
     assert plain[0] == plain[1] and dropped[0] != dropped[1]
+
+
+def test_dropout_is_that_of_the_adapters_input(make_nlp: MakeNLP) -> None:
+    """A fresh adapter adds nothing, so that nothing can be dropped from it."""
+    nlp = initialized(make_nlp)
+    pipe = nlp.get_pipe("instruction_ner")
+    layers = lora_layers(get_backbone(pipe.model).hf)
+    plain = pipe.update(examples(nlp))["instruction_ner"]
+    assert {layer.lora_dropout["default"].p for layer in layers} == {0.0}
+    assert pipe.update(examples(nlp), drop=0.75)["instruction_ner"] == plain
+    assert {layer.lora_dropout["default"].p for layer in layers} == {0.75}
+    layer, seen = layers[0], []
+    layer.lora_A["default"].register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0].detach())
+    )
+    layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    pipe.update(examples(nlp), drop=0.75)
+    whole, dropped = seen[:2]
+    kept = dropped != 0.0
+    assert 0.2 < float(kept.float().mean()) < 0.3
+    torch.testing.assert_close(dropped[kept], 4 * whole[kept])
 
 
 @pytest.mark.parametrize("kind", KINDS)
