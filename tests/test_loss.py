@@ -256,6 +256,17 @@ def test_the_bag_allows_what_it_decodes(encoder: TextEncoder) -> None:
     assert state.done
 
 
+def test_what_the_bag_does_not_admit_is_learnt_among_all(encoder: TextEncoder) -> None:
+    task = build_cllmfs_v1(layout="text_last", grammar="bag", absent=0.0).bind(
+        encoder, LABELS, encoder.tokenizer.eos_token_id
+    )
+    words = encoded(encoder, " ".join(["Anna"] * 60))
+    gold = Gold(tuple((at, at + 1, "PERSON") for at in range(60)))
+    (record,) = task.records(words, gold, choices=True)
+    assert len(record.answer) > 128 and record.allowed is None
+    assert decisions(record) == record
+
+
 def test_what_no_answer_says_is_refused(encoder: TextEncoder) -> None:
     words = encoded(encoder, "Anna met")
     format = AnswerFormat((), (7,), (("A", (8,)),), (9, 0), (6, 0))

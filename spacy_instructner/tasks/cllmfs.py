@@ -10,7 +10,7 @@ import random
 import warnings
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Dict, List, Literal, Optional, Sequence
+from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple
 
 from ..decoding.answers import AnswerFormat, Clause, Ids, Words
 from ..decoding.bag import BagGrammar
@@ -361,8 +361,20 @@ class BoundCLLMFS:
                 [asked.type(len(text))],
             ),
             shared=self._shared(words, asked),
-            allowed=along(_of_label(grammar, asked), answer) if grammar else None,
+            allowed=self._allowed(grammar, asked, answer) if grammar else None,
         )
+
+    def _allowed(
+        self, grammar: Any, asked: _Asked, answer: Ids
+    ) -> Optional[Tuple[Ids, ...]]:
+        """What each id of an answer could have been; None where a bag does not admit
+        the answer: it is too long, or a name in it reads like the terminator."""
+        try:
+            return along(_of_label(grammar, asked), answer)
+        except ValueError:
+            if self.task.grammar == "spans":
+                raise
+            return None
 
 
 def _of_label(grammar: Any, asked: _Asked) -> Any:
