@@ -30,6 +30,10 @@ from spacy_instructner.windows import Window
 
 MakeNLP = Callable[..., Language]
 LORA = {"@misc": "spacy-instructner.LoRA.v1", "r": 4, "alpha": 8}
+OBJECTIVES = {
+    "contrast": {"@misc": "spacy-instructner.InfoNCE.v1", "weight": 0.1},
+    "attack": {"@misc": "spacy-instructner.FGM.v1"},
+}
 TRAIN = [
     ("Anna met Bert in Paris.", [(0, 1, "PERSON"), (2, 3, "PERSON"), (4, 5, "PLACE")]),
     ("Paris Brown lives in Rome.", [(0, 2, "PERSON"), (4, 5, "PLACE")]),
@@ -452,8 +456,11 @@ def test_the_loss_is_a_mean_over_decisions(make_nlp: MakeNLP) -> None:
 
 
 @pytest.mark.parametrize("make_nlp", ["causal", "causal cllmfs"], indirect=True)
-def test_decisions_alone_are_learned_by_heart(make_nlp: MakeNLP) -> None:
-    nlp = ready(make_nlp)
+@pytest.mark.parametrize("objectives", [{}, OBJECTIVES], ids=["alone", "together"])
+def test_decisions_alone_are_learned_by_heart(
+    make_nlp: MakeNLP, objectives: Dict
+) -> None:
+    nlp = ready(make_nlp, objectives=objectives)
     sgd = Adam(1e-2)
     for _ in range(40):
         nlp.update(examples(nlp), sgd=sgd)
