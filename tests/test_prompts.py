@@ -5,7 +5,7 @@ import warnings
 from typing import Dict, List
 
 import pytest
-from conftest import byte_level_tokenizer
+from conftest import byte_level_tokenizer, unigram_tokenizer
 
 from spacy_instructner.models.encoding import TextEncoder
 from spacy_instructner.tasks.base import Gold, Layout, Record, Shown
@@ -496,6 +496,16 @@ def test_definitions_are_shuffled_with_the_options(encoder: TextEncoder) -> None
         assert sorted(meant) == sorted(MEANT.split("; "))
         orders.add(tuple(options))
     assert len(orders) == 6
+
+
+def test_what_no_prompt_says_need_not_be_written() -> None:
+    """The tests' Unigram tokenizer has no semicolon."""
+    encoder = TextEncoder(unigram_tokenizer())
+    end = encoder.tokenizer.eos_token_id
+    build_instruction_ner_v1().bind(encoder, DEFINED, end)
+    task = build_instruction_ner_v1(main_template="{definitions}{sentence}")
+    with pytest.raises(ValueError, match="cannot write ';'"):
+        task.bind(encoder, DEFINED, end)
 
 
 def test_a_definition_writes_no_control_token(encoder: TextEncoder) -> None:

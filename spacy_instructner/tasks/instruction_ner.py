@@ -248,14 +248,8 @@ class BoundInstructionNER:
         self.shown = [self._show(example) for example in shown]
 
     def _warn_of_undefined(self) -> None:
-        if not any(
-            field == "definitions"
-            for parts in self.prompts.templates.values()
-            for field, _ in parts
-        ):
-            return
         for label, said in zip(self.labels.labels, self.labels.definitions):
-            if not said:
+            if self.prompts.defines and not said:
                 warnings.warn(
                     f"The label {label!r} has no definition in `label_definitions`; the "
                     "prompt's {definitions} leave it out.",

@@ -111,12 +111,16 @@ class Prompts:
         }
         self.names = [encoder.text(" " + name) for name in labels.names]
         self.comma = encoder.text(",")
-        # What each label means, as the first and as a later one; () where nobody said.
+        self.defines = any(
+            field == "definitions" for parts in templates.values() for field, _ in parts
+        )
+        # What each label means, as the first and as a later one; () where nobody said,
+        # or no prompt does.
         between = definition_separator.removesuffix(" ")
         space = definition_separator[len(between) :]
         self.definitions: List[Tuple[Ids, Ids]] = [((), ())] * len(labels.names)
         for at, (name, said) in enumerate(zip(labels.names, labels.definitions)):
-            if said:
+            if said and self.defines:
                 text = definition.format(type=name, definition=said)
                 later = encoder.template(between) + encoder.text(space + text)
                 self.definitions[at] = encoder.text(" " + text), later
