@@ -17,6 +17,10 @@ from typing import (
     Optional,
     Sequence,
     Tuple,
+    runtime_checkable,
+)
+from typing import (
+    Protocol as Interface,
 )
 
 from spacy.language import Language
@@ -204,6 +208,17 @@ def _tagged_doc(nlp: Language, words: List[str], tags: List[str]) -> Doc:
     return doc
 
 
+Augmenter = Callable[[Language, Example], Iterator[Example]]
+
+
+@runtime_checkable
+class FromDraw(Interface):
+    """An augmenter that looks at the other texts of a draw."""
+
+    def among(self, examples: Iterable[Example]) -> Augmenter:
+        """The augmenter for this draw."""
+
+
 @dataclass(frozen=True)
 class FewShotCorpus:
     """Reads Examples of a draw. See `build_few_shot_corpus_v1`."""
@@ -213,6 +228,7 @@ class FewShotCorpus:
     k: int
     seed: int
     exclude: Optional[Path]
+    augmenter: Optional[Augmenter] = None
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
         if self.path is None:
@@ -236,8 +252,12 @@ class FewShotCorpus:
                 f"{self.path} has fewer than {self.k} entities of: {', '.join(short)}.",
                 stacklevel=2,
             )
-        for doc in drawn:
-            yield Example(bare(doc), doc)
+        examples = [Example(bare(doc), doc) for doc in drawn]
+        augmenter = self.augmenter
+        if isinstance(augmenter, FromDraw):
+            augmenter = augmenter.among(examples)
+        for example in examples:
+            yield from [example] if augmenter is None else augmenter(nlp, example)
 
 
 def build_few_shot_corpus_v1(
@@ -246,6 +266,7 @@ def build_few_shot_corpus_v1(
     k: int = 0,
     seed: int = 0,
     exclude: Optional[Path] = None,
+    augmenter: Optional[Callable] = None,
 ) -> Callable[[Language], Iterable[Example]]:
     """Registered as `spacy-instructner.FewShotCorpus.v1`.
 
@@ -256,10 +277,12 @@ def build_few_shot_corpus_v1(
     k (int): shots.
     seed (int): of the draw.
     exclude (Optional[Path]): a file whose sentences are never drawn: the test set.
+    augmenter (Optional[Callable]): gives one or more Examples for each, as those of
+        spacy.Corpus.v1 do; such as `spacy-instructner.MentionSwap.v1`.
     RETURNS (Callable): reads Examples; their tokens are the data's own.
     """
 
-    return FewShotCorpus(path, protocol, k, seed, exclude)
+    return FewShotCorpus(path, protocol, k, seed, exclude, augmenter)
 
 
 def bare(doc: Doc) -> Doc:

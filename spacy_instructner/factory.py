@@ -13,6 +13,7 @@ from .windows import SpanGetter
 DEFAULT_CONFIG = Config().from_str(
     """
 [instruction_ner]
+loss = "vocabulary"
 objectives = {}
 labels = []
 label_names = {}
@@ -64,6 +65,7 @@ def make_instruction_ner(
     name: str,
     model: Model,
     task: Task,
+    loss: Literal["vocabulary", "grammar"],
     # Objectives by name; said so, a config could not give them as blocks of their own.
     objectives: Dict[str, Any],
     labels: List[str],
@@ -87,6 +89,9 @@ def make_instruction_ner(
     model (Model): who answers: `spacy-instructner.CausalLM.v1`.
     task (Task): what is asked: `spacy-instructner.InstructionNER.v1` or
         `spacy-instructner.CLLMFS.v1`.
+    loss (str): what an answer's probability is normalised over in training: the whole
+        "vocabulary", or what the "grammar" allows, as in answering; then only decisions
+        carry loss.
     objectives (Dict[str, Objective]): what is learned besides the likelihood, by name:
         `spacy-instructner.InfoNCE.v1`, `spacy-instructner.FGM.v1`.
     labels (List[str]): the labels to look for.
@@ -112,6 +117,7 @@ def make_instruction_ner(
         model,
         name,
         task=task,
+        loss=loss,
         objectives=objectives,
         labels=labels,
         label_names=label_names,

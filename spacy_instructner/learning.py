@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import List, Mapping, Sequence
 
 from spacy.tokens import Span
@@ -32,17 +32,24 @@ class Learnable:
 
 
 def make_records(
-    task: BoundTask, windows: Sequence[GoldWindow], positions: int
+    task: BoundTask,
+    windows: Sequence[GoldWindow],
+    positions: int,
+    choices: bool = False,
 ) -> List[Record]:
     """What a task learns from windows. Records that a model with so many
-    positions cannot read are left out, with a warning."""
+    positions cannot read are left out, with a warning.
+
+    choices: only decisions are learnt, ids where the grammar allowed another."""
     records = [
         record
         for each in windows
         # Where nothing is annotated, nothing is learnt.
         if len(each.gold.missing) < len(each.words)
-        for record in task.records(each.words, each.gold)
+        for record in task.records(each.words, each.gold, choices)
     ]
+    if choices:
+        records = [each for each in map(decisions, records) if any(each.weights)]
     fitting = [record for record in records if len(record) <= positions]
     if len(fitting) < len(records):
         warnings.warn(
@@ -51,6 +58,18 @@ def make_records(
             stacklevel=2,
         )
     return fitting
+
+
+def decisions(record: Record) -> Record:
+    """A record in which ids that the grammar left no choice carry no loss: they are
+    certain, and neither their logits nor their count are needed."""
+    if record.allowed is None:
+        return record
+    weights = (
+        weight if len(allowed) > 1 else 0.0
+        for weight, allowed in zip(record.weights, record.allowed)
+    )
+    return replace(record, weights=tuple(weights))
 
 
 def count_learnable(windows: Sequence[GoldWindow]) -> Learnable:

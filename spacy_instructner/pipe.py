@@ -83,6 +83,7 @@ class InstructionNERPipe(TrainablePipe):
         name: str = "instruction_ner",
         *,
         task: Task,
+        loss: str,
         objectives: Dict[str, Objective],
         labels: Sequence[str],
         label_names: Dict[str, str],
@@ -124,6 +125,7 @@ class InstructionNERPipe(TrainablePipe):
         self.model = model
         self.name = name
         self.task = task
+        self.loss = loss
         self.decoder = decoder
         self.windows = windows
         self.max_window = max_window
@@ -354,8 +356,8 @@ class InstructionNERPipe(TrainablePipe):
         drop (float): rate of the adapter's dropout, and of those that the model's
             architecture has switched on.
         sgd (Optional[Optimizer]): the optimizer; without it gradients add up.
-        losses (Optional[Dict[str, float]]): the loss (nats an answer id) is added
-            under the component's name.
+        losses (Optional[Dict[str, float]]): the loss (nats an answer id that carries
+            loss) is added under the component's name.
         RETURNS (Dict[str, float]): the losses.
         """
         losses = {} if losses is None else losses
@@ -385,7 +387,8 @@ class InstructionNERPipe(TrainablePipe):
         backbone = get_backbone(self.model)
         task = self._bind(backbone, self._label_set(None))
         golds = self._golds(backbone, task, examples)
-        return make_records(task, golds, backbone.positions)
+        choices = self.loss == "grammar"
+        return make_records(task, golds, backbone.positions, choices)
 
     def learnable(self, examples: Sequence[Example]) -> Learnable:
         """How much of Examples' annotation answers can say."""

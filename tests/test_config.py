@@ -19,6 +19,7 @@ GROUPS = {
     "spacy_architectures": "architectures",
     "spacy_misc": "misc",
     "spacy_readers": "readers",
+    "spacy_augmenters": "augmenters",
 }
 
 
@@ -52,6 +53,7 @@ def test_all_public_names_are_declared() -> None:
         "spacy-instructner.LoRA.v1",
         "spacy-instructner.Decoder.v1",
         "spacy-instructner.FewShotCorpus.v1",
+        "spacy-instructner.MentionSwap.v1",
         "instructner",
     } <= names
 
@@ -109,6 +111,7 @@ def test_fill_config_from_next_to_nothing(tmp_path: Path) -> None:
         },
         {"threshold": "high"},
         {"bundle": "half"},
+        {"loss": "words"},
     ],
 )
 def test_unknown_keys_and_wrong_types_are_refused(config: dict) -> None:

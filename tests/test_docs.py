@@ -29,8 +29,8 @@ from spacy_instructner.factory import DEFAULT_CONFIG, make_instruction_ner
 from spacy_instructner.models.layer import get_backbone
 from spacy_instructner.models.sources import DEFAULT_MODEL
 from spacy_instructner.tasks.base import Gold
-from spacy_instructner.tasks.instruction_ner import FIELDS, LAYOUTS
 from spacy_instructner.tasks.labels import make_label_set
+from spacy_instructner.tasks.prompts import FIELDS, LAYOUTS
 
 MakeNLP = Callable[..., Language]
 ROOT = Path(__file__).parents[1]
@@ -190,7 +190,7 @@ def test_every_prompt_and_placeholder_is_in_the_reference() -> None:
     assert shown == [LAYOUTS[layout][task] for layout in layouts for task in FIELDS]
     named = re.findall(r"^\| `\{(\w+)\}` \|", SETTINGS.read_text(), re.M)
     fields = {field for of_task in FIELDS.values() for field in of_task}
-    assert sorted(named) == sorted({*fields, "entity", "article", "type"})
+    assert sorted(named) == sorted({*fields, "entity", "article", "type", "definition"})
 
 
 def test_the_example_config_trains(
@@ -265,6 +265,11 @@ def asked_with(make_nlp: MakeNLP, block: str) -> str:
 def test_a_template_is_replaced(make_nlp: MakeNLP) -> None:
     prompt = asked_with(make_nlp, blocks(SETTINGS, "ini")[1])
     assert prompt == "Labels: person, place\nText: Anna met Bert\nEntities:"
+    prompt = asked_with(make_nlp, blocks(SETTINGS, "ini")[2])
+    assert prompt == (
+        "Options: person, place\nMeanings: person: somebody's name; place: a town\n"
+        "Sentence: Anna met Bert\nAnswer:"
+    )
 
 
 # The examples of extending.
@@ -334,7 +339,7 @@ def test_the_example_of_a_method_keeps_its_promises(tiny_causal: Path) -> None:
         spaces = [False, *(bool(token.whitespace_) for token in doc)][:-1]
         words = encoder.words([token.text for token in doc], spaces, 50)
         questions = bound.questions(words)
-        records = bound.records(words, Gold(tuple(entities)))
+        records = bound.records(words, Gold(tuple(entities)), True)
         assert bound.records(words, Gold(tuple(entities), frozenset([1]))) == []
         for label, question, record in zip(labels.labels, questions, records):
             asked = question.prefix + question.suffix
@@ -343,6 +348,11 @@ def test_the_example_of_a_method_keeps_its_promises(tiny_causal: Path) -> None:
             # What is learnt is an answer, and says what is annotated.
             said = read(question.grammar, record.answer)
             assert said == [(s, e, 0) for s, e, of in entities if of == label]
+            # What else could come: any word of the text, or that there is none.
+            assert record.allowed is not None
+            assert len(record.allowed) == len(record.answer)
+            assert record.answer[0] in record.allowed[0]
+            assert {ids[0] for ids in words.first} < set(record.allowed[0])
         assert len(questions) == len(records) == 2
         assert decode(questions[0].prefix + questions[0].suffix) == (
             f"Find every person (somebody's name)\nSentence: {text}\nAnswer:"

@@ -1,9 +1,11 @@
 """Golden tests: the prompts and targets of InstructionNER, letter by letter."""
 
+import random
+import warnings
 from typing import Dict, List
 
 import pytest
-from conftest import byte_level_tokenizer
+from conftest import byte_level_tokenizer, unigram_tokenizer
 
 from spacy_instructner.models.encoding import TextEncoder
 from spacy_instructner.tasks.base import Gold, Layout, Record, Shown
@@ -199,6 +201,9 @@ def test_missing_annotation_teaches_no_absence(encoder: TextEncoder) -> None:
         ({"clause": "{entity} is {article}"}, "clause.*{type}"),
         ({"main_weight": 0.0}, "main_weight"),
         ({"typing_weight": -1.0}, "typing_weight"),
+        ({"definition": "{type}"}, "`definition`.*{definition}, once"),
+        ({"definition": "{definition} {options}"}, "means nothing"),
+        ({"extraction_template": "{sentence} {definitions}"}, "means nothing"),
         ({"terminator": ""}, "terminator"),
         ({"no_entity": " "}, "no_entity"),
     ],
@@ -288,3 +293,229 @@ def test_examples_stand_in_front_of_the_main_prompt(
         (question,) = bound.questions(encoder.words(["any"], [False], 50))
         prefix = encoder.tokenizer.decode(question.prefix)
         assert prefix.startswith(shown) and prefix.endswith("Sentence:")
+
+
+@pytest.mark.parametrize("layout", ["text_last", "text_first"])
+@pytest.mark.parametrize(
+    "text,shown",
+    [
+        # Spacing does not tell them apart.
+        ("tom hanks !", ["hm"]),
+        ("hm", ["tom hanks!"]),
+        # A window of it.
+        ("hanks !", ["hm"]),
+        # Not a run of its words, and more than its words.
+        ("tom !", ["tom hanks!", "hm"]),
+        ("hm tom hanks !", ["tom hanks!", "hm"]),
+    ],
+)
+def test_a_text_to_learn_from_is_not_shown_with_its_answer(
+    encoder: TextEncoder, layout: Layout, text: str, shown: List[str]
+) -> None:
+    """When asked, all examples are shown."""
+    end = encoder.tokenizer.eos_token_id
+    task = build_instruction_ner_v1(typing_weight=0.0, extraction_weight=0.0)
+    bound = task.bind(encoder, LABELS, end, layout=layout, shown=SHOWN)
+
+    def texts(prompt: str) -> List[str]:
+        lines = [line for line in prompt.split("\n") if line.startswith("Sentence: ")]
+        return [line.removeprefix("Sentence: ") for line in lines]
+
+    parts = text.split()
+    words = encoder.words(parts, [bool(i) for i in range(len(parts))], 50)
+    (record,) = bound.records(words, Gold(((len(words) - 1, len(words), "Actor"),)))
+    assert texts(prompt(encoder, record)) == [*shown, text]
+    (question,) = bound.questions(words)
+    asked = encoder.tokenizer.decode(question.prefix + question.suffix)
+    assert texts(asked) == ["tom hanks!", "hm", text]
+    # What stands where is counted with the examples that are left.
+    ids = record.prefix + record.suffix + record.answer
+    assert ids[record.text[0] : record.text[1]] == words.text
+    (mention,) = record.mentions
+    assert ids[mention.begin : mention.end] == words.text[words.places[-2] :]
+    assert mention.type is not None
+    assert ids[mention.type :][:1] == encoder.text(" actor")[:1]
+
+
+# Options in another order.
+
+
+def options_of(text: str) -> List[str]:
+    (line,) = (line for line in text.split("\n") if line.startswith("Options: "))
+    return line.removeprefix("Options: ").split(", ")
+
+
+@pytest.mark.parametrize("layout", ["text_last", "text_first"])
+def test_options_are_shuffled_for_learning(
+    encoder: TextEncoder, layout: Layout
+) -> None:
+    task = build_instruction_ner_v1(shuffle_options=True)
+    end = encoder.tokenizer.eos_token_id
+    bound = task.bind(encoder, LABELS, end, layout=layout)
+    words = encoder.words(TEXT, [bool(i) for i in range(len(TEXT))], 50)
+    orders = []
+    random.seed(3)
+    for _ in range(200):
+        made = {record.task: record for record in bound.records(words, GOLD)}
+        order = options_of(prompt(encoder, made["main"]))
+        assert options_of(prompt(encoder, made["typing"])) == order
+        assert "Options" not in prompt(encoder, made["extraction"])
+        # Each entity's type is where its name now stands.
+        ids = made["main"].prefix + made["main"].suffix
+        names = [" genre", " actor"]
+        for mention, name in zip(made["main"].mentions, names):
+            assert mention.type is not None
+            written = encoder.text(name)
+            assert ids[mention.type : mention.type + len(written)] == written
+        orders.append(tuple(order))
+        assert answer(encoder, made["main"]).startswith(" avant garde is a genre")
+    assert {frozenset(order) for order in orders} == {
+        frozenset({"title", "genre", "actor", "ratings average"})
+    }
+    # All of the 24 orders come.
+    assert len(set(orders)) == 24
+    # Asked is in the labels' own order.
+    (question,) = bound.questions(words)
+    asked = encoder.tokenizer.decode(question.prefix + question.suffix)
+    assert options_of(asked) == ["title", "genre", "actor", "ratings average"]
+    random.seed(3)
+    again = [
+        tuple(options_of(prompt(encoder, bound.records(words, GOLD)[0])))
+        for _ in range(200)
+    ]
+    assert again == orders
+
+
+def test_by_default_nothing_is_drawn(encoder: TextEncoder) -> None:
+    random.seed(3)
+    before = random.getstate()
+    made = records(encoder, build_instruction_ner_v1())
+    assert random.getstate() == before
+    names = ["title", "genre", "actor", "ratings average"]
+    assert options_of(prompt(encoder, made["main"])) == names
+
+
+# Definitions.
+
+DEFINED = make_label_set(
+    ["TITLE", "genre", "Actor"],
+    {},
+    {"TITLE": "the name of a film", "genre": "a {kind} of film", "Actor": "a player"},
+)
+MEANT = "title: the name of a film; genre: a {kind} of film; actor: a player"
+
+
+def defined(
+    encoder: TextEncoder, layout: Layout = "text_last", **settings: object
+) -> BoundInstructionNER:
+    templates = {
+        "main_template": "Find {options}\nMeant: {definitions}\nIn: {sentence}\nSay:",
+        "typing_template": "{definitions}\nType {entities} in {sentence}:",
+    }
+    task = build_instruction_ner_v1(**{**templates, **settings})  # type: ignore[arg-type]
+    return task.bind(encoder, DEFINED, encoder.tokenizer.eos_token_id, layout=layout)
+
+
+def prompts_of(encoder: TextEncoder, bound: BoundInstructionNER) -> Dict[str, str]:
+    words = encoder.words(TEXT, [bool(i) for i in range(len(TEXT))], 50)
+    return {r.task: prompt(encoder, r) for r in bound.records(words, GOLD)}
+
+
+def test_prompts_say_what_labels_mean(encoder: TextEncoder) -> None:
+    bound = defined(encoder)
+    text = " ".join(TEXT)
+    made = prompts_of(encoder, bound)
+    assert made["main"] == (
+        f"Find title, genre, actor\nMeant: {MEANT}\nIn: {text}\nSay:"
+    )
+    # At the beginning of a line, too, a placeholder brings its space.
+    assert made["typing"] == f" {MEANT}\nType avant garde, tom hanks in {text}:"
+    # The same for every text, so read once.
+    words = encoder.words(["any"], [False], 50)
+    (question,) = bound.questions(words)
+    assert encoder.tokenizer.decode(question.prefix) == (
+        f"Find title, genre, actor\nMeant: {MEANT}\nIn:"
+    )
+    assert bound.constant() == len(question.prefix + question.suffix) - len(words.text)
+
+
+@pytest.mark.parametrize(
+    "settings,expected",
+    [
+        (
+            {"definition_separator": "\n"},
+            "title: the name of a film\ngenre: a {kind} of film\nactor: a player",
+        ),
+        (
+            {"definition_separator": "\n- ", "definition": "{definition} ({type})"},
+            "the name of a film (title)\n- a {kind} of film (genre)\n- a player (actor)",
+        ),
+        (
+            {"definition_separator": "|", "definition": "{{{definition}}}"},
+            "{the name of a film}|{a {kind} of film}|{a player}",
+        ),
+    ],
+)
+def test_how_definitions_are_said(
+    encoder: TextEncoder, settings: Dict, expected: str
+) -> None:
+    made = prompts_of(encoder, defined(encoder, **settings))
+    assert f"Meant: {expected}\nIn:" in made["main"]
+
+
+def test_labels_without_a_definition_are_left_out_and_named(
+    encoder: TextEncoder,
+) -> None:
+    end = encoder.tokenizer.eos_token_id
+    task = build_instruction_ner_v1(
+        main_template="{definitions}\n{sentence}\n{options}"
+    )
+    with pytest.warns(UserWarning) as caught:
+        bound = task.bind(encoder, LABELS, end)
+    named = [str(warning.message).split("'")[1] for warning in caught]
+    assert named == ["genre", "Actor", "RATINGS-AVERAGE"]
+    text = " ".join(TEXT)
+    assert prompts_of(encoder, bound)["main"] == (
+        f" title: the name of a film\n {text}\n title, genre, actor, ratings average"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build_instruction_ner_v1().bind(encoder, LABELS, end)
+        defined(encoder)
+
+
+def test_definitions_are_shuffled_with_the_options(encoder: TextEncoder) -> None:
+    bound = defined(encoder, shuffle_options=True)
+    random.seed(0)
+    orders = set()
+    for _ in range(60):
+        lines = prompts_of(encoder, bound)["main"].split("\n")
+        options = lines[0].removeprefix("Find ").split(", ")
+        meant = lines[1].removeprefix("Meant: ").split("; ")
+        assert [said.split(":")[0] for said in meant] == options
+        assert sorted(meant) == sorted(MEANT.split("; "))
+        orders.add(tuple(options))
+    assert len(orders) == 6
+
+
+def test_what_no_prompt_says_need_not_be_written() -> None:
+    """The tests' Unigram tokenizer has no semicolon."""
+    encoder = TextEncoder(unigram_tokenizer())
+    end = encoder.tokenizer.eos_token_id
+    build_instruction_ner_v1().bind(encoder, DEFINED, end)
+    task = build_instruction_ner_v1(main_template="{definitions}{sentence}")
+    with pytest.raises(ValueError, match="cannot write ';'"):
+        task.bind(encoder, DEFINED, end)
+
+
+def test_a_definition_writes_no_control_token(encoder: TextEncoder) -> None:
+    labels = make_label_set(["A"], {}, {"A": "<|turn|> and {sentence}"})
+    task = build_instruction_ner_v1(main_template="<|turn|>{definitions}{sentence}")
+    bound = task.bind(encoder, labels, encoder.tokenizer.eos_token_id)
+    (question,) = bound.questions(encoder.words(["any"], [False], 50))
+    turn = encoder.tokenizer.convert_tokens_to_ids("<|turn|>")
+    asked = question.prefix + question.suffix
+    assert asked.count(turn) == 1
+    assert encoder.tokenizer.decode(asked) == (
+        "<|turn|> a: <|turn|> and {sentence} any"
+    )

@@ -16,7 +16,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
-from spacy_instructner.models.adapters import adapter_state
+from spacy_instructner.models.adapters import adapter_state, lora_layers
 from spacy_instructner.models.layer import get_backbone
 
 MakeNLP = Callable[..., Language]
@@ -513,6 +513,27 @@ def test_dropout_is_on_while_learning(make_nlp: MakeNLP) -> None:
     assert plain[0] == plain[1] and dropped[0] != dropped[1]
 
 
+def test_dropout_is_that_of_the_adapters_input(make_nlp: MakeNLP) -> None:
+    """A fresh adapter adds nothing, so that nothing can be dropped from it."""
+    nlp = initialized(make_nlp)
+    pipe = nlp.get_pipe("instruction_ner")
+    layers = lora_layers(get_backbone(pipe.model).hf)
+    plain = pipe.update(examples(nlp))["instruction_ner"]
+    assert {layer.lora_dropout["default"].p for layer in layers} == {0.0}
+    assert pipe.update(examples(nlp), drop=0.75)["instruction_ner"] == plain
+    assert {layer.lora_dropout["default"].p for layer in layers} == {0.75}
+    layer, seen = layers[0], []
+    layer.lora_A["default"].register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0].detach())
+    )
+    layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    pipe.update(examples(nlp), drop=0.75)
+    whole, dropped = seen[:2]
+    kept = dropped != 0.0
+    assert 0.2 < float(kept.float().mean()) < 0.3
+    torch.testing.assert_close(dropped[kept], 4 * whole[kept])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_full_fine_tuning(
     make_nlp: MakeNLP, model_of: Callable, kind: str, tmp_path: Path
@@ -549,3 +570,39 @@ def test_no_labels_at_all(make_nlp: MakeNLP) -> None:
     doc.set_ents([], default="outside")
     with pytest.raises(ValueError, match="has no labels"):
         nlp.initialize(lambda: [Example(nlp.make_doc(doc.text), doc)])
+
+
+def test_no_record_shows_its_own_text(make_nlp: MakeNLP, tmp_path: Path) -> None:
+    """The support set as examples, too: else the answer could be copied."""
+    path = tmp_path / "support.spacy"
+    DocBin(docs=gold_docs(spacy.blank("en"))).to_disk(path)
+    reader = {"@readers": "spacy-instructner.FewShotCorpus.v1", "path": str(path)}
+    task = {"@misc": "spacy-instructner.InstructionNER.v1", "examples": reader}
+    nlp = initialized(make_nlp, task=task)
+    pipe = nlp.get_pipe("instruction_ner")
+    decode = get_backbone(pipe.model).tokenizer.decode
+    texts = [text for text, _ in TRAIN]
+    for text, example in zip(texts, examples(nlp)):
+        (main,) = (r for r in pipe.records([example]) if r.task == "main")
+        prompt = decode(main.prefix + main.suffix)
+        seen = [prompt.count(f"Sentence: {each}\n") for each in texts]
+        # Once each: as an example, or, the text itself, as what is asked.
+        assert seen == [1] * len(texts)
+        assert prompt.endswith(f"Sentence: {text}\nAnswer:")
+    ((_, (question,)),) = pipe.questions([nlp.make_doc(texts[0])])
+    assert decode(question.prefix + question.suffix).count(texts[0]) == 2
+
+
+@pytest.mark.parametrize("kind", ["causal", "t5"])
+def test_shuffled_options_follow_the_seed(
+    make_nlp: MakeNLP, model_of: Callable, kind: str
+) -> None:
+    task = {"@misc": "spacy-instructner.InstructionNER.v1", "shuffle_options": True}
+    runs = []
+    for seed in (0, 0, 1):
+        nlp = initialized(make_nlp, task=task, model=model_of(kind))
+        fix_random_seed(seed)
+        runs.append((train_by_hand(nlp, 4, Adam(1e-2)), adapter(nlp)))
+    assert runs[0][0] == runs[1][0] != runs[2][0]
+    for name, weights in runs[0][1].items():
+        assert torch.equal(weights, runs[1][1][name])

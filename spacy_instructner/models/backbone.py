@@ -76,13 +76,16 @@ class Learned:
     targets: (n,) those ids; weights: (n,) their weights;
     states: (positions, width) hidden states of the layers asked for, by their share of
     the model's depth; of the encoder, where there is one;
-    places: where the records stand among these positions."""
+    places: where the records stand among these positions;
+    allowed: n entries, the ids that each one's probability is normalised over, None for
+    the whole vocabulary."""
 
     logits: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor
     states: Mapping[float, torch.Tensor]
     places: Places
+    allowed: Tuple[Optional[Ids], ...] = ()
 
 
 class Backbone(nn.Module):
@@ -290,6 +293,16 @@ class Backbone(nn.Module):
 
     def read_prefix(self, prefix: Ids) -> Any:
         raise NotImplementedError
+
+
+def allowed_at(records: Sequence[Record]) -> Tuple[Optional[Ids], ...]:
+    """What was allowed where there is loss, in the order of `Learned.logits`."""
+    return tuple(
+        None if record.allowed is None else record.allowed[at]
+        for record in records
+        for at, weight in enumerate(record.weights)
+        if weight
+    )
 
 
 def states_at(

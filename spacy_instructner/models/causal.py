@@ -25,7 +25,7 @@ from .attention import (
     places,
     row_order,
 )
-from .backbone import Backbone, Change, Learned, Places, states_at
+from .backbone import Backbone, Change, Learned, Places, allowed_at, states_at
 from .layer import Spec, make_model
 from .precision import Precision
 from .slots import Prefixes, Row, SlotCache
@@ -201,6 +201,7 @@ class CausalBackbone(Backbone):
             weights=torch.tensor([weight for _, weight in said], device=device),
             states=states_at(output.hidden_states, layers),
             places=places,
+            allowed=allowed_at(records),
         )
 
 

@@ -3,10 +3,11 @@
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Type
 
 import torch
 from spacy.util import logger
@@ -63,6 +64,26 @@ class BackboneShim(PyTorchShim):
             )
             parameter.data = torch.from_numpy(weights).to(parameter.device)
             parameter.grad = None
+
+    @contextmanager
+    def use_params(self, params: Any) -> Iterator[None]:
+        """Other weights for a while, such as the optimizer's averages, by the keys that
+        the optimizer was given; then again those that were there."""
+        named = {} if self._model is None else dict(self._model.named_parameters())
+        given = {n: params[self.id, n] for n in named if (self.id, n) in params}
+        if self._model is None or not given:
+            yield
+            return
+        self._model.forget()
+        own = {name: named[name].data for name in given}
+        for name, weights in given.items():
+            named[name].data = torch.tensor(weights).to(own[name])
+        try:
+            yield
+        finally:
+            self._model.forget()
+            for name, kept in own.items():
+                named[name].data = kept
 
 
 @dataclass(frozen=True)

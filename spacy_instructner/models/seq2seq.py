@@ -11,7 +11,7 @@ from ..decoding.answers import Ids
 from ..decoding.search import Prompt
 from ..tasks.base import Record
 from .adapters import LoRA
-from .backbone import Backbone, Change, Learned, Places, states_at
+from .backbone import Backbone, Change, Learned, Places, allowed_at, states_at
 from .cache import RaggedCache
 from .layer import Spec, make_model
 from .precision import Precision
@@ -137,6 +137,7 @@ class Seq2SeqBackbone(Backbone):
             weights=torch.tensor(weights, device=device),
             states=states_at(output.hidden_states, layers),
             places=self.places(prompts, mask.shape[1]),
+            allowed=allowed_at(records),
         )
 
     def check(self) -> None:

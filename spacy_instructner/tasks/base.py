@@ -48,7 +48,11 @@ class Record:
     them out offers them nothing.
 
     shared: how many ids the suffixes of one window's records begin with alike; a causal
-    model reads them once for those that follow each other."""
+    model reads them once for those that follow each other.
+
+    allowed: for each id of the answer, those that its grammar allowed there, that id
+    among them; None: the whole vocabulary. Over these an id's probability is
+    normalised."""
 
     prefix: Ids
     suffix: Ids
@@ -58,6 +62,7 @@ class Record:
     text: Tuple[int, int] = (0, 0)
     mentions: Tuple[Mention, ...] = ()
     shared: int = 0
+    allowed: Optional[Tuple[Ids, ...]] = None
 
     @property
     def trunk(self) -> Ids:
@@ -101,8 +106,10 @@ class BoundTask(Protocol):
     def questions(self, words: Words) -> List[Question]:
         """What to ask about a window."""
 
-    def records(self, words: Words, gold: Gold) -> List[Record]:
-        """What to learn from a window."""
+    def records(self, words: Words, gold: Gold, choices: bool = False) -> List[Record]:
+        """What to learn from a window. choices: with what the grammar allowed, for a
+        loss that is normalised over it (`Record.allowed`); records without are learnt
+        over the whole vocabulary."""
 
 
 class Task(Protocol):

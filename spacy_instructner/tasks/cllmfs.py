@@ -10,10 +10,11 @@ import random
 import warnings
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Dict, List, Literal, Optional, Sequence
+from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple
 
 from ..decoding.answers import AnswerFormat, Clause, Ids, Words
 from ..decoding.bag import BagGrammar
+from ..decoding.choices import along
 from ..decoding.grammar import Grammar, Trie
 from ..decoding.search import Question
 from .base import Encoder, ExampleReader, Gold, Layout, Record, Shown
@@ -284,21 +285,21 @@ class BoundCLLMFS:
         return max(len(asked.before + asked.after) for asked in self.asked.values())
 
     def questions(self, words: Words) -> List[Question]:
-        grammar: Any
-        if self.task.grammar == "bag":
-            grammar = BagGrammar(words, self._any_format, self.max_span)
-        else:
-            grammar = Grammar(words, self._any_format, self.max_span, self.trie)
+        grammar = self._grammar(words)
         questions: List[Question] = []
         for asked in self.asked.values():
-            # What it knows of the window holds for every label.
-            own = copy(grammar)
-            own.format = asked.format
+            own = _of_label(grammar, asked)
             suffix = words.text + asked.after
             cut = self._shared(words, asked)
             shared, suffix = suffix[:cut], suffix[cut:]
             questions.append(Question(asked.before, suffix, own, shared))
         return questions
+
+    def _grammar(self, words: Words) -> Any:
+        """The grammar of the answers, for some label; see `_of_label`."""
+        if self.task.grammar == "bag":
+            return BagGrammar(words, self._any_format, self.max_span)
+        return Grammar(words, self._any_format, self.max_span, self.trie)
 
     def _shared(self, words: Words, asked: _Asked) -> int:
         """How many ids behind the prefix are the same for all labels."""
@@ -312,22 +313,30 @@ class BoundCLLMFS:
     def _any_format(self) -> AnswerFormat:
         return next(iter(self.asked.values())).format
 
-    def records(self, words: Words, gold: Gold) -> List[Record]:
+    def records(self, words: Words, gold: Gold, choices: bool = False) -> List[Record]:
+        grammar = self._grammar(words) if choices else None
         said: Dict[str, List[Clause]] = {}
         for start, end, label in gold.entities:
             said.setdefault(label, []).append((start, end, 0))
-        records = [self._record(words, gold, label, said[label]) for label in said]
+        records = [
+            self._record(words, gold, label, said[label], grammar) for label in said
+        ]
         # Of a text that is not annotated throughout nobody knows what does not occur.
         if not gold.missing:
             absent = [label for label in self.asked if label not in said]
             wanted = self.task.absent * max(1, len(said))
             count = int(wanted) + (random.random() < wanted % 1)
             for label in random.sample(absent, min(count, len(absent))):
-                records.append(self._record(words, gold, label, []))
+                records.append(self._record(words, gold, label, [], grammar))
         return [record for record in records if any(record.weights)]
 
     def _record(
-        self, words: Words, gold: Gold, label: str, clauses: Sequence[Clause]
+        self,
+        words: Words,
+        gold: Gold,
+        label: str,
+        clauses: Sequence[Clause],
+        grammar: Any,
     ) -> Record:
         asked = self.asked[label]
         text = words.text
@@ -352,7 +361,27 @@ class BoundCLLMFS:
                 [asked.type(len(text))],
             ),
             shared=self._shared(words, asked),
+            allowed=self._allowed(grammar, asked, answer) if grammar else None,
         )
+
+    def _allowed(
+        self, grammar: Any, asked: _Asked, answer: Ids
+    ) -> Optional[Tuple[Ids, ...]]:
+        """What each id of an answer could have been; None where a bag does not admit
+        the answer: it is too long, or a name in it reads like the terminator."""
+        try:
+            return along(_of_label(grammar, asked), answer)
+        except ValueError:
+            if self.task.grammar == "spans":
+                raise
+            return None
+
+
+def _of_label(grammar: Any, asked: _Asked) -> Any:
+    """The grammar of one label; what it knows of the window holds for all."""
+    own = copy(grammar)
+    own.format = asked.format
+    return own
 
 
 def _common(rows: Sequence[Ids]) -> int:

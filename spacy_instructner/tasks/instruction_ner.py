@@ -1,19 +1,20 @@
 """InstructionNER: one prompt a text, and two auxiliary tasks while learning.
 
-Wording: the paper's Figure 2. The order with the text last, the answer to a
-text without entities and the weights of the tasks: ours (the paper's visible
-parts do not settle them).
+Wording: the paper's Figure 2 (`prompts.py`). The answer to a text without entities and
+the weights of the tasks: ours (the paper's visible parts do not settle them).
 """
 
+import random
+import warnings
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from ..decoding.answers import AnswerFormat, Ids, Words, write
+from ..decoding.answers import AnswerFormat, Clause, Ids, Words, write
+from ..decoding.choices import along, filled_in
 from ..decoding.grammar import Grammar, Trie
 from ..decoding.search import Question
 from .base import (
     Encoder,
-    Entity,
     ExampleReader,
     Gold,
     Layout,
@@ -22,60 +23,12 @@ from .base import (
     Shown,
 )
 from .labels import LabelSet
+from .prompts import EXTRACTION, FIELDS, LAYOUTS, MAIN, TYPING, Options, Prompts
 from .targets import mentions, target
 from .templates import Part, parse_template, space_to_field
 
-MAIN, EXTRACTION, TYPING = "main", "extraction", "typing"
-
-# Source: paper, Figure 2 (its "please typing" included).
-TEXT_FIRST = {
-    MAIN: (
-        "Sentence: {sentence}\n"
-        "Instruction: please extract entities and their types from the input "
-        "sentence, all entity types are in options\n"
-        "Options: {options}"
-    ),
-    EXTRACTION: (
-        "Sentence: {sentence}\n"
-        "Instruction: please extract entity words from the input sentence"
-    ),
-    TYPING: (
-        "Sentence: {sentence}\n"
-        "Instruction: please typing these entity words according to sentence: "
-        "{entities}\n"
-        "Options: {options}"
-    ),
-}
-# Source: ours. What does not change stands in front, so that it is read once.
-TEXT_LAST = {
-    MAIN: (
-        "Instruction: please extract entities and their types from the input "
-        "sentence, all entity types are in options\n"
-        "Options: {options}\n"
-        "Sentence: {sentence}\n"
-        "Answer:"
-    ),
-    EXTRACTION: (
-        "Instruction: please extract entity words from the input sentence\n"
-        "Sentence: {sentence}\n"
-        "Answer:"
-    ),
-    TYPING: (
-        "Instruction: please typing these entity words according to sentence\n"
-        "Options: {options}\n"
-        "Sentence: {sentence}\n"
-        "Entity words: {entities}\n"
-        "Answer:"
-    ),
-}
 # Most ids in a word of an example; a longer one is passed over.
 LONGEST_SHOWN = 100
-LAYOUTS: Dict[str, Dict[str, str]] = {"text_first": TEXT_FIRST, "text_last": TEXT_LAST}
-FIELDS = {
-    MAIN: ("sentence", "options"),
-    EXTRACTION: ("sentence",),
-    TYPING: ("sentence", "options", "entities"),
-}
 
 
 def build_instruction_ner_v1(
@@ -95,6 +48,9 @@ def build_instruction_ner_v1(
     no_entity: str = "none.",
     examples: Optional[ExampleReader] = None,
     example_end: str = "\n\n",
+    shuffle_options: bool = False,
+    definition: str = "{type}: {definition}",
+    definition_separator: str = "; ",
 ) -> "InstructionNER":
     """Registered as `spacy-instructner.InstructionNER.v1`.
 
@@ -102,7 +58,7 @@ def build_instruction_ner_v1(
         takes the one that suits the model: text last for a causal model.
     main_template, extraction_template, typing_template (Optional[str]): prompts
         in place of the layout's. Fields: {sentence} (at least once), {options},
-        and, for typing, {entities}.
+        {definitions}, and, for typing, {entities}.
     main_weight, extraction_weight, typing_weight (float): weight of each task's
         answers in the loss; 0 leaves a task out.
     clause (str): how one entity is said. Fields: {entity}, {article}, {type}.
@@ -113,6 +69,10 @@ def build_instruction_ner_v1(
         main task, such as `spacy-instructner.FewShotCorpus.v1`. Each is a whole
         prompt with its answer.
     example_end (str): what follows each example shown.
+    shuffle_options (bool): while learning, list the types in another order each time.
+    definition (str): how {definitions} says what one label means. Fields: {definition},
+        {type}.
+    definition_separator (str): between two of them.
     RETURNS (InstructionNER): the task. Raises ValueError for a template that
         lacks a field or has an unknown one, and for a negative weight.
     """
@@ -137,6 +97,9 @@ def build_instruction_ner_v1(
         no_entity=no_entity,
         examples=examples,
         example_end=example_end,
+        shuffle_options=shuffle_options,
+        definition=definition,
+        definition_separator=definition_separator,
     )
 
 
@@ -156,6 +119,9 @@ class InstructionNER:
     no_entity: str
     examples: Optional[ExampleReader]
     example_end: str
+    shuffle_options: bool
+    definition: str
+    definition_separator: str
 
     def __post_init__(self) -> None:
         for task, weight in self.weights.items():
@@ -171,6 +137,9 @@ class InstructionNER:
         for name in ("terminator", "no_entity"):
             if not getattr(self, name).strip():
                 raise ValueError(f"`{name}` must not be empty.")
+        parse_template(
+            "definition", self.definition, ("type", "definition"), ("definition",)
+        )
         for layout in LAYOUTS if self.layout is None else (self.layout,):
             for task in FIELDS:
                 self.template(task, layout)
@@ -184,7 +153,7 @@ class InstructionNER:
         )
         if not any(field == "sentence" for field, _ in parts):
             raise ValueError(f"`{task}_template` must have the field {{sentence}}.")
-        return space_to_field(parts, ("sentence", "options", "entities"))
+        return space_to_field(parts, ("sentence", "options", "definitions", "entities"))
 
     @property
     def names_types(self) -> bool:
@@ -232,18 +201,6 @@ class InstructionNER:
         )
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt's constant part, and the rest. text, options: where the text (its last
-    copy) and the names of the types begin among the ids of both; options is None where
-    they are not named."""
-
-    prefix: Ids
-    suffix: Ids
-    text: int
-    options: Optional[int]
-
-
 class BoundInstructionNER:
     """InstructionNER for one tokenizer and one label set."""
 
@@ -261,17 +218,18 @@ class BoundInstructionNER:
         self.encoder = encoder
         self.labels = labels
         self.max_span = max_span
-        # Literals are encoded once, not for every text.
-        self.prompts = {
-            name: [
-                (field, encoder.template(literal))
-                for field, literal in task.template(name, layout)
-            ]
-            for name in FIELDS
-        }
         # An entity brings the space before it.
         before = task.say("x")[0]
-        self.separator = encoder.template(_space_dropped(task.separator))
+        separator = encoder.template(_space_dropped(task.separator))
+        self.prompts = Prompts(
+            {name: task.template(name, layout) for name in FIELDS},
+            encoder,
+            labels,
+            separator,
+            task.definition,
+            task.definition_separator,
+        )
+        self._warn_of_undefined()
         closing = encoder.template(task.terminator) + (end,)
         empty = encoder.template(" " + task.no_entity) + (end,)
         self.format = AnswerFormat(
@@ -284,26 +242,22 @@ class BoundInstructionNER:
             closing=closing,
             empty=empty,
         )
-        self.extraction = AnswerFormat((), self.separator, (("", ()),), closing, empty)
+        self.extraction = AnswerFormat((), separator, (("", ()),), closing, empty)
         self.trie = Trie(self.format.tails)
         self.index = {label: at for at, label in enumerate(labels.labels)}
-        # The names, and where each begins among them.
-        self.options, self.option_places = self._options()
-        self.shown: Ids = ()
-        self.shown = tuple(i for example in shown for i in self._show(example))
+        self.shown = [self._show(example) for example in shown]
 
-    def _options(self) -> Tuple[Ids, List[int]]:
-        ids: List[int] = []
-        places: List[int] = []
-        for at, name in enumerate(self.labels.names):
-            if at:
-                ids.extend(self.encoder.text(","))
-            places.append(len(ids))
-            ids.extend(self.encoder.text(" " + name))
-        return tuple(ids), places
+    def _warn_of_undefined(self) -> None:
+        for label, said in zip(self.labels.labels, self.labels.definitions):
+            if self.prompts.defines and not said:
+                warnings.warn(
+                    f"The label {label!r} has no definition in `label_definitions`; the "
+                    "prompt's {definitions} leave it out.",
+                    stacklevel=2,
+                )
 
-    def _show(self, example: Shown) -> Ids:
-        """An example's whole prompt with its answer."""
+    def _show(self, example: Shown) -> Tuple[Tuple[Ids, ...], Ids]:
+        """An example's words, and its whole prompt with its answer."""
         words = self.encoder.words(example.words, example.spaces, LONGEST_SHOWN)
         clauses = [
             (start, end, self.index[label])
@@ -311,24 +265,33 @@ class BoundInstructionNER:
             if label in self.index and words.writable(start) and words.writable(end - 1)
         ]
         answer = [i for p in write(words, self.format, clauses) for i in p.ids][:-1]
-        prompt = self._prompt(MAIN, words, ())
+        prompt = self.prompts.make(MAIN, words)
         own = (prompt.prefix + prompt.suffix)[len(self.encoder.start) :]
-        return own + tuple(answer) + self.encoder.template(self.task.example_end)
+        end = self.encoder.template(self.task.example_end)
+        return _spelled(words), own + tuple(answer) + end
 
     def constant(self) -> int:
         nothing = Words((), ())
-        prompts = [self._prompt(task, nothing, ()) for task in FIELDS]
+        everything = self._in_front(None)
+        prompts = [
+            self.prompts.make(task, nothing, shown=everything if task == MAIN else ())
+            for task in FIELDS
+        ]
         return max(len(prompt.prefix) + len(prompt.suffix) for prompt in prompts)
 
     def questions(self, words: Words) -> List[Question]:
         grammar = Grammar(words, self.format, self.max_span, self.trie)
-        prompt = self._prompt(MAIN, words, ())
+        prompt = self.prompts.make(MAIN, words, shown=self._in_front(None))
         return [Question(prompt.prefix, prompt.suffix, grammar)]
 
-    def records(self, words: Words, gold: Gold) -> List[Record]:
+    def records(self, words: Words, gold: Gold, choices: bool = False) -> List[Record]:
         clauses = [
             (start, end, self.index[label]) for start, end, label in gold.entities
         ]
+        options: Optional[Options] = None
+        if self.task.shuffle_options:
+            order = range(len(self.index))
+            options = self.prompts.order(random.sample(order, len(order)))
         records = []
         for task, weight in self.task.weights.items():
             if not weight or (task == TYPING and not clauses):
@@ -342,12 +305,14 @@ class BoundInstructionNER:
             answer, weights = target(words, format, said, weight, missing)
             if not any(weights):
                 continue
-            prompt = self._prompt(task, words, gold.entities)
+            shown = self._in_front(words) if task == MAIN else ()
+            prompt = self.prompts.make(task, words, gold.entities, shown, options)
             found: Tuple[Mention, ...] = ()
             if task == MAIN:
                 answer_at = len(prompt.prefix) + len(prompt.suffix)
-                types = self._types(prompt)
-                found = mentions(words, format, said, prompt.text, answer_at, types)
+                found = mentions(
+                    words, format, said, prompt.text, answer_at, prompt.types
+                )
             records.append(
                 Record(
                     prompt.prefix,
@@ -357,41 +322,52 @@ class BoundInstructionNER:
                     task,
                     text=(prompt.text, prompt.text + words.places[-1]),
                     mentions=found,
+                    allowed=self._allowed(task, words, said, answer)
+                    if choices
+                    else None,
                 )
             )
         return records
 
-    def _types(self, prompt: "Prompt") -> List[Optional[int]]:
-        """Where each label's name stands in a prompt."""
-        begin = prompt.options
-        return [None if begin is None else begin + at for at in self.option_places]
+    def _allowed(
+        self, task: str, words: Words, said: Sequence[Clause], answer: Ids
+    ) -> Tuple[Ids, ...]:
+        """What each id of an answer could have been. When typing, the entities are
+        given: only their types are chosen."""
+        if task == TYPING:
+            pieces = (
+                self.trie if piece.role == "tail" else Trie([("", piece.ids)])
+                for piece in write(words, self.format, said)
+            )
+            return filled_in(tuple(pieces), answer)
+        if task == EXTRACTION:
+            return along(Grammar(words, self.extraction, self.max_span), answer)
+        return along(Grammar(words, self.format, self.max_span, self.trie), answer)
 
-    def _prompt(self, task: str, words: Words, entities: Sequence[Entity]) -> "Prompt":
-        prefix: List[int] = list(self.encoder.start)
-        text = 0
-        options: Optional[int] = None
-        if task == MAIN:
-            prefix.extend(self.shown)
-        suffix: List[int] = []
-        ids = prefix
-        for field, literal in self.prompts[task]:
-            if field in ("sentence", "entities"):
-                ids = suffix
-            before = len(prefix) + len(suffix)
-            if field == "sentence":
-                text = before
-                ids.extend(words.text)
-            elif field == "entities":
-                for at, (start, end, _) in enumerate(entities):
-                    ids.extend(self.separator if at else ())
-                    span = Words(words.first[start:end], words.following[start:end])
-                    ids.extend(span.text)
-            elif field == "options":
-                options = before
-                ids.extend(self.options)
-            else:
-                ids.extend(literal)
-        return Prompt(tuple(prefix), tuple(suffix), text, options)
+    def _in_front(self, words: Optional[Words]) -> Ids:
+        """The examples that stand in front of the main task's prompt.
+
+        words: what is learnt from; an example that holds it, from which the answer
+        could be copied, is left out."""
+        own = None if words is None else _spelled(words)
+        return tuple(
+            token
+            for text, ids in self.shown
+            if own is None or not _holds(text, own)
+            for token in ids
+        )
+
+
+def _spelled(words: Words) -> Tuple[Ids, ...]:
+    """A text word by word, whatever stands between its words."""
+    return tuple(ids for ids in words.first if ids)
+
+
+def _holds(text: Sequence[Ids], part: Sequence[Ids]) -> bool:
+    """Does the text hold these words one after the other? (A window is a part of its
+    text.)"""
+    last = len(text) - len(part)
+    return any(text[at : at + len(part)] == part for at in range(last + 1))
 
 
 def _space_dropped(text: str) -> str:

@@ -1,0 +1,67 @@
+"""What an answer could have said instead, id by id: a loss over decisions is normalised
+over it. Pure Python, no torch. Source: ours."""
+
+from typing import Dict, Iterable, List, Sequence, Tuple, Union
+
+from .answers import Ids
+from .bag import BagGrammar, BagState
+from .grammar import Grammar, State, Trie
+
+
+def along(grammar: Union[Grammar, BagGrammar], answer: Ids) -> Tuple[Ids, ...]:
+    """The ids that the grammar allows at each id of an answer.
+
+    Raises ValueError for an answer that it does not admit."""
+    state: Union[State, BagState] = grammar.start()
+    allowed: List[Ids] = []
+    for token in answer:
+        allowed.append(state.allowed)
+        state = state.step(token)
+    return tuple(allowed)
+
+
+def filled_in(pieces: Sequence[Trie], answer: Ids) -> Tuple[Ids, ...]:
+    """The same where every answer has the same pieces, and each piece says one of a few
+    things: the trie of these.
+
+    Raises ValueError for an answer that is not made so."""
+    # Which piece, and the node of its trie; several where one word of a piece begins
+    # another.
+    standing = list(_settle(pieces, [(0, 0)]))
+    allowed: List[Ids] = []
+    for at, token in enumerate(answer):
+        allowed.append(
+            tuple(
+                dict.fromkeys(
+                    following
+                    for piece, node in standing
+                    for following in pieces[piece].children[node]
+                )
+            )
+        )
+        if token not in allowed[-1]:
+            raise ValueError(f"Token id {token} is not legal at answer id {at}.")
+        standing = list(
+            _settle(
+                pieces,
+                [
+                    (piece, pieces[piece].children[node][token])
+                    for piece, node in standing
+                    if token in pieces[piece].children[node]
+                ],
+            )
+        )
+    return tuple(allowed)
+
+
+def _settle(
+    pieces: Sequence[Trie], standing: Iterable[Tuple[int, int]]
+) -> Dict[Tuple[int, int], None]:
+    """Where a piece may end, the next may begin."""
+    found: Dict[Tuple[int, int], None] = {}
+    for piece, node in standing:
+        found[piece, node] = None
+        while pieces[piece].label[node] >= 0 and piece + 1 < len(pieces):
+            piece, node = piece + 1, 0
+            found[piece, node] = None
+    return found

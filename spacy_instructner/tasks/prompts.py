@@ -1,0 +1,180 @@
+"""The prompts of InstructionNER: their wording, and what is filled in.
+
+Wording: the paper's Figure 2. The order with the text last, and definitions: ours.
+"""
+
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+from ..decoding.answers import Ids, Words
+from .base import Encoder, Entity
+from .labels import LabelSet
+from .templates import Part
+
+MAIN, EXTRACTION, TYPING = "main", "extraction", "typing"
+
+# Source: paper, Figure 2 (its "please typing" included).
+TEXT_FIRST = {
+    MAIN: (
+        "Sentence: {sentence}\n"
+        "Instruction: please extract entities and their types from the input "
+        "sentence, all entity types are in options\n"
+        "Options: {options}"
+    ),
+    EXTRACTION: (
+        "Sentence: {sentence}\n"
+        "Instruction: please extract entity words from the input sentence"
+    ),
+    TYPING: (
+        "Sentence: {sentence}\n"
+        "Instruction: please typing these entity words according to sentence: "
+        "{entities}\n"
+        "Options: {options}"
+    ),
+}
+# Source: ours. What does not change stands in front, so that it is read once.
+TEXT_LAST = {
+    MAIN: (
+        "Instruction: please extract entities and their types from the input "
+        "sentence, all entity types are in options\n"
+        "Options: {options}\n"
+        "Sentence: {sentence}\n"
+        "Answer:"
+    ),
+    EXTRACTION: (
+        "Instruction: please extract entity words from the input sentence\n"
+        "Sentence: {sentence}\n"
+        "Answer:"
+    ),
+    TYPING: (
+        "Instruction: please typing these entity words according to sentence\n"
+        "Options: {options}\n"
+        "Sentence: {sentence}\n"
+        "Entity words: {entities}\n"
+        "Answer:"
+    ),
+}
+LAYOUTS: Dict[str, Dict[str, str]] = {"text_first": TEXT_FIRST, "text_last": TEXT_LAST}
+FIELDS = {
+    MAIN: ("sentence", "options", "definitions"),
+    EXTRACTION: ("sentence",),
+    TYPING: ("sentence", "options", "definitions", "entities"),
+}
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt's constant part, and the rest. text: where the text (its last copy)
+    begins among the ids of both; types: where the name of each label does, None where
+    the prompt has it not."""
+
+    prefix: Ids
+    suffix: Ids
+    text: int
+    types: Tuple[Optional[int], ...]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The labels of a prompt in some order. names: their words, with commas between
+    them; places: where each label's begin among these; definitions: what they mean."""
+
+    names: Ids
+    places: Tuple[int, ...]
+    definitions: Ids
+
+
+class Prompts:
+    """The prompts of all tasks for one tokenizer and one label set.
+
+    templates (Mapping[str, List[Part]]): each task's prompt, cut at its fields.
+    separator (Ids): between the {entities} of a prompt.
+    definition (str): how what a label means is said, with {type} and {definition}.
+    definition_separator (str): between the {definitions} of a prompt.
+    """
+
+    def __init__(
+        self,
+        templates: Mapping[str, List[Part]],
+        encoder: Encoder,
+        labels: LabelSet,
+        separator: Ids,
+        definition: str,
+        definition_separator: str,
+    ) -> None:
+        self.start = encoder.start
+        self.separator = separator
+        # Literals are encoded once, not for every text.
+        self.templates: Dict[str, List[Tuple[str, Ids]]] = {
+            name: [(field, encoder.template(literal)) for field, literal in parts]
+            for name, parts in templates.items()
+        }
+        self.names = [encoder.text(" " + name) for name in labels.names]
+        self.comma = encoder.text(",")
+        self.defines = any(
+            field == "definitions" for parts in templates.values() for field, _ in parts
+        )
+        # What each label means, as the first and as a later one; () where nobody said,
+        # or no prompt does.
+        between = definition_separator.removesuffix(" ")
+        space = definition_separator[len(between) :]
+        self.definitions: List[Tuple[Ids, Ids]] = [((), ())] * len(labels.names)
+        for at, (name, said) in enumerate(zip(labels.names, labels.definitions)):
+            if said and self.defines:
+                text = definition.format(type=name, definition=said)
+                later = encoder.template(between) + encoder.text(space + text)
+                self.definitions[at] = encoder.text(" " + text), later
+        self.options = self.order(range(len(labels.names)))
+
+    def order(self, labels: Sequence[int]) -> Options:
+        """The labels in this order, by their indices."""
+        names: List[int] = []
+        definitions: List[int] = []
+        places = [0] * len(labels)
+        for label in labels:
+            names.extend(self.comma if names else ())
+            places[label] = len(names)
+            names.extend(self.names[label])
+            first, later = self.definitions[label]
+            definitions.extend(later if definitions else first)
+        return Options(tuple(names), tuple(places), tuple(definitions))
+
+    def make(
+        self,
+        task: str,
+        words: Words,
+        entities: Sequence[Entity] = (),
+        shown: Ids = (),
+        options: Optional[Options] = None,
+    ) -> Prompt:
+        """A task's prompt about a window.
+
+        entities: those that the prompt names; shown: what stands in front of it;
+        options: the labels in another order than theirs."""
+        options = options or self.options
+        prefix: List[int] = [*self.start, *shown]
+        text = 0
+        named: Optional[int] = None
+        suffix: List[int] = []
+        ids = prefix
+        for field, literal in self.templates[task]:
+            if field in ("sentence", "entities"):
+                ids = suffix
+            before = len(prefix) + len(suffix)
+            if field == "sentence":
+                text = before
+                ids.extend(words.text)
+            elif field == "entities":
+                for at, (start, end, _) in enumerate(entities):
+                    ids.extend(self.separator if at else ())
+                    span = Words(words.first[start:end], words.following[start:end])
+                    ids.extend(span.text)
+            elif field == "options":
+                named = before
+                ids.extend(options.names)
+            elif field == "definitions":
+                ids.extend(options.definitions)
+            else:
+                ids.extend(literal)
+        types = [None if named is None else named + at for at in options.places]
+        return Prompt(tuple(prefix), tuple(suffix), text, tuple(types))
