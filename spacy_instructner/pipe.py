@@ -1,6 +1,7 @@
 """The component: from Docs to windows, questions, answers, spans, and from Examples
 to records and losses. Its settings are explained in `factory.py`."""
 
+import math
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -62,6 +63,10 @@ NO_LABELS = (
     'in the config, nlp.add_pipe("instruction_ner", config={{"labels": ["PERSON"]}}); '
     'afterwards, nlp.get_pipe({name!r}).set_labels(["PERSON"]); or for one call, '
     'nlp.pipe(texts, component_cfg={{{name!r}: {{"labels": ["PERSON"]}}}}).'
+)
+DIVERGED = (
+    "The loss of the component {name!r} is {loss}: training ran astray, and its weights "
+    "are lost. Train again from the start with a lower learn rate ([training.optimizer])."
 )
 
 
@@ -358,7 +363,8 @@ class InstructionNERPipe(TrainablePipe):
         sgd (Optional[Optimizer]): the optimizer; without it gradients add up.
         losses (Optional[Dict[str, float]]): the loss (nats an answer id that carries
             loss) is added under the component's name.
-        RETURNS (Dict[str, float]): the losses.
+        RETURNS (Dict[str, float]): the losses. Raises ValueError for a loss that is no
+            finite number.
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
@@ -376,6 +382,8 @@ class InstructionNERPipe(TrainablePipe):
             terms = {name: each.terms(records) for name, each in objectives.items()}
             for pack in backbone.packs(records, spec.pack_tokens):
                 loss, backprop = self.model.begin_update(Pack(pack, total, terms))
+                if not math.isfinite(loss):
+                    raise ValueError(DIVERGED.format(name=self.name, loss=loss))
                 backprop(1.0)
                 losses[self.name] += loss
         if sgd not in (None, False):

@@ -606,3 +606,21 @@ def test_shuffled_options_follow_the_seed(
     assert runs[0][0] == runs[1][0] != runs[2][0]
     for name, weights in runs[0][1].items():
         assert torch.equal(weights, runs[1][1][name])
+
+
+@on_every_kind
+def test_training_that_runs_astray_is_told(make_nlp: MakeNLP) -> None:
+    nlp = make_nlp()
+    nlp.initialize(lambda: examples(nlp))
+    wild = Adam(1e30, grad_clip=0.0)
+    with pytest.raises(
+        ValueError, match=r"'instruction_ner' is (nan|inf).*lower learn"
+    ):
+        for _ in range(3):
+            nlp.update(examples(nlp), sgd=wild)
+    # Nor does a pipeline answer that was saved so.
+    with pytest.raises(ValueError, match="scores are not numbers.*lower learn rate"):
+        nlp("Anna met Bert in Paris.")
+    told: List[str] = []
+    nlp.set_error_handler(lambda name, proc, docs, error: told.append(str(error)))
+    assert list(nlp.pipe(["Anna met Bert."])) == [] and len(told) == 1

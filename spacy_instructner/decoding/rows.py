@@ -140,6 +140,11 @@ def decide(
     parents: Dict[int, int] = {}
     beams = {beam.index: beam for beam, _ in standing}
     for index, found in options.items():
+        if not found:
+            raise ValueError(
+                "The model's scores are not numbers: its weights are damaged, or its "
+                "training ran astray. Train it again with a lower learn rate."
+            )
         found.sort(key=lambda option: (-option[0], option[1], option[2]))
         rows = []
         for _, at, place, value in found[:width]:
