@@ -10,7 +10,12 @@ import torch
 from spacy.tokens import Doc, Span
 from transformers import AutoTokenizer
 
-from benchmarks.baselines import prompted, span_marker_model, token_classifier
+from benchmarks.baselines import (
+    free,
+    prompted,
+    span_marker_model,
+    token_classifier,
+)
 from benchmarks.baselines.token_classifier import Tagger, spans_of, tags_of
 from spacy_instructner.annotations import find_score
 from spacy_instructner.corpora import bare
@@ -119,3 +124,18 @@ def test_span_marker_learns(nlp: Any, support: List[Doc], tmp_path: Path) -> Non
     )
     found = list(annotate([bare(doc) for doc in support] + [Doc(nlp.vocab)]))
     assert said(found) == [*(entities for _, entities in TEXTS), []]
+
+
+def test_an_answer_is_read_as_a_string(nlp: Any) -> None:
+    doc = nlp.make_doc("Anna met Anna in Old Paris, as Annabel is a person said")
+    named = {"person": "PERSON", "old place": "PLACE"}
+    said = " Anna is a person, Anna is an person, Bo is a person, Anna is a person"
+    said += ", Old Paris is an old place, met is a verb, Old is a old place, hm."
+    assert [(e.start, e.end, e.label_) for e in free.spans_of(doc, said, named)] == [
+        (0, 1, "PERSON"),
+        (2, 3, "PERSON"),
+        (4, 6, "PLACE"),
+    ]
+    assert free.spans_of(doc, "none.", named) == []
+    odd = "Annabel is a person is a person"
+    assert [e.text for e in free.spans_of(doc, odd, named)] == ["Annabel is a person"]

@@ -1,0 +1,78 @@
+"""InstructionNER without the grammar: what does constrained decoding buy?
+
+Trained as ever, answered by greedy `generate()`, and the answer read as a string, as
+public code of the method reads it: cut at the separators, types that are not among the
+options dropped, an entity taken where its words first stand and no other is yet."""
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Dict, Iterable, List, Sequence
+
+from spacy.cli.train import train
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+from spacy.util import load_model_from_path
+
+from spacy_instructner.bench.cells import Annotate
+from spacy_instructner.corpora import bare, write_docs
+from spacy_instructner.tasks.labels import make_label_set
+
+from ..decoding import generate, questions_of, ready
+from ..models import CONFIGS
+
+CLAUSE = re.compile(r"(.+) is an? (.+)", re.DOTALL)
+
+
+def fit(
+    nlp: Language,
+    support: Sequence[Doc],
+    seed: int,
+    config: str = "instructionner.cfg",
+    batch_size: int = 32,
+) -> Annotate:
+    """config: in the project's configs; batch_size: prompts in a call of generate()."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_docs(support, folder / "support.spacy")
+        overrides = {
+            "paths.train": str(folder / "support.spacy"),
+            "corpora.train.protocol": "all",
+            "system.seed": seed,
+            "training.logger.progress_bar": None,
+        }
+        train(CONFIGS / config, folder / "out", overrides=overrides)
+        trained = load_model_from_path(folder / "out" / "model-last")
+    pipe = trained.get_pipe("instruction_ner")
+    labels = make_label_set(pipe.labels, pipe.cfg["label_names"], {})
+    named = dict(zip(labels.names, labels.labels, strict=True))
+    backbone = ready(trained)
+
+    def annotate(docs: Iterable[Doc]) -> Iterable[Doc]:
+        docs = list(docs)
+        own = [bare(doc) for doc in docs]
+        answers = generate(backbone, questions_of(trained, own), batch_size)
+        for doc, ids in zip(docs, answers, strict=True):
+            said = backbone.tokenizer.decode(ids, skip_special_tokens=True)
+            doc.set_ents(spans_of(doc, said, named), default="outside")
+        return docs
+
+    return annotate
+
+
+def spans_of(doc: Doc, answer: str, named: Dict[str, str]) -> List[Span]:
+    """The entities of an answer. named: labels by their words."""
+    found: List[Span] = []
+    taken = [False] * len(doc.text)
+    for clause in answer.strip().removesuffix(".").split(", "):
+        match = CLAUSE.fullmatch(clause.strip())
+        if match is None or match[2].strip() not in named:
+            continue
+        words = match[1].strip()
+        for place in re.finditer(re.escape(words), doc.text):
+            span = doc.char_span(*place.span(), label=named[match[2].strip()])
+            if span is not None and not any(taken[place.start() : place.end()]):
+                found.append(span)
+                taken[place.start() : place.end()] = [True] * len(words)
+                break
+    return found
