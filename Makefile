@@ -1,4 +1,4 @@
-# make demo | make test | make test-all | make bench
+# make demo | make test | make test-all | make bench | make results
 #
 # TORCH: what to give pip for torch. On Linux without a GPU, the CPU build saves
 # gigabytes:
@@ -12,7 +12,7 @@ export INSTRUCTNER_TEXT := $(value TEXT)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all bench lint clean
+.PHONY: demo test test-all bench results lint clean
 
 demo: $(VENV)/.installed
 	@mkdir -p demo
@@ -31,6 +31,17 @@ DATA ?= ../shared/data
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m spacy instructner fetch
 	$(BIN)/python -m benchmarks --data $(DATA)
+
+# The pages of few-shot results, from the cells that are there. To measure those that are
+# not: the same without --list.
+CELLS := benchmarks/cells
+results: $(VENV)/.installed-bench
+	$(BIN)/python -m spacy instructner bench configs/tuning.yml $(CELLS)/tuning --data $(DATA) --list \
+		--report docs/results/tuning.md
+	$(BIN)/python -m spacy instructner bench configs/ablations.yml $(CELLS)/ablations --data $(DATA) --list \
+		--reference base --report docs/results/ablations.md
+	$(BIN)/python -m spacy instructner bench configs/benchmark.yml $(CELLS)/headline --data $(DATA) --list \
+		--report docs/results.md --report docs/results.html --examples assets/workshop/test.jsonl
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
