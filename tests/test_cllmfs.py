@@ -36,7 +36,7 @@ MEANT = {
     "RATINGS-AVERAGE": "how good others find it",
 }
 LABELS = make_label_set(NAMES, {}, MEANT)
-TEXT = "are there any avant garde war movies with tom hanks".split()
+TEXT = "are there any slow burn war movies with ada quill".split()
 # Not by label: in text order.
 GOLD = Gold(((3, 5, "genre"), (5, 6, "genre"), (8, 10, "Actor")))
 
@@ -107,7 +107,7 @@ def test_text_last_is_the_papers_record(encoder: TextEncoder) -> None:
         "sentence.\n"
         "\n"
         "### Input:\n"
-        " are there any avant garde war movies with tom hanks\n"
+        " are there any slow burn war movies with ada quill\n"
         "\n"
         "### Response:\n"
         "<im_start> I can extract entities for you, the extracted entities are"
@@ -123,17 +123,17 @@ def test_text_first_lists_all_types_and_asks_for_one(encoder: TextEncoder) -> No
         "Please extract the entities of each type from the sentence.\n"
         "Types: title: the name of a film. genre: a kind of film. actor: a person on "
         "the screen. ratings average: how good others find it\n"
-        "Sentence: are there any avant garde war movies with tom hanks\n"
+        "Sentence: are there any slow burn war movies with ada quill\n"
         f" {name}:"
         for name in ["title", "genre", "actor", "ratings average"]
     ]
 
 
 ANSWERS = {
-    "text_first": [" avant garde; war<|end|>", " tom hanks<|end|>", " none<|end|>"],
+    "text_first": [" slow burn; war<|end|>", " ada quill<|end|>", " none<|end|>"],
     "text_last": [
-        " <<< avant garde >>> <<< war >>> <im_end><|end|>",
-        " <<< tom hanks >>> <im_end><|end|>",
+        " <<< slow burn >>> <<< war >>> <im_end><|end|>",
+        " <<< ada quill >>> <im_end><|end|>",
         " <im_end><|end|>",
     ],
 }
@@ -339,13 +339,13 @@ def test_records_say_where_text_names_and_entities_stand(
         for m in record.mentions
         for ids in [record.prefix + record.suffix + record.answer]
     ]
-    assert [entity for entity, _ in said] == [" avant garde", " war", " tom hanks"]
+    assert [entity for entity, _ in said] == [" slow burn", " war", " ada quill"]
     assert all(entity.startswith(begin) for entity, begin in said)
 
 
 # What is shared.
 
-TEXTS = [TEXT, ["war"], [], ["tom", "hanks", "and", "war"]]
+TEXTS = [TEXT, ["war"], [], ["ada", "quill", "and", "war"]]
 
 
 def test_text_first_shares_the_text(encoder: TextEncoder) -> None:
@@ -511,7 +511,7 @@ def test_missing_annotation_teaches_no_absence(
         for record in records
     ]
     rests = []
-    for entity in (" avant garde", " war", " tom hanks"):
+    for entity in (" slow burn", " war", " ada quill"):
         first = encoder.text(" " + entity.split()[0])[:1]
         rests.append((entity + after).removeprefix(decode(first)))
     assert counted == [rests[0] + rests[1], rests[2]]

@@ -300,13 +300,13 @@ def test_examples_stand_in_front_of_the_main_prompt(
     "text,shown",
     [
         # Spacing does not tell them apart.
-        ("tom hanks !", ["hm"]),
-        ("hm", ["tom hanks!"]),
+        ("ada quill !", ["hm"]),
+        ("hm", ["ada quill!"]),
         # A window of it.
-        ("hanks !", ["hm"]),
+        ("quill !", ["hm"]),
         # Not a run of its words, and more than its words.
-        ("tom !", ["tom hanks!", "hm"]),
-        ("hm tom hanks !", ["tom hanks!", "hm"]),
+        ("ada !", ["ada quill!", "hm"]),
+        ("hm ada quill !", ["ada quill!", "hm"]),
     ],
 )
 def test_a_text_to_learn_from_is_not_shown_with_its_answer(
@@ -327,7 +327,7 @@ def test_a_text_to_learn_from_is_not_shown_with_its_answer(
     assert texts(prompt(encoder, record)) == [*shown, text]
     (question,) = bound.questions(words)
     asked = encoder.tokenizer.decode(question.prefix + question.suffix)
-    assert texts(asked) == ["tom hanks!", "hm", text]
+    assert texts(asked) == ["ada quill!", "hm", text]
     # What stands where is counted with the examples that are left.
     ids = record.prefix + record.suffix + record.answer
     assert ids[record.text[0] : record.text[1]] == words.text
@@ -368,7 +368,7 @@ def test_options_are_shuffled_for_learning(
             written = encoder.text(name)
             assert ids[mention.type : mention.type + len(written)] == written
         orders.append(tuple(order))
-        assert answer(encoder, made["main"]).startswith(" avant garde is a genre")
+        assert answer(encoder, made["main"]).startswith(" slow burn is a genre")
     assert {frozenset(order) for order in orders} == {
         frozenset({"title", "genre", "actor", "ratings average"})
     }
@@ -429,7 +429,7 @@ def test_prompts_say_what_labels_mean(encoder: TextEncoder) -> None:
         f"Find title, genre, actor\nMeant: {MEANT}\nIn: {text}\nSay:"
     )
     # At the beginning of a line, too, a placeholder brings its space.
-    assert made["typing"] == f" {MEANT}\nType avant garde, tom hanks in {text}:"
+    assert made["typing"] == f" {MEANT}\nType slow burn, ada quill in {text}:"
     # The same for every text, so read once.
     words = encoder.words(["any"], [False], 50)
     (question,) = bound.questions(words)
