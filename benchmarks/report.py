@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from spacy_instructner.bench.markdown import table
+from spacy_instructner.bench.plots import COLOURS
 
 from .measure import Results, Row
 
@@ -45,8 +46,6 @@ NONE = "–"
 MOST = 12  # Rows of memory in the table.
 BEGIN = re.compile(r"<!--\s*benchmarks:\s*(.*?)\s*-->")
 END = re.compile(r"<!--\s*end\s*-->")
-# Okabe and Ito's: told apart by colour-blind readers, and here by the marker too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 GREY = "#999999"
 

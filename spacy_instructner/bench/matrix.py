@@ -110,13 +110,7 @@ def read_matrix(path: Path, data: Path) -> Matrix:
     to the file. Raises ValueError with the place of what is wrong, and OSError for a
     missing file.
     """
-    if not path.is_file():
-        raise OSError(f"There is no file {path}.")
-    try:
-        raw = srsly.read_yaml(path)
-    except Exception as error:
-        raise ValueError(f"{path} is no YAML: {error}") from error
-    top = Section(raw, str(path))
+    top = Section(read_yaml(path), str(path))
     sets = {
         name: _data_set(name, top.section("data").section(name), data, path.parent)
         for name in top.section("data").raw
@@ -139,6 +133,17 @@ def read_matrix(path: Path, data: Path) -> Matrix:
                 raise ValueError(f"{path}: two runs have a cell {cell.name}, unlike.")
     figures = path.parent / published if published else None
     return Matrix(tuple(cells.values()), figures)
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds. Raises OSError for a missing file, and ValueError for one
+    that is none."""
+    if not path.is_file():
+        raise OSError(f"There is no file {path}.")
+    try:
+        return srsly.read_yaml(path)
+    except Exception as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
 
 
 class Section:

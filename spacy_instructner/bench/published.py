@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, List, Optional, Sequence
 
-import srsly
-
-from .matrix import Section
+from .matrix import Section, read_yaml
 from .page import Block, Table
 
 UNCHECKED = "from memory, not checked"
@@ -42,12 +40,7 @@ class Figure:
 def read_published(path: Path) -> List[Figure]:
     """Raises OSError for a missing file, and ValueError with the place of what is
     wrong."""
-    if not path.is_file():
-        raise OSError(f"There is no file {path}.")
-    try:
-        raw = srsly.read_yaml(path)
-    except Exception as error:
-        raise ValueError(f"{path} is no YAML: {error}") from error
+    raw = read_yaml(path)
     if not isinstance(raw, list):
         raise ValueError(f"{path}: there must be a list of sources.")
     figures = []

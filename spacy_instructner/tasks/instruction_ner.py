@@ -246,6 +246,8 @@ class BoundInstructionNER:
         self.trie = Trie(self.format.tails)
         self.index = {label: at for at, label in enumerate(labels.labels)}
         self.shown = [self._show(example) for example in shown]
+        # Answering shows all of them: put together once, not for every text.
+        self.everything = tuple(token for _, ids in self.shown for token in ids)
 
     def _warn_of_undefined(self) -> None:
         for label, said in zip(self.labels.labels, self.labels.definitions):
@@ -272,16 +274,17 @@ class BoundInstructionNER:
 
     def constant(self) -> int:
         nothing = Words((), ())
-        everything = self._in_front(None)
         prompts = [
-            self.prompts.make(task, nothing, shown=everything if task == MAIN else ())
+            self.prompts.make(
+                task, nothing, shown=self.everything if task == MAIN else ()
+            )
             for task in FIELDS
         ]
         return max(len(prompt.prefix) + len(prompt.suffix) for prompt in prompts)
 
     def questions(self, words: Words) -> List[Question]:
         grammar = Grammar(words, self.format, self.max_span, self.trie)
-        prompt = self.prompts.make(MAIN, words, shown=self._in_front(None))
+        prompt = self.prompts.make(MAIN, words, shown=self.everything)
         return [Question(prompt.prefix, prompt.suffix, grammar)]
 
     def records(self, words: Words, gold: Gold, choices: bool = False) -> List[Record]:
@@ -344,17 +347,13 @@ class BoundInstructionNER:
             return along(Grammar(words, self.extraction, self.max_span), answer)
         return along(Grammar(words, self.format, self.max_span, self.trie), answer)
 
-    def _in_front(self, words: Optional[Words]) -> Ids:
-        """The examples that stand in front of the main task's prompt.
-
-        words: what is learnt from; an example that holds it, from which the answer
-        could be copied, is left out."""
-        own = None if words is None else _spelled(words)
+    def _in_front(self, words: Words) -> Ids:
+        """The examples that stand in front of the main task's prompt while learning from
+        these words. One that holds them, from which the answer could be copied, is left
+        out."""
+        own = _spelled(words)
         return tuple(
-            token
-            for text, ids in self.shown
-            if own is None or not _holds(text, own)
-            for token in ids
+            token for text, ids in self.shown if not _holds(text, own) for token in ids
         )
 
 
