@@ -393,6 +393,10 @@ def test_text_last_shares_nothing_but_what_is_constant(encoder: TextEncoder) -> 
         ("{sentence}\nOf type{type}: {definition}", " war\nOf type"),
         ("{type}: {sentence}\n", ""),
         ("{definition}: {sentence}\n{type}", ""),
+        # A text that stands there twice.
+        ("{sentence} /{sentence}\n{type}", " war / war\n"),
+        ("{sentence} {type} {sentence}", " war"),
+        ("{type} {sentence}/{sentence}\n", ""),
     ],
 )
 def test_what_is_shared_follows_from_the_template(
@@ -405,7 +409,16 @@ def test_what_is_shared_follows_from_the_template(
     assert all(question.suffix for question in questions)
 
 
-@pytest.mark.parametrize("template", [None, "{sentence} {type}", "{type} {sentence}"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        None,
+        "{sentence} {type}",
+        "{type} {sentence}",
+        "{sentence} {sentence}\n{type}",
+        "{sentence} {type} {sentence}",
+    ],
+)
 @both_layouts
 @pytest.mark.parametrize("count", [1, 4])
 def test_questions_are_what_is_learned(
@@ -421,6 +434,31 @@ def test_questions_are_what_is_learned(
         assert len(asked) == count and sorted(asked) == sorted(learned)
         for question in bound.questions(words):
             assert question.own == question.shared + question.suffix
+
+
+@pytest.mark.parametrize(
+    "template,before,named",
+    [
+        ("{sentence} / {sentence} {type}", " Anna war / Anna", " Anna war / Anna war"),
+        ("{sentence} {type} / {sentence}", " Anna war b / Anna", " Anna war"),
+        ("{type} {sentence} / {sentence}", " b Anna war / Anna", ""),
+    ],
+)
+def test_of_a_text_given_twice_the_last_is_meant(
+    encoder: TextEncoder, template: str, before: str, named: str
+) -> None:
+    """There the model has read what follows each token, too."""
+    bound = bind(encoder, make_label_set(["b"], {}, {"b": "x"}), template=template)
+    (record,) = bound.records(encoded(encoder, ["Anna", "war"]), Gold(((1, 2, "b"),)))
+    (mention,) = record.mentions
+    ids = record.prefix + record.suffix
+    decode = encoder.tokenizer.decode
+    start = len(encoder.start)
+    assert decode(ids[slice(*record.text)]) == " Anna war"
+    assert decode(ids[start : mention.begin]) == before
+    assert decode(ids[mention.begin : mention.end]) == " war"
+    assert decode(ids[start : mention.type]) == named
+    assert mention.opening == len(ids) - 1
 
 
 # Types that do not occur.
@@ -1008,6 +1046,24 @@ def test_the_same_text_twice_is_answered_twice(
     assert_same(search(backbone, questions, width=width), alone)
 
 
+@on_every_model
+def test_a_text_given_twice_is_read_once_for_all_labels(make_nlp: MakeNLP) -> None:
+    task = {"template": "{sentence} / {sentence}\n{type}:"}
+    nlp = asking(make_nlp, task=task)
+    pipe = nlp.get_pipe("instruction_ner")
+    backbone = get_backbone(pipe.model)
+    backbone.answer()
+    questions = [
+        question
+        for _, asked in pipe.questions([nlp.make_doc(text) for text in DOCS])
+        for question in asked
+    ]
+    apart = [
+        replace(question, shared=(), suffix=question.own) for question in questions
+    ]
+    assert_same(search(backbone, questions), search(backbone, apart))
+
+
 # What does not fit.
 
 
@@ -1121,8 +1177,7 @@ def test_a_few_sentences_are_learned_by_heart(
 @pytest.mark.parametrize(
     "config,message",
     [
-        ({"template": "{type}:"}, "`template` must have the field {sentence}, once"),
-        ({"template": "{sentence} {sentence} {type}"}, "{sentence}, once"),
+        ({"template": "{type}:"}, "`template` must have the field {sentence}."),
         ({"template": "{sentence}: {definitions}"}, "must have the field {type}"),
         ({"template": "{sentence} {type} {options}"}, "{options} that means nothing"),
         ({"template": "{sentence} {type!r}"}, "{type} that means nothing"),

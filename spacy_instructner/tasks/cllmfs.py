@@ -10,6 +10,7 @@ import random
 import warnings
 from copy import copy
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple
 
 from ..decoding.answers import AnswerFormat, Clause, Ids, Words
@@ -67,6 +68,8 @@ TEMPLATES: Dict[str, str] = {
     ),
 }
 PRESENT, ABSENT = "present", "absent"
+# Stands for a text among the ids of a prompt.
+TEXT = -1
 FIELDS = ("sentence", "type", "definition", "definitions")
 
 
@@ -88,8 +91,9 @@ def build_cllmfs_v1(
         "text_first" (ours), the type after the text, so that a causal model reads the
         text once for all types.
     template (Optional[str]): a prompt in place of the layout's, up to where the answer
-        begins. Fields: {sentence} (once), {type}, {definition}, and {definitions},
-        which lists all types with their definitions. It must name the {type}.
+        begins. Fields: {sentence} (at least once), {type}, {definition}, and
+        {definitions}, which lists all types with their definitions. It must name the
+        {type}.
     before_entity, after_entity (Optional[str]): stand around each entity in the answer.
         A tokenizer that cannot write the paper's (T5's has no <) needs others.
     separator (Optional[str]): between entities.
@@ -169,9 +173,10 @@ class CLLMFS:
     def parts(self) -> List[Part]:
         """The prompt, cut at its fields."""
         text = self.template or TEMPLATES[self.layout]
-        parts = parse_template("template", text, FIELDS, ("sentence",))
-        if not any(field == "type" for field, _ in parts):
-            raise ValueError("`template` must have the field {type}.")
+        parts = parse_template("template", text, FIELDS, ())
+        for needed in ("sentence", "type"):
+            if not any(field == needed for field, _ in parts):
+                raise ValueError(f"`template` must have the field {{{needed}}}.")
         return space_to_field(parts, FIELDS)
 
     def define(self, labels: LabelSet) -> List[str]:
@@ -207,18 +212,29 @@ class CLLMFS:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked for one label. before, after: the prompt's ids in front of the text
-    and behind it; name: where the label's name first stands among these; format: of the
+    """What is asked for one label. before: the prompt's ids in front of the text; after:
+    those behind it, for each time that the prompt has it; name: where the label's name
+    first stands among all these, and how many texts in front of it; format: of the
     answers."""
 
     before: Ids
-    after: Ids
-    name: int
+    after: Tuple[Ids, ...]
+    name: Tuple[int, int]
     format: AnswerFormat
 
-    def type(self, text: int) -> int:
-        """Where the name stands in a prompt with so many ids of text."""
-        return self.name + (text if self.name >= len(self.before) else 0)
+    def suffix(self, text: Ids) -> Ids:
+        return tuple(chain.from_iterable(text + after for after in self.after))
+
+    def text(self, length: int) -> int:
+        """Where a text of so many ids last begins in its prompt: there the model has
+        read the most before it."""
+        prompt = len(self.before) + sum(length + len(after) for after in self.after)
+        return prompt - len(self.after[-1]) - length
+
+    def type(self, length: int) -> int:
+        """Where the name stands in the prompt of a text of so many ids."""
+        at, texts = self.name
+        return at + texts * length
 
 
 class BoundCLLMFS:
@@ -258,39 +274,40 @@ class BoundCLLMFS:
                 "definition": encoder.written(" " + said),
                 "definitions": tuple(every),
             }
-            front: List[int] = list(encoder.start)
-            after: List[int] = []
-            ids, place = front, None
+            pieces: List[List[int]] = [list(encoder.start)]
+            place: Optional[Tuple[int, int]] = None
             for field, literal in parts:
                 if field == "sentence":
-                    ids = after
+                    pieces.append([])
                     continue
                 if field == "type" and place is None:
-                    place = len(front) + len(after)
-                ids.extend(fields[field] if field else literal)
+                    place = sum(map(len, pieces)), len(pieces) - 1
+                pieces[-1].extend(fields[field] if field else literal)
             assert place is not None  # `CLLMFS.parts` saw to it.
+            front, *after = map(tuple, pieces)
             format = AnswerFormat(first, later, ((label, tail),), closing, empty)
-            self.asked[label] = _Asked(tuple(front), tuple(after), place, format)
+            self.asked[label] = _Asked(front, tuple(after), place, format)
         self.trie = Trie((("", tail),))
         # What all labels have behind the text is read with it, unless the labels part
         # before the text.
-        together = len({asked.before for asked in self.asked.values()}) == 1
-        self.joint: Optional[int] = (
-            _common([asked.after for asked in self.asked.values()])
-            if together
-            else None
-        )
+        every_asked = self.asked.values()
+        self.joint: Ids = ()
+        if len({asked.before for asked in every_asked}) == 1:
+            self.joint = _common([asked.suffix((TEXT,)) for asked in every_asked])
 
     def constant(self) -> int:
-        return max(len(asked.before + asked.after) for asked in self.asked.values())
+        return max(
+            len(asked.before + asked.suffix(())) for asked in self.asked.values()
+        )
 
     def questions(self, words: Words) -> List[Question]:
         grammar = self._grammar(words)
+        text = words.text
+        cut = self._shared(text)
         questions: List[Question] = []
         for asked in self.asked.values():
             own = _of_label(grammar, asked)
-            suffix = words.text + asked.after
-            cut = self._shared(words, asked)
+            suffix = asked.suffix(text)
             shared, suffix = suffix[:cut], suffix[cut:]
             questions.append(Question(asked.before, suffix, own, shared))
         return questions
@@ -301,13 +318,10 @@ class BoundCLLMFS:
             return BagGrammar(words, self._any_format, self.max_span)
         return Grammar(words, self._any_format, self.max_span, self.trie)
 
-    def _shared(self, words: Words, asked: _Asked) -> int:
+    def _shared(self, text: Ids) -> int:
         """How many ids behind the prefix are the same for all labels."""
-        if self.joint is None:
-            return 0
-        # Each question keeps an id of its own.
-        last = len(words.text) + len(asked.after) - 1
-        return min(len(words.text) + self.joint, max(0, last))
+        texts = self.joint.count(TEXT)
+        return len(self.joint) + texts * (len(text) - 1)
 
     @property
     def _any_format(self) -> AnswerFormat:
@@ -340,11 +354,11 @@ class BoundCLLMFS:
     ) -> Record:
         asked = self.asked[label]
         text = words.text
-        suffix = text + asked.after
+        suffix = asked.suffix(text)
         answer, weights = target(
             words, asked.format, clauses, missing=bool(gold.missing)
         )
-        begin = len(asked.before)
+        begin = asked.text(len(text))
         return Record(
             asked.before,
             suffix,
@@ -357,10 +371,10 @@ class BoundCLLMFS:
                 asked.format,
                 clauses,
                 begin,
-                begin + len(suffix),
+                len(asked.before) + len(suffix),
                 [asked.type(len(text))],
             ),
-            shared=self._shared(words, asked),
+            shared=self._shared(text),
             allowed=self._allowed(grammar, asked, answer) if grammar else None,
         )
 
@@ -384,10 +398,10 @@ def _of_label(grammar: Any, asked: _Asked) -> Any:
     return own
 
 
-def _common(rows: Sequence[Ids]) -> int:
-    """How many ids all rows begin with, leaving each one at least."""
+def _common(rows: Sequence[Ids]) -> Ids:
+    """What all rows begin with, leaving each one id at least."""
     count = 0
     shortest = min(map(len, rows))
     while count < shortest - 1 and len({row[count] for row in rows}) == 1:
         count += 1
-    return count
+    return rows[0][:count]
