@@ -8,12 +8,14 @@ import zipfile
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 import pytest
 import spacy
 from conftest import SHARED
 from filelock import FileLock
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from spacy.scorer import get_ner_prf
 from spacy.tokens import Doc, Span
 from spacy.training import Example
@@ -29,6 +31,7 @@ from spacy_instructner.bench.matrix import Matrix, read_matrix
 from spacy_instructner.bench.report import report
 from spacy_instructner.bench.scores import (
     Counts,
+    best_threshold,
     calibration_error,
     count,
     errors,
@@ -325,6 +328,53 @@ def test_calibration_error() -> None:
     assert calibration_error(GOLD, perfect) == 0.0
 
 
+@pytest.mark.parametrize(
+    "scores,threshold,f1",
+    [
+        # By score: right, wrong, right, wrong; four are annotated.
+        ([0.9, 0.8, 0.6, 0.2], 0.4, 4 / 7),
+        # The same with the wrong ones first: nothing is better than all.
+        ([0.5, 1.0, 0.4, 0.9], 0.2, 4 / 8),
+        # Equal scores are kept together or not at all.
+        ([0.5, 0.5, 0.5, 0.2], 0.35, 4 / 7),
+        ([1.0, 1.0, 1.0, 0.0], 0.5, 4 / 7),
+    ],
+)
+def test_best_threshold(scores: List[float], threshold: float, f1: float) -> None:
+    gold = [[(at, at + 1, "A") for at in (0, 2, 4, 6)]]
+    predicted = [[(at, at + 1, "A", x) for at, x in zip((0, 1, 2, 3), scores)]]
+    assert best_threshold(gold, predicted) == pytest.approx((threshold, f1))
+    # One without a score is always kept.
+    unsure = [[*predicted[0], (4, 5, "A", None)]]
+    found = best_threshold(gold, unsure)
+    assert found is not None and found[1] > f1
+    assert best_threshold(gold, [[(0, 1, "A", None)]]) is None
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), st.booleans()),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_no_threshold_is_better_than_the_best(judged: List[Tuple[float, bool]]) -> None:
+    gold = [[(at, at + 1, "A") for at, (_, right) in enumerate(judged) if right]]
+    gold[0].append((99, 100, "A"))
+    predicted = [[(at, at + 1, "A", score) for at, (score, _) in enumerate(judged)]]
+
+    def f1_at(threshold: float) -> float:
+        kept = [[span for span in predicted[0] if span[3] >= threshold]]
+        return total(count(gold, kept).values()).f1
+
+    found = best_threshold(gold, predicted)
+    assert found is not None
+    threshold, f1 = found
+    assert 0.0 <= threshold <= 1.0 and f1 == pytest.approx(f1_at(threshold))
+    assert f1 >= max(f1_at(at / 8) for at in range(9)) - 1e-12
+
+
 def test_counts_are_those_of_spacys_scorer() -> None:
     nlp = spacy.blank("en")
     examples = []
@@ -504,6 +554,8 @@ def record_of(cell: Any, f1: float, **more: Any) -> Dict:
         "f1": f1,
         "errors": dict(zip(errors([], []), (1, 2, 3, 4, 10))),
         "calibration_error": None,
+        "gold": [[[0, 4, "X"]], []],
+        "predicted": [[], []],
         "seconds": {"train": 60.0, "annotate": 20.0},
         "machine": {"cpu": "fast", "threads": 1},
         **more,
@@ -522,6 +574,8 @@ def test_report(folder: Path) -> None:
         for cell in matrix.matching(["workshop.at-least-k-1.*"])
     ]
     records[1]["calibration_error"] = 0.25
+    scored = [[0, 4, "X", 0.5]], [[7, 9, "X", 0.25]]
+    records[1].update(predicted=scored)
     text = report_text(matrix, records)
     assert text.startswith(
         "# Few-shot results\n\n"
@@ -545,6 +599,7 @@ def test_report(folder: Path) -> None:
         "| workshop, at-least-k 1 | quick | 2 | 100 | 5 | 10 | 15 | 20 | 50 |" in text
     )
     assert "| untrained | 0.250 (1) |" in text
+    assert "| untrained | 80.0 (1) |" in text.split("## What a threshold could add")[1]
     assert "| workshop, at-least-k 1 | quick | 2 | 60 | 2.5 | 7 | 9 | 50 |" in text
     assert "## F1 by label: workshop, at-least-k 1" in text
     assert "| label | quick (2) | untrained (2) |" in text

@@ -92,6 +92,11 @@ def _measured(groups: tables.Groups, reference: str) -> Dict[str, List[Block]]:
             "bins: 0 is best, 1 worst. Methods without scores have none.",
             tables.calibration(groups),
         ],
+        "What a threshold could add": [
+            "F1 at the threshold that is best for the very texts that are scored, less "
+            "F1 without one: more than any way to choose a threshold can add.",
+            tables.best_thresholds(groups),
+        ],
         "Seconds": [
             "Medians of the draws; numbers of texts and entities are means.",
             tables.costs(groups),

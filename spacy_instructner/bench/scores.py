@@ -95,6 +95,38 @@ def _shared(one: Sequence, other: Sequence) -> int:
     return max(0, min(one[1], other[1]) - max(one[0], other[0]))
 
 
+def best_threshold(
+    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+) -> Optional[Tuple[float, float]]:
+    """The threshold of the highest micro F1, and that F1: the middle of the widest
+    range of thresholds that reach it. A span is kept whose score is not below it, and
+    one without a score always. None where no span has a score. Source: ours."""
+    pairs = _judged(gold, predicted)
+    if not pairs:
+        return None
+    rest = [[span for span in ours if span[3] is None] for ours in predicted]
+    kept = total(count(gold, rest).values())
+    pairs.sort(reverse=True)
+    # F1 of the thresholds above one score, up to the next higher.
+    ranges: List[Tuple[float, float, float]] = []
+    high = 1.0
+    for score, right in pairs:
+        if score < high:
+            ranges.append((kept.f1, score, high))
+            high = score
+        kept += Counts(int(right), 1, 0)
+    ranges.append((kept.f1, 0.0, high))
+    best = max(f1 for f1, _, _ in ranges)
+    plateaus: List[Tuple[float, float]] = []
+    for f1, low, high in ranges:
+        if f1 == best and plateaus and plateaus[-1][0] == high:
+            plateaus[-1] = (low, plateaus[-1][1])
+        elif f1 == best:
+            plateaus.append((low, high))
+    low, high = max(plateaus, key=lambda plateau: plateau[1] - plateau[0])
+    return (low + high) / 2, best
+
+
 def calibration_error(
     gold: Sequence[Sequence[Entity]],
     predicted: Sequence[Sequence[Scored]],
@@ -103,10 +135,7 @@ def calibration_error(
     """Expected calibration error: how far scores are from the share that is right, in
     bins of equal width, weighted by the number of spans. Spans without a score do not
     count; None where none has one."""
-    pairs: List[Tuple[float, bool]] = []
-    for ours, theirs in zip(predicted, gold, strict=True):
-        there = set(theirs)
-        pairs += [(e[3], e[:3] in there) for e in ours if e[3] is not None]
+    pairs = _judged(gold, predicted)
     if not pairs:
         return None
     by_bin: Dict[int, List[Tuple[float, bool]]] = {}
@@ -114,6 +143,17 @@ def calibration_error(
         by_bin.setdefault(min(int(score * bins), bins - 1), []).append((score, right))
     gaps = (abs(_sum(own, 0) - _sum(own, 1)) for own in by_bin.values())
     return sum(gaps) / len(pairs)
+
+
+def _judged(
+    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+) -> List[Tuple[float, bool]]:
+    """The scores of predicted spans that have one, and whether they are right."""
+    pairs: List[Tuple[float, bool]] = []
+    for ours, theirs in zip(predicted, gold, strict=True):
+        there = set(theirs)
+        pairs += [(e[3], e[:3] in there) for e in ours if e[3] is not None]
+    return pairs
 
 
 def _sum(pairs: Iterable[Tuple[float, bool]], at: int) -> float:

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 from .cells import Record
 from .matrix import Matrix
 from .page import Table
-from .scores import ERRORS, Counts, total
+from .scores import ERRORS, Counts, Entity, Scored, best_threshold, total
 
 # A row of records that differ in the seed alone: data, protocol (with the ways of an
 # episode), k; and the method.
@@ -98,6 +98,22 @@ def calibration(groups: Groups) -> Table:
         return f"{statistics.mean(values):.3f} ({len(values)})" if values else None
 
     return _wide(groups, entry)
+
+
+def best_thresholds(groups: Groups) -> Table:
+    def entry(own: List[Record]) -> Optional[str]:
+        found = [(r, best_threshold(*_entities(r))) for r in own]
+        gains = [best[1] - r["f1"] for r, best in found if best is not None]
+        return mean_of(gains, 100) if gains else None
+
+    return _wide(groups, entry)
+
+
+def _entities(record: Record) -> Tuple[List[List[Entity]], List[List[Scored]]]:
+    """Annotated and predicted ones, by text, as they were before JSON."""
+    gold = [[(e[0], e[1], e[2]) for e in text] for text in record["gold"]]
+    predicted = [[(*e[:3], e[3]) for e in text] for text in record["predicted"]]
+    return gold, predicted
 
 
 def costs(groups: Groups) -> Table:
