@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Iterable, List, Sequence, Set, Tuple
+from typing import Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import numpy
 from spacy.tokens import Doc, Span, SpanGroup
@@ -12,6 +12,17 @@ from .decoding.answers import Words
 from .resolve import Found, choose
 from .tasks.base import Entity, Gold
 from .windows import Window
+
+# In `Doc.user_data`: what to look for in this Doc, in place of the component's labels.
+LABELS_KEY = "instruction_ner_labels"
+# Labels, or each with what it means.
+Labels = Union[Sequence[str], Mapping[str, str]]
+
+
+def labels_of(doc: Doc) -> Optional[Labels]:
+    """The labels that a Doc brings with it, if it does."""
+    own: Optional[Labels] = doc.user_data.get(LABELS_KEY)
+    return own
 
 
 class ScoreLookup:

@@ -15,11 +15,13 @@ from .windows import Window
 
 @dataclass(frozen=True)
 class GoldWindow:
-    """A window, its words as ids, and what is known of it that answers can say."""
+    """A window, its words as ids, what is known of it that answers can say, and the task
+    for the labels that are asked for there."""
 
     window: Window
     words: Words
     gold: Gold
+    task: BoundTask
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,10 @@ class Learnable:
 
 
 def make_records(
-    task: BoundTask,
-    windows: Sequence[GoldWindow],
-    positions: int,
-    choices: bool = False,
+    windows: Sequence[GoldWindow], positions: int, choices: bool = False
 ) -> List[Record]:
-    """What a task learns from windows. Records that a model with so many
-    positions cannot read are left out, with a warning.
+    """What is learnt from windows. Records that a model with so many positions cannot
+    read are left out, with a warning.
 
     choices: only decisions are learnt, ids where the grammar allowed another."""
     records = [
@@ -46,7 +45,7 @@ def make_records(
         for each in windows
         # Where nothing is annotated, nothing is learnt.
         if len(each.gold.missing) < len(each.words)
-        for record in task.records(each.words, each.gold, choices)
+        for record in each.task.records(each.words, each.gold, choices)
     ]
     if choices:
         records = [each for each in map(decisions, records) if any(each.weights)]

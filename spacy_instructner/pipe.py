@@ -13,6 +13,7 @@ from typing import (
     Iterable,
     Iterator,
     List,
+    Mapping,
     Optional,
     Sequence,
     Tuple,
@@ -28,7 +29,15 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
-from .annotations import annotate, read_example, register_score, within, writable
+from .annotations import (
+    Labels,
+    annotate,
+    labels_of,
+    read_example,
+    register_score,
+    within,
+    writable,
+)
 from .decoding.answers import Words
 from .decoding.decoder import Decoder
 from .decoding.search import Answer, Question, search
@@ -64,6 +73,8 @@ NO_LABELS = (
     'afterwards, nlp.get_pipe({name!r}).set_labels(["PERSON"]); or for one call, '
     'nlp.pipe(texts, component_cfg={{{name!r}: {{"labels": ["PERSON"]}}}}).'
 )
+# How many label sets are kept ready.
+BOUND = 256
 DIVERGED = (
     "The loss of the component {name!r} is {loss}: training ran astray, and its weights "
     "are lost. Train again from the start with a lower learn rate ([training.optimizer])."
@@ -193,8 +204,8 @@ class InstructionNERPipe(TrainablePipe):
 
     # Annotating.
 
-    def __call__(self, doc: Doc, *, labels: Optional[Sequence[str]] = None) -> Doc:
-        """Annotate one Doc. labels (Optional[Sequence[str]]): for this call."""
+    def __call__(self, doc: Doc, *, labels: Optional[Labels] = None) -> Doc:
+        """Annotate one Doc. labels (Optional[Labels]): for this call, see `pipe`."""
         error_handler = self.get_error_handler()
         try:
             self.set_annotations([doc], self.predict([doc], labels=labels))
@@ -207,13 +218,15 @@ class InstructionNERPipe(TrainablePipe):
         stream: Iterable[Doc],
         *,
         batch_size: int = 128,
-        labels: Optional[Sequence[str]] = None,
+        labels: Optional[Labels] = None,
     ) -> Iterator[Doc]:
         """Annotate a stream of Docs, in order.
 
         A batch that fails is tried again Doc by Doc, so that the error handler
         gets only those that fail by themselves.
-        labels (Optional[Sequence[str]]): for this call, in place of the set ones.
+        labels (Optional[Labels]): for this call, in place of the set ones and of those
+            that a Doc brings in `Doc.user_data["instruction_ner_labels"]`: a list, or a
+            mapping from label to what it means.
         """
         error_handler = self.get_error_handler()
         for batch in util.minibatch(stream, size=batch_size):
@@ -229,7 +242,7 @@ class InstructionNERPipe(TrainablePipe):
                     yield doc
 
     def _predict_each(
-        self, docs: List[Doc], labels: Optional[Sequence[str]]
+        self, docs: List[Doc], labels: Optional[Labels]
     ) -> List[Union[Prediction, Exception]]:
         """What is found in each Doc, or why nothing can be."""
         try:
@@ -240,13 +253,14 @@ class InstructionNERPipe(TrainablePipe):
         return [self._predict_each([doc], labels)[0] for doc in docs]
 
     def predict(
-        self, docs: Iterable[Doc], *, labels: Optional[Sequence[str]] = None
+        self, docs: Iterable[Doc], *, labels: Optional[Labels] = None
     ) -> List[Prediction]:
         """What is found in each Doc, without writing it.
 
         Raises ValueError without labels, OSError without weights."""
         docs = list(docs)
-        self._label_set(labels)
+        for doc in docs:
+            self._label_set(labels, doc)
         if not any(len(doc) for doc in docs):
             return [Prediction(()) for _ in docs]
         backbone = get_backbone(self.model)
@@ -283,15 +297,19 @@ class InstructionNERPipe(TrainablePipe):
         ]
 
     def questions(
-        self, docs: Iterable[Doc], *, labels: Optional[Sequence[str]] = None
+        self, docs: Iterable[Doc], *, labels: Optional[Labels] = None
     ) -> List[Tuple[Window, List[Question]]]:
         """What the model is asked about each window of some Docs.
 
         Raises ValueError without labels, OSError without weights."""
         backbone = get_backbone(self.model)
-        task = self._bind(backbone, self._label_set(labels))
-        windows, words = self._cut(backbone, task, list(docs))
-        return [(window, task.questions(w)) for window, w in zip(windows, words)]
+        docs = list(docs)
+        tasks = self._tasks(backbone, docs, labels)
+        windows, words = self._cut(backbone, tasks, docs)
+        return [
+            (window, tasks[window.doc].questions(of_window))
+            for window, of_window in zip(windows, words)
+        ]
 
     def set_annotations(self, docs: Iterable[Doc], scores: List[Prediction]) -> None:
         """Write predictions on their Docs."""
@@ -330,17 +348,20 @@ class InstructionNERPipe(TrainablePipe):
         validate_get_examples(get_examples, "InstructionNERPipe.initialize")
         counts: Counter = Counter()
         misaligned: List[Span] = []
+        asks = False
         for example in get_examples():
-            annotated = read_example(example)
-            counts.update(span.label_ for span in example.reference.ents)
-            misaligned.extend(annotated.misaligned)
+            misaligned.extend(read_example(example).misaligned)
+            if labels_of(example.predicted) is None:
+                asks = True
+                counts.update(span.label_ for span in example.reference.ents)
         given = labels is not None or self._labels_given
         if labels is None:
             labels = list(self.labels) if self._labels_given else sorted(counts)
         self.set_labels(labels, names, definitions)
         self._labels_given = given
         report(self.labels, counts, misaligned)
-        self._label_set(None)
+        if asks:
+            self._label_set(None)
         # Read now: the file that they come from may be gone when they are shown.
         self.cfg.pop("examples", None)
         self._shown()
@@ -393,47 +414,64 @@ class InstructionNERPipe(TrainablePipe):
     def records(self, examples: Sequence[Example]) -> List[Record]:
         """What the task learns from Examples, cut into windows as when annotating."""
         backbone = get_backbone(self.model)
-        task = self._bind(backbone, self._label_set(None))
-        golds = self._golds(backbone, task, examples)
+        golds = self._golds(backbone, examples)
         choices = self.loss == "grammar"
-        return make_records(task, golds, backbone.positions, choices)
+        return make_records(golds, backbone.positions, choices)
 
     def learnable(self, examples: Sequence[Example]) -> Learnable:
         """How much of Examples' annotation answers can say."""
-        backbone = get_backbone(self.model)
-        task = self._bind(backbone, self._label_set(None))
-        return count_learnable(self._golds(backbone, task, examples))
+        return count_learnable(self._golds(get_backbone(self.model), examples))
 
     def _golds(
-        self, backbone: Backbone, task: BoundTask, examples: Sequence[Example]
+        self, backbone: Backbone, examples: Sequence[Example]
     ) -> List[GoldWindow]:
-        windows, words = self._cut(backbone, task, [eg.predicted for eg in examples])
+        docs = [example.predicted for example in examples]
+        tasks = self._tasks(backbone, docs, None)
+        windows, words = self._cut(backbone, tasks, docs)
         golds = [read_example(example).gold for example in examples]
-        labels, max_span = self.labels, self.decoder.max_span
+        labels = [self._label_set(None, doc).labels for doc in docs]
         return [
             GoldWindow(
                 window,
                 of_window,
                 writable(
-                    within(golds[window.doc], window), of_window, labels, max_span
+                    within(golds[window.doc], window),
+                    of_window,
+                    labels[window.doc],
+                    self.decoder.max_span,
                 ),
+                tasks[window.doc],
             )
             for window, of_window in zip(windows, words)
         ]
 
     # Steps shared by annotating and training.
 
-    def _label_set(self, labels: Optional[Sequence[str]]) -> LabelSet:
-        asked = self.labels if labels is None else tuple(labels)
+    def _label_set(
+        self, labels: Optional[Labels], doc: Optional[Doc] = None
+    ) -> LabelSet:
+        """Those of the call, else those that the Doc brings, else the component's."""
+        if labels is None and doc is not None:
+            labels = labels_of(doc)
+        asked = self.labels if labels is None else labels
         if not asked:
             raise ValueError(NO_LABELS.format(name=self.name))
-        return make_label_set(
-            asked, self.cfg["label_names"], self.cfg["label_definitions"]
-        )
+        definitions: Dict[str, str] = self.cfg["label_definitions"]
+        if isinstance(asked, Mapping):
+            said = {label: meaning for label, meaning in asked.items() if meaning}
+            definitions = {**definitions, **said}
+        return make_label_set(asked, self.cfg["label_names"], definitions)
+
+    def _tasks(
+        self, backbone: Backbone, docs: Sequence[Doc], labels: Optional[Labels]
+    ) -> List[BoundTask]:
+        """The task of each Doc."""
+        return [self._bind(backbone, self._label_set(labels, doc)) for doc in docs]
 
     def _bind(self, backbone: Backbone, labels: LabelSet) -> BoundTask:
         if labels not in self._bound:
-            self._bound.clear()
+            while len(self._bound) >= BOUND:
+                del self._bound[next(iter(self._bound))]
             self._bound[labels] = self.task.bind(
                 backbone.encoder,
                 labels,
@@ -468,9 +506,16 @@ class InstructionNERPipe(TrainablePipe):
         ]
 
     def _cut(
-        self, backbone: Backbone, task: BoundTask, docs: List[Doc]
+        self, backbone: Backbone, tasks: Sequence[BoundTask], docs: List[Doc]
     ) -> Tuple[List[Window], List[Words]]:
-        """Cut Docs into windows and encode them."""
+        """Cut Docs into windows and encode them. tasks: of each Doc."""
+        room = {task: self._room(backbone, task) for task in dict.fromkeys(tasks)}
+        return encode_windows(
+            backbone.encoder, self.windows, docs, [room[task] for task in tasks]
+        )
+
+    def _room(self, backbone: Backbone, task: BoundTask) -> Tuple[int, int]:
+        """Most model tokens in a window, and how many of them cut windows share."""
         # Prompt, text and answer share the model's positions; an answer says the
         # text once at most, and labels besides.
         room = (backbone.positions - task.constant()) // 3
@@ -484,7 +529,7 @@ class InstructionNERPipe(TrainablePipe):
         overlap = self.window_overlap
         if budget < self.max_window:
             overlap = min(overlap, budget // 2)
-        return encode_windows(backbone.encoder, self.windows, docs, budget, overlap)
+        return budget, overlap
 
     def _io(
         self, backbone: Backbone, window: Window, question: Question, answer: Answer

@@ -94,17 +94,17 @@ def encode_windows(
     encoder: "TextEncoder",
     getter: SpanGetter,
     docs: List[Doc],
-    budget: int,
-    overlap: int,
+    room: Sequence[Tuple[int, int]],
 ) -> Tuple[List[Window], List[Words]]:
     """All windows of Docs, and their words as ids.
 
-    budget: most model tokens in a window; overlap: model tokens that cut windows
+    room: for each Doc, most model tokens in a window, and how many of them cut windows
     share. Tokens that cannot be read are passed over, with a warning."""
     windows: List[Window] = []
     words: List[Words] = []
     unreadable: List[str] = []
     for at, (doc, borders) in enumerate(zip(docs, propose(getter, docs))):
+        budget, overlap = room[at]
         if not borders:
             continue
         texts = [token.text for token in doc]
@@ -124,7 +124,7 @@ def encode_windows(
     if unreadable:
         warnings.warn(
             f"{len(unreadable)} tokens cannot be written by the model's tokenizer or "
-            f"are longer than a window of {budget} model tokens and are passed over, "
+            f"are longer than a window of {min(room)[0]} model tokens and are passed over, "
             f"the first of them {unreadable[0]!r}.",
             stacklevel=3,
         )

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Callable, List
+from typing import Any, Callable, List
 
 import pytest
 import torch
@@ -11,12 +11,14 @@ from spacy.lang.en import English
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
-from spacy.util import load_model_from_config
+from spacy.util import load_model_from_config, raise_error
 from thinc.api import Config
 
 from spacy_instructner.models.layer import has_backbone
+from spacy_instructner.tasks.cllmfs import CLLMFS
 
 MakeNLP = Callable[..., Language]
+NAME = "instruction_ner"
 TEXT = "Anna met Bert in Paris and Carl in Rome."
 
 
@@ -182,6 +184,46 @@ def test_labels_for_one_call(make_nlp: MakeNLP) -> None:
         assert {s.label_ for s in doc.spans["instruction_ner"]} == {"THING"}
     assert nlp.get_pipe("instruction_ner").labels == ("PERSON", "PLACE")
     assert spans(nlp(TEXT)) == before
+
+
+@on_every_kind
+def test_labels_that_a_doc_brings(make_nlp: MakeNLP) -> None:
+    """Each Doc of a batch is asked for its own; the call's labels come first."""
+    nlp = make_nlp(save_io=True, label_definitions={"PLACE": "a town"})
+    own: List[Any] = [None, ["THING"], {"THING": "what is made", "PLACE": ""}, []]
+
+    def docs() -> List[Doc]:
+        made = [nlp.make_doc(TEXT) for _ in own]
+        for doc, labels in zip(made, own):
+            if labels is not None:
+                doc.user_data["instruction_ner_labels"] = labels
+        return made
+
+    said: List[str] = []
+    nlp.set_error_handler(lambda name, proc, docs, error: said.append(str(error)))
+    found = list(nlp.pipe(docs()))
+    # An empty list is nothing to look for; the others do not suffer from it.
+    assert len(found) == 3 and len(said) == 1 and "no labels" in said[0]
+    alone = [nlp(doc) for doc in docs()[:3]]
+    for one, other, labels in zip(found, alone, own):
+        assert spans(one) == spans(other)
+        known = set(labels or ["PERSON", "PLACE"])
+        assert {s.label_ for s in one.spans["instruction_ner"]} <= known
+    prompts = [
+        "".join(x["prompt"] for x in doc.user_data["instruction_ner_io"][NAME])
+        for doc in found
+    ]
+    assert ["thing" in prompt for prompt in prompts] == [False, True, True]
+    assert ["place" in prompt for prompt in prompts] == [True, False, True]
+    if isinstance(nlp.get_pipe(NAME).task, CLLMFS):
+        assert ["what is made" in prompt for prompt in prompts] == [False, False, True]
+        # What the Doc leaves open is as for the component.
+        assert ["a town" in prompt for prompt in prompts] == [True, False, True]
+    for doc in nlp.pipe(docs(), component_cfg={NAME: {"labels": ["LAW"]}}):
+        assert {s.label_ for s in doc.spans["instruction_ner"]} == {"LAW"}
+    nlp.set_error_handler(raise_error)
+    with pytest.raises(ValueError, match="one text: 'LAW'"):
+        nlp(TEXT, component_cfg={NAME: {"labels": "LAW"}})
 
 
 @on_every_kind

@@ -353,6 +353,39 @@ def test_gold_that_cannot_be_said_is_not_learnt_as_none(make_nlp: MakeNLP) -> No
         assert record.task == "typing" or record.weights[0] == 0.0
 
 
+@on_every_kind
+def test_labels_that_docs_bring_are_learned(make_nlp: MakeNLP) -> None:
+    """Of each text the entities with its own labels, in its own words; the component
+    needs no labels for that."""
+    nlp = make_nlp(labels=[])
+    given = examples(nlp)
+    wanted = (["PLACE"], {"PERSON": "somebody"}, ["WORK"], ["PLACE", "PERSON"])
+    for example, labels in zip(given, wanted):
+        example.predicted.user_data["instruction_ner_labels"] = labels
+    nlp.initialize(lambda: given)
+    pipe = nlp.get_pipe("instruction_ner")
+    assert pipe.labels == ()
+    decode = get_backbone(pipe.model).tokenizer.decode
+    for example, labels in zip(given, wanted):
+        records = pipe.records([example])
+        prompts = "".join(decode(record.prefix + record.suffix) for record in records)
+        answers = "".join(decode(record.answer) for record in records)
+        # Those of the other texts are not asked for.
+        for word in {"PLACE", "PERSON", "WORK"} - set(labels):
+            named = prompts.replace(example.text, "").lower()
+            assert word.lower() not in named
+        for entity in example.reference.ents:
+            assert (entity.text in answers) == (entity.label_ in labels)
+    assert pipe.learnable(given).entities == 1 + 1 + 0 + 3
+    losses = nlp.update(given, sgd=Adam(1e-2))
+    assert losses["instruction_ner"] > 0.0
+    # Of one that brings none nobody knows what to ask.
+    with pytest.raises(ValueError, match="no labels to look for"):
+        nlp.initialize(
+            lambda: [*given[:2], Example(nlp.make_doc(""), nlp.make_doc(""))]
+        )
+
+
 def test_shared_weights_are_no_target(make_nlp: MakeNLP) -> None:
     nlp = make_nlp(model={"adapter": {**LORA, "targets": ["lm_head"]}})
     with pytest.raises(ValueError, match="shared with the input embeddings"):

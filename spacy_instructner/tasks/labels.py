@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
 import srsly
 
@@ -29,7 +29,7 @@ def plain(text: str) -> str:
 
 
 def make_label_set(
-    labels: Sequence[str],
+    labels: Iterable[str],
     names: Mapping[str, str],
     definitions: Mapping[str, str],
 ) -> LabelSet:
