@@ -242,13 +242,16 @@ def test_settings_are_changed_after_loading(
     (tmp_path / "training").mkdir()
     names = {"PART": "piece", "FAULT": "damage"}
     make_nlp(labels=["PART"], label_names=names).to_disk("training/model-last")
-    (code,) = blocks(SETTINGS, "python")
+    code, more = blocks(SETTINGS, "python")
     said: Dict[str, Any] = {}
     exec(code, said)
     assert said["pipe"].max_window == 256
     (asked,) = said["doc"].user_data["instruction_ner_io"]["instruction_ner"]
     assert "\nOptions: damage\n" in asked["prompt"]
     assert {span.label_ for span in said["doc"].spans["instruction_ner"]} <= {"FAULT"}
+    exec(more, said)
+    (asked,) = said["doc"].user_data["instruction_ner_io"]["instruction_ner"]
+    assert "\nOptions: damage\n" in asked["prompt"]
     again = spacy.load("training/changed").get_pipe("instruction_ner")
     assert again.labels == ("PART", "TOOL") and again.cfg["threshold"] == 0.5
     assert again.cfg["label_names"] == {"PART": "bicycle part", "FAULT": "damage"}
