@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy
 from spacy.tokens import Doc, Span, SpanGroup
@@ -11,12 +11,11 @@ from spacy.training import Example
 from .decoding.answers import Words
 from .resolve import Found, choose
 from .tasks.base import Entity, Gold
+from .tasks.labels import Labels
 from .windows import Window
 
 # In `Doc.user_data`: what to look for in this Doc, in place of the component's labels.
 LABELS_KEY = "instruction_ner_labels"
-# Labels, or each with what it means.
-Labels = Union[Sequence[str], Mapping[str, str]]
 
 
 def labels_of(doc: Doc) -> Optional[Labels]:

@@ -13,7 +13,6 @@ from typing import (
     Iterable,
     Iterator,
     List,
-    Mapping,
     Optional,
     Sequence,
     Tuple,
@@ -30,7 +29,6 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
 from .annotations import (
-    Labels,
     annotate,
     labels_of,
     read_example,
@@ -64,7 +62,7 @@ from .models.layer import (
 from .objectives.base import Objective
 from .resolve import Found, merge
 from .tasks.base import BoundTask, Record, Shown, Task
-from .tasks.labels import LabelSet, make_label_set
+from .tasks.labels import Labels, LabelSet, make_label_set, with_own_words
 from .windows import SpanGetter, Window, encode_windows, spaces_before
 
 NO_LABELS = (
@@ -226,7 +224,7 @@ class InstructionNERPipe(TrainablePipe):
         gets only those that fail by themselves.
         labels (Optional[Labels]): for this call, in place of the set ones and of those
             that a Doc brings in `Doc.user_data["instruction_ner_labels"]`: a list, or a
-            mapping from label to what it means.
+            mapping from label to what it means, or to its "name" and "definition".
         """
         error_handler = self.get_error_handler()
         for batch in util.minibatch(stream, size=batch_size):
@@ -456,11 +454,9 @@ class InstructionNERPipe(TrainablePipe):
         asked = self.labels if labels is None else labels
         if not asked:
             raise ValueError(NO_LABELS.format(name=self.name))
-        definitions: Dict[str, str] = self.cfg["label_definitions"]
-        if isinstance(asked, Mapping):
-            said = {label: meaning for label, meaning in asked.items() if meaning}
-            definitions = {**definitions, **said}
-        return make_label_set(asked, self.cfg["label_names"], definitions)
+        return with_own_words(
+            asked, self.cfg["label_names"], self.cfg["label_definitions"]
+        )
 
     def _tasks(
         self, backbone: Backbone, docs: Sequence[Doc], labels: Optional[Labels]

@@ -2,7 +2,7 @@
 
 import random
 import warnings
-from typing import Dict, List
+from typing import Any, Dict, List
 
 import pytest
 from conftest import byte_level_tokenizer, unigram_tokenizer
@@ -14,7 +14,11 @@ from spacy_instructner.tasks.instruction_ner import (
     InstructionNER,
     build_instruction_ner_v1,
 )
-from spacy_instructner.tasks.labels import default_name, make_label_set
+from spacy_instructner.tasks.labels import (
+    default_name,
+    make_label_set,
+    with_own_words,
+)
 
 LABELS = make_label_set(
     ["TITLE", "genre", "Actor", "RATINGS-AVERAGE"],
@@ -240,6 +244,27 @@ def test_default_name(label: str, name: str) -> None:
 def test_bad_labels_are_refused(labels: List, names: Dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_label_set(labels, names, {})
+
+
+def test_words_that_labels_bring_come_first() -> None:
+    names, said = {"A": "alpha", "B": "beta"}, {"A": "first", "B": "second"}
+    labels = {
+        "B": {"name": "Bravo"},
+        "A": "of all",
+        "C": {"name": "Charlie", "definition": "third"},
+        "D_E": "",
+    }
+    found = with_own_words(labels, names, said)
+    assert found.labels == ("B", "A", "C", "D_E")
+    assert found.names == ("Bravo", "alpha", "Charlie", "d e")
+    assert found.definitions == ("second", "of all", "third", "")
+    assert with_own_words(["A"], names, said) == make_label_set(["A"], names, said)
+
+
+@pytest.mark.parametrize("said", [{"words": "x"}, 3, None, {"name": 3}])
+def test_other_words_are_refused(said: Any) -> None:
+    with pytest.raises(ValueError, match="Of the label 'A' one can say what it means"):
+        with_own_words({"A": said}, {}, {})
 
 
 @pytest.mark.parametrize(

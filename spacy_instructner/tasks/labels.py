@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import srsly
+
+# Labels; or each with what it means, or with "name" and "definition".
+Labels = Union[Sequence[str], Mapping[str, Union[str, Mapping[str, str]]]]
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,28 @@ def make_label_set(
         ),
         definitions=tuple(plain(definitions.get(label, "")) for label in found),
     )
+
+
+def with_own_words(
+    labels: Labels, names: Mapping[str, str], definitions: Mapping[str, str]
+) -> LabelSet:
+    """As `make_label_set`, with the words that labels bring first. Raises ValueError for
+    words of another kind than name and definition, too."""
+    own: Dict[str, Dict[str, str]] = {
+        "name": dict(names),
+        "definition": {**definitions},
+    }
+    for label, said in labels.items() if isinstance(labels, Mapping) else ():
+        words = said if isinstance(said, Mapping) else {"definition": said}
+        for kind, text in words.items():
+            if kind not in own or not isinstance(text, str):
+                raise ValueError(
+                    f"Of the label {label!r} one can say what it means, as a text, or "
+                    f'{{"name": …, "definition": …}}, but not {said!r}.'
+                )
+            if text:
+                own[kind][label] = text
+    return make_label_set(labels, own["name"], own["definition"])
 
 
 def unknown_labels(labels: Iterable[str], known: Iterable[str]) -> List[str]:
