@@ -10,4 +10,13 @@ app = Typer(
 )
 spacy_app.add_typer(app)
 
-from . import bench, convert, debug_data, evaluate, fetch, render, sample  # noqa: E402, F401
+from . import (  # noqa: E402, F401
+    bench,
+    convert,
+    debug_data,
+    evaluate,
+    fetch,
+    pretrain,
+    render,
+    sample,
+)

@@ -1,0 +1,108 @@
+"""All that training needs to go on as if it had never stopped.
+
+    checkpoint/state.json               step, texts, seconds, …
+    checkpoint/weights.safetensors      what is trained, float32
+    checkpoint/optimizer.safetensors    the moments of each weight, and its averages
+
+Which texts and which random numbers come next follows from the step alone.
+"""
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Dict, Optional
+
+import srsly
+import torch
+from safetensors.torch import load_file, save_file
+from thinc.api import Model, Optimizer
+
+from ..models.layer import get_backbone
+
+FOLDER = "checkpoint"
+
+
+@dataclass(frozen=True)
+class State:
+    """How far training is. step: updates made; texts, ids: that were learned from
+    (ids: those the model read and wrote); seconds: of training, without evaluation;
+    config: a digest of what is trained, and how."""
+
+    config: str
+    step: int = 0
+    texts: int = 0
+    ids: int = 0
+    seconds: float = 0.0
+
+
+def write(folder: Path, state: State, model: Model, optimizer: Optimizer) -> None:
+    """Put a checkpoint in the place of the one before, which stays whole until then."""
+    aside = folder / f"{FOLDER}.part"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    weights = {name: each.detach().cpu() for name, each in _trained(model).items()}
+    save_file(weights, str(aside / "weights.safetensors"))
+    shim = model.shims[0].id
+    moments: Dict[str, torch.Tensor] = {}
+    for kind in ("mom1", "mom2", "averages"):
+        for (owner, name), values in (getattr(optimizer, kind) or {}).items():
+            if owner == shim:
+                moments[f"{kind} {name}"] = torch.as_tensor(values).cpu().contiguous()
+    save_file(moments, str(aside / "optimizer.safetensors"))
+    updates = {
+        name: times
+        for (owner, name), times in optimizer.nr_update.items()
+        if owner == shim
+    }
+    srsly.write_json(aside / "state.json", {**asdict(state), "updates": updates})
+    old = folder / f"{FOLDER}.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if (folder / FOLDER).exists():
+        (folder / FOLDER).rename(old)
+    aside.rename(folder / FOLDER)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read(
+    folder: Path, config: str, model: Model, optimizer: Optimizer
+) -> Optional[State]:
+    """Put a checkpoint into a model and an optimizer that are as they were at the
+    start; None where there is none. Raises ValueError for one of another config."""
+    found = folder / FOLDER
+    if not found.exists():
+        # Killed between two names.
+        found = folder / f"{FOLDER}.old"
+    if not found.exists():
+        return None
+    said = srsly.read_json(found / "state.json")
+    updates: Dict[str, int] = said.pop("updates")
+    state = State(**said)
+    if state.config != config:
+        raise ValueError(
+            f"{found} was made with another config. Name another output folder to train "
+            "anew, or give the config it was begun with."
+        )
+    trained = _trained(model)
+    weights = load_file(str(found / "weights.safetensors"))
+    if set(weights) != set(trained):
+        raise ValueError(f"{found} does not hold the weights that are trained here.")
+    with torch.no_grad():
+        for name, values in weights.items():
+            trained[name].copy_(values)
+    shim = model.shims[0].id
+    for key, values in load_file(str(found / "optimizer.safetensors")).items():
+        kind, _, name = key.partition(" ")
+        getattr(optimizer, kind)[shim, name] = values.numpy()
+    for name, times in updates.items():
+        optimizer.nr_update[shim, name] = times
+    for _ in range(state.step):
+        optimizer.step_schedules()
+    return state
+
+
+def _trained(model: Model) -> Dict[str, torch.nn.Parameter]:
+    backbone = get_backbone(model)
+    backbone.forget()
+    return {
+        name: each for name, each in backbone.named_parameters() if each.requires_grad
+    }

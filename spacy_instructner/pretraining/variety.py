@@ -1,0 +1,339 @@
+"""Annotated data as texts that each ask for labels of their own. Source: ours.
+
+What is asked for changes from text to text: which types, in what order, by which of
+their names, with which meaning or none; so do case, punctuation and the number of
+sentences. So a model learns to follow the question, not to know the types.
+"""
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
+
+import srsly
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+
+from ..annotations import LABELS_KEY
+from ..corpora import bare, read_docs
+from ..tasks.base import Entity
+from ..tasks.labels import default_name, plain
+
+
+@dataclass(frozen=True)
+class Text:
+    """words; whether whitespace follows each; entities."""
+
+    words: Tuple[str, ...]
+    spaces: Tuple[bool, ...]
+    entities: Tuple[Entity, ...]
+
+    @property
+    def labels(self) -> List[str]:
+        return list(dict.fromkeys(label for _, _, label in self.entities))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Texts of one data set, in which all of its labels are annotated.
+
+    by_label: of each label, the texts that have it; often: how often each label is
+    drawn, by the square root of its texts, so that rare ones are seen too; empty: texts
+    without entities."""
+
+    by_label: Mapping[str, Sequence[Text]]
+    often: Sequence[float]
+    empty: Sequence[Text]
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a label may be called, and what may be said of it."""
+
+    names: Sequence[str]
+    definitions: Sequence[str]
+
+
+def build_label_variety_v1(
+    sources: Dict[str, Path],
+    shares: Dict[str, float],
+    wording: Path,
+    held_out: List[str],
+    seed: int = 0,
+    most_labels: int = 12,
+    kept: float = 0.85,
+    empty: float = 0.1,
+    own_words: float = 0.3,
+    undefined: float = 0.3,
+    lowered: float = 0.4,
+    joined: float = 0.15,
+) -> "LabelVariety":
+    """Registered as `spacy-instructner.LabelVariety.v1`.
+
+    sources (Dict[str, Path]): annotated files, by name; a label is asked for only in
+        texts of files that have it, where it is annotated throughout.
+    shares (Dict[str, float]): how often a text comes from each, in any unit.
+    wording (Path): a JSON file: label to {"names": […], "definitions": […]}. A label
+        that it lacks goes by its own name.
+    held_out (List[str]): labels that are never seen; their texts are left out.
+    seed (int): the same seed makes the same texts, in the same order, without end.
+    most_labels (int): that a text asks for.
+    kept (float): how likely a label that a text has is asked for.
+    empty (float): share of texts without entities.
+    own_words (float): how likely a label goes by its default name and first meaning.
+    undefined (float): how likely nothing is said of what a label means.
+    lowered (float): share of texts in lower case, half of them without punctuation.
+    joined (float): share of texts of two or three sentences.
+    RETURNS (LabelVariety): reads Examples without end. Raises ValueError for a share of
+        an unknown source.
+    """
+    unknown = sorted(set(shares) ^ set(sources))
+    if unknown:
+        raise ValueError(
+            f"`sources` and `shares` must have the same names; only one has: {unknown}."
+        )
+    return LabelVariety(
+        sources=sources,
+        shares=shares,
+        wording=wording,
+        held_out=tuple(held_out),
+        seed=seed,
+        most_labels=most_labels,
+        kept=kept,
+        empty=empty,
+        own_words=own_words,
+        undefined=undefined,
+        lowered=lowered,
+        joined=joined,
+    )
+
+
+@dataclass(frozen=True)
+class LabelVariety:
+    """See `build_label_variety_v1`."""
+
+    sources: Mapping[str, Path]
+    shares: Mapping[str, float]
+    wording: Path
+    held_out: Tuple[str, ...]
+    seed: int
+    most_labels: int
+    kept: float
+    empty: float
+    own_words: float
+    undefined: float
+    lowered: float
+    joined: float
+
+    def __call__(self, nlp: Language) -> Iterator[Example]:
+        return self.starting(nlp, 0)
+
+    def starting(self, nlp: Language, at: int) -> Iterator[Example]:
+        """The Examples from the one with this number on: each depends on seed and
+        number alone."""
+        words = read_wording(self.wording)
+        read = {
+            name: _source(read_texts(path, nlp), self.held_out)
+            for name, path in self.sources.items()
+        }
+        for number in count(at):
+            rng = random.Random(f"{self.seed} {number}")
+            (name,) = rng.choices(list(read), [self.shares[name] for name in read])
+            yield self._example(nlp, read[name], words, rng)
+
+    def _example(
+        self,
+        nlp: Language,
+        source: Source,
+        words: Mapping[str, Words],
+        rng: random.Random,
+    ) -> Example:
+        text = self._text(source, rng)
+        present = text.labels
+        asked = [label for label in present if rng.random() < self.kept]
+        if present and not asked:
+            asked = [rng.choice(present)]
+        absent = [label for label in source.by_label if label not in present]
+        room = rng.randint(1, self.most_labels) - len(asked)
+        asked += rng.sample(absent, min(len(absent), max(room, not asked)))
+        rng.shuffle(asked)
+        said: Dict[str, Dict[str, str]] = {}
+        taken = set()
+        for label in asked:
+            name, definition = self._words(label, words, rng)
+            # An answer could not tell two labels of one name apart.
+            if name.lower() in taken:
+                name = default_name(label)
+            if name.lower() not in taken:
+                taken.add(name.lower())
+                said[label] = {"name": name, "definition": definition}
+        if rng.random() < self.lowered:
+            text = lowered(text, bare=rng.random() < 0.5)
+        return make_example(nlp, text, said)
+
+    def _text(self, source: Source, rng: random.Random) -> Text:
+        if source.empty and rng.random() < self.empty:
+            text = rng.choice(source.empty)
+        else:
+            text = self._with_entities(source, rng)
+        if rng.random() < self.joined:
+            more = [self._with_entities(source, rng) for _ in range(rng.randint(1, 2))]
+            text = join([text, *more])
+        return text
+
+    @staticmethod
+    def _with_entities(source: Source, rng: random.Random) -> Text:
+        (label,) = rng.choices(list(source.by_label), source.often)
+        return rng.choice(source.by_label[label])
+
+    def _words(
+        self, label: str, words: Mapping[str, Words], rng: random.Random
+    ) -> Tuple[str, str]:
+        """A name and a meaning, "" where nothing is said of it."""
+        own = words.get(label) or Words((default_name(label),), ("",))
+        if rng.random() < self.own_words:
+            name, definition = default_name(label), own.definitions[0]
+        else:
+            name, definition = rng.choice(own.names), rng.choice(own.definitions)
+            name = rng.choices((name, name.title(), name.upper()), (8, 1, 1))[0]
+        return name, "" if rng.random() < self.undefined else definition
+
+
+def build_held_out_v1(
+    sources: Dict[str, Path],
+    wording: Path,
+    labels: List[str],
+    texts: int = 200,
+    seed: int = 0,
+) -> "HeldOut":
+    """Registered as `spacy-instructner.HeldOut.v1`.
+
+    sources, wording: see `spacy-instructner.LabelVariety.v1`.
+    labels (List[str]): what is asked for: in each text, those of them that its file has.
+    texts (int): how many, drawn by `seed` (int) from those that have such an entity.
+    RETURNS (HeldOut): reads Examples with only these labels, by their first name and
+        meaning.
+    """
+    return HeldOut(sources, wording, tuple(labels), texts, seed)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """See `build_held_out_v1`."""
+
+    sources: Mapping[str, Path]
+    wording: Path
+    labels: Tuple[str, ...]
+    texts: int
+    seed: int
+
+    def __call__(self, nlp: Language) -> Iterator[Example]:
+        words = read_wording(self.wording)
+        found: List[Tuple[Text, Tuple[str, ...]]] = []
+        for path in self.sources.values():
+            texts = read_texts(path, nlp)
+            have = {label for text in texts for label in text.labels}
+            asked = tuple(label for label in self.labels if label in have)
+            found += [(text, asked) for text in texts if set(text.labels) & set(asked)]
+        random.Random(self.seed).shuffle(found)
+        for text, asked in islice(found, self.texts):
+            said = {}
+            for label in asked:
+                own = words.get(label) or Words((default_name(label),), ("",))
+                said[label] = {"name": own.names[0], "definition": own.definitions[0]}
+            yield make_example(nlp, text, said)
+
+
+def read_wording(path: Path) -> Dict[str, Words]:
+    """Label to its words. Raises ValueError for a file of another shape."""
+    try:
+        return {
+            label: Words(
+                [plain(name) for name in said["names"]],
+                [plain(meaning) for meaning in said["definitions"]],
+            )
+            for label, said in srsly.read_json(path).items()
+            if said["names"][0] and said["definitions"][0]
+        }
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'{path} must hold one JSON object, label to {{"names": […], '
+            f'"definitions": […]}}, both with one text at least: {error!r}'
+        ) from error
+
+
+def read_texts(path: Path, nlp: Language) -> List[Text]:
+    """A file's texts. Raises as `corpora.read_docs`, and ValueError for spans that
+    cannot be kept: what is left out would be learnt as none."""
+    docs, problems = read_docs(Path(path), nlp)
+    if problems:
+        raise ValueError(f"{len(problems)} spans cannot be kept, first {problems[0]}.")
+    return [
+        Text(
+            tuple(token.text for token in doc),
+            tuple(bool(token.whitespace_) for token in doc),
+            tuple((ent.start, ent.end, ent.label_) for ent in doc.ents),
+        )
+        for doc in docs
+    ]
+
+
+def _source(texts: Sequence[Text], held_out: Sequence[str]) -> Source:
+    seen = [text for text in texts if not set(text.labels) & set(held_out)]
+    counts = Counter(label for text in seen for label in text.labels)
+    by_label: Dict[str, List[Text]] = {label: [] for label in sorted(counts)}
+    for text in seen:
+        for label in text.labels:
+            by_label[label].append(text)
+    often = [counts[label] ** 0.5 for label in by_label]
+    return Source(by_label, often, [text for text in seen if not text.entities])
+
+
+def join(texts: Sequence[Text]) -> Text:
+    """Several texts as one, a space between them."""
+    words: List[str] = []
+    spaces: List[bool] = []
+    entities: List[Entity] = []
+    for text in texts:
+        begin = len(words)
+        if spaces:
+            spaces[-1] = True
+        words.extend(text.words)
+        spaces.extend(text.spaces)
+        entities += [(begin + a, begin + b, label) for a, b, label in text.entities]
+    return Text(tuple(words), tuple(spaces), tuple(entities))
+
+
+def lowered(text: Text, bare: bool) -> Text:
+    """A text in lower case. bare: without the punctuation outside its entities, with a
+    space between all words."""
+    words = tuple(word.lower() for word in text.words)
+    if not bare:
+        return Text(words, text.spaces, text.entities)
+    inside = {at for start, end, _ in text.entities for at in range(start, end)}
+    kept = [
+        at
+        for at, word in enumerate(words)
+        if at in inside or any(letter.isalnum() for letter in word)
+    ]
+    place = {at: new for new, at in enumerate(kept)}
+    return Text(
+        tuple(words[at] for at in kept),
+        (True,) * len(kept),
+        tuple((place[a], place[b - 1] + 1, label) for a, b, label in text.entities),
+    )
+
+
+def make_example(
+    nlp: Language, text: Text, said: Mapping[str, Mapping[str, str]]
+) -> Example:
+    """A text that asks for labels, in these words, and its entities of them."""
+    doc = Doc(nlp.vocab, words=list(text.words), spaces=list(text.spaces))
+    entities = [Span(doc, a, b, label=label) for a, b, label in text.entities]
+    doc.set_ents([ent for ent in entities if ent.label_ in said], default="outside")
+    asking = bare(doc)
+    asking.user_data[LABELS_KEY] = dict(said)
+    return Example(asking, doc)

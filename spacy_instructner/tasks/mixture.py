@@ -1,0 +1,95 @@
+"""Several tasks learned by one model, so that one adapter serves them all. Source:
+ours."""
+
+import random
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from ..decoding.answers import Words
+from ..decoding.search import Question
+from .base import BoundTask, Encoder, ExampleReader, Gold, Layout, Record, Shown, Task
+from .labels import LabelSet
+
+
+def build_mixture_v1(
+    # What the config reader knows of them beforehand is not their type yet.
+    tasks: Dict[str, Any],
+    shares: Dict[str, float],
+    asks: str,
+) -> "Mixture":
+    """Registered as `spacy-instructner.Mixture.v1`.
+
+    tasks (Dict[str, Task]): by names of your own.
+    shares (Dict[str, float]): how often a text is learned by each, in any unit.
+    asks (str): the task that is asked about texts to annotate.
+    RETURNS (Mixture): the task. Raises ValueError for names that do not agree, shares
+        that are negative or all 0, and tasks that show examples.
+    """
+    return Mixture(tasks, shares, asks)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """See `build_mixture_v1`."""
+
+    tasks: Mapping[str, Task]
+    shares: Mapping[str, float]
+    asks: str
+
+    # Each text would have to be kept from its own prompt in every task.
+    examples: Optional[ExampleReader] = None
+
+    def __post_init__(self) -> None:
+        if set(self.tasks) != set(self.shares) or self.asks not in self.tasks:
+            raise ValueError(
+                f"`shares` ({sorted(self.shares)}) must name all `tasks` "
+                f"({sorted(self.tasks)}), and `asks` ({self.asks!r}) one of them."
+            )
+        if min(self.shares.values()) < 0 or not sum(self.shares.values()):
+            raise ValueError("`shares` must not be negative, and not all of them 0.")
+        showing = [name for name, task in self.tasks.items() if task.examples]
+        if showing:
+            raise ValueError(
+                f"Tasks of a mixture show no examples; take them out of {showing}."
+            )
+
+    @property
+    def names_types(self) -> bool:
+        return all(task.names_types for task in self.tasks.values())
+
+    def bind(
+        self,
+        encoder: Encoder,
+        labels: LabelSet,
+        end: int,
+        max_span: int = 0,
+        layout: Layout = "text_last",
+        shown: Sequence[Shown] = (),
+    ) -> "BoundMixture":
+        """See `tasks.base.Task`."""
+        bound = {
+            name: task.bind(encoder, labels, end, max_span, layout, ())
+            for name, task in self.tasks.items()
+        }
+        return BoundMixture(self, bound)
+
+
+class BoundMixture:
+    """A mixture for one tokenizer and one label set."""
+
+    def __init__(self, task: Mixture, bound: Mapping[str, BoundTask]) -> None:
+        self.task = task
+        self.bound = bound
+
+    def constant(self) -> int:
+        return max(bound.constant() for bound in self.bound.values())
+
+    def questions(self, words: Words) -> List[Question]:
+        return self.bound[self.task.asks].questions(words)
+
+    def records(self, words: Words, gold: Gold, choices: bool = False) -> List[Record]:
+        """Of one task, drawn from Python's `random`, which spaCy seeds."""
+        names = list(self.bound)
+        shares = [self.task.shares[name] for name in names]
+        (name,) = random.choices(names, shares)
+        return self.bound[name].records(words, gold, choices)

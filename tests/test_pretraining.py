@@ -1,0 +1,420 @@
+"""Texts that ask for labels of their own, tasks side by side, and training that goes on
+where it was stopped."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+import pytest
+import spacy
+from safetensors.torch import load_file
+from spacy.language import Language
+from spacy.training import Example
+from thinc.api import Config
+from typer.testing import CliRunner
+
+from spacy_instructner.cli import app
+from spacy_instructner.models.layer import get_backbone
+from spacy_instructner.pretraining.loop import LOG, MODEL, pretrain, read_log
+from spacy_instructner.pretraining.variety import (
+    LabelVariety,
+    Text,
+    build_held_out_v1,
+    build_label_variety_v1,
+    join,
+    lowered,
+    read_texts,
+    read_wording,
+)
+from spacy_instructner.tasks.cllmfs import build_cllmfs_v1
+from spacy_instructner.tasks.instruction_ner import build_instruction_ner_v1
+from spacy_instructner.tasks.mixture import build_mixture_v1
+
+ROOT = Path(__file__).parents[1]
+WORKSHOP = ROOT / "assets" / "workshop" / "train.jsonl"
+WORDING = {
+    "PART": {"names": ["component", "bicycle part"], "definitions": ["a piece", "x"]},
+    "TOOL": {"names": ["device", "tool"], "definitions": ["to work with"]},
+}
+MakeNLP = Callable[..., Language]
+
+
+@pytest.fixture
+def wording(tmp_path: Path) -> Path:
+    path = tmp_path / "wording.json"
+    path.write_text(json.dumps(WORDING))
+    return path
+
+
+def variety(wording: Path, **more: Any) -> LabelVariety:
+    config: Dict[str, Any] = {
+        "sources": {"workshop": WORKSHOP},
+        "shares": {"workshop": 1.0},
+        "wording": wording,
+        "held_out": ["TOOL"],
+        **more,
+    }
+    return build_label_variety_v1(**config)
+
+
+def asked(example: Example) -> Dict[str, Dict[str, str]]:
+    labels: Dict[str, Dict[str, str]] = example.predicted.user_data[
+        "instruction_ner_labels"
+    ]
+    return labels
+
+
+def row(example: Example) -> Any:
+    entities = [(e.start, e.end, e.label_) for e in example.reference.ents]
+    return example.text, asked(example), entities
+
+
+def test_texts_depend_on_seed_and_number_alone(wording: Path) -> None:
+    nlp = spacy.blank("en")
+    rows = [row(each) for each in islice(variety(wording)(nlp), 40)]
+    random.seed(99)
+    later = variety(wording).starting(nlp, 25)
+    assert [row(each) for each in islice(later, 15)] == rows[25:]
+    other = [row(each) for each in islice(variety(wording, seed=1)(nlp), 40)]
+    assert other != rows and len({text for text, _, _ in rows}) > 25
+
+
+def test_what_a_text_asks_for(wording: Path) -> None:
+    nlp = spacy.blank("en")
+    gold = {text.words: text for text in read_texts(WORKSHOP, nlp)}
+    sizes, absent = Counter[int](), 0
+    config = {"lowered": 0.0, "joined": 0.0, "most_labels": 4}
+    for example in islice(variety(wording, **config)(nlp), 300):
+        labels = asked(example)
+        text = gold[tuple(token.text for token in example.reference)]
+        # Never a text with a label that is held out, nor that label.
+        assert "TOOL" not in (*text.labels, *labels)
+        sizes[len(labels)] += 1
+        absent += not set(labels) <= set(text.labels)
+        found = [(e.start, e.end, e.label_) for e in example.reference.ents]
+        assert found == [each for each in text.entities if each[2] in labels]
+        assert not example.predicted.ents
+        if text.entities:
+            assert found
+    # More are asked for only where the text has more.
+    assert min(sizes) == 1 and all(sizes[n] > 10 for n in (1, 2, 3, 4))
+    assert 100 < absent < 290
+
+
+def test_words_of_labels_vary(wording: Path) -> None:
+    nlp = spacy.blank("en")
+    names, meanings = Counter[str](), Counter[str]()
+    for example in islice(variety(wording)(nlp), 400):
+        said = asked(example).get("PART")
+        if said:
+            names[said["name"]] += 1
+            meanings[said["definition"]] += 1
+    assert set(meanings) == {"", "a piece", "x"} and meanings["a piece"] > 30
+    assert {"part", "component", "bicycle part", "Component", "BICYCLE PART"} <= set(
+        names
+    )
+    own = islice(variety(wording, own_words=1.0, undefined=0.0)(nlp), 100)
+    said = [asked(each)["PART"] for each in own if "PART" in asked(each)]
+    assert said and {tuple(each.values()) for each in said} == {("part", "a piece")}
+
+
+def test_shares_of_sources_and_of_texts_without_entities(
+    wording: Path, tmp_path: Path
+) -> None:
+    nlp = spacy.blank("en")
+    rows = [{"text": f"none {n}", "spans": []} for n in range(5)]
+    rows.append({"text": "a b", "spans": [{"start": 0, "end": 1, "label": "A"}]})
+    path = tmp_path / "few.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    both = {
+        "sources": {"workshop": WORKSHOP, "few": path},
+        "shares": {"workshop": 1, "few": 3},
+        "joined": 0.0,
+    }
+    counts = Counter[str]()
+    for example in islice(variety(wording, **both)(nlp), 400):
+        labels = set(asked(example))
+        # Each source's own labels, never the other's: they are not annotated there.
+        assert labels == {"A"} or "A" not in labels
+        few = "A" in labels
+        counts["few"] += few
+        counts["empty"] += few and example.text.lower().startswith("none")
+    assert 260 < counts["few"] < 340
+    assert 0.04 < counts["empty"] / counts["few"] < 0.18
+
+
+def test_held_out(wording: Path) -> None:
+    nlp = spacy.blank("en")
+    sources = {"workshop": WORKSHOP}
+    read = build_held_out_v1(sources, wording, ["TOOL", "NOWHERE"], texts=10)
+    examples = list(read(nlp))
+    assert len(examples) == 10
+    said = {"TOOL": {"name": "device", "definition": "to work with"}}
+    for example in examples:
+        assert asked(example) == said
+        assert {ent.label_ for ent in example.reference.ents} == {"TOOL"}
+    assert [row(each) for each in read(nlp)] == [row(each) for each in examples]
+
+
+TEXT = Text(
+    ("In", "Rome", ",", "U.", "-", "S.", "!", "…"),
+    (True, False, True, False, False, False, True, False),
+    ((1, 2, "A"), (3, 6, "B")),
+)
+
+
+def test_lower_case_and_bare_texts() -> None:
+    low = lowered(TEXT, bare=False)
+    assert low.words == ("in", "rome", ",", "u.", "-", "s.", "!", "…")
+    assert (low.spaces, low.entities) == (TEXT.spaces, TEXT.entities)
+    bare = lowered(TEXT, bare=True)
+    # What belongs to an entity stays.
+    assert bare.words == ("in", "rome", "u.", "-", "s.")
+    assert bare.entities == ((1, 2, "A"), (2, 5, "B")) and all(bare.spaces)
+
+
+def test_joined_texts() -> None:
+    both = join([TEXT, Text(("x", "y"), (False, False), ((1, 2, "C"),))])
+    assert both.words == (*TEXT.words, "x", "y")
+    assert both.spaces == (*TEXT.spaces[:-1], True, False, False)
+    assert both.entities == (*TEXT.entities, (9, 10, "C"))
+
+
+def test_what_cannot_be_read_is_told(wording: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="same names; only one has: .'other'."):
+        variety(wording, shares={"workshop": 1.0, "other": 1.0})
+    wording.write_text('{"PART": {"names": []}}')
+    with pytest.raises(ValueError, match="must hold one JSON object, label to"):
+        read_wording(wording)
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"text": "abc", "spans": [{"start": 0, "end": 2, "label": "A"}]}')
+    with pytest.raises(ValueError, match="1 spans cannot be kept, first .*borders"):
+        read_texts(path, spacy.blank("en"))
+
+
+def test_words_of_the_project() -> None:
+    """Every label has several, and no two labels of a set share the first."""
+    words = read_wording(ROOT / "assets" / "base" / "wording.json")
+    assert len(words) == 36
+    for said in words.values():
+        for kind in (said.names, said.definitions):
+            assert len(kind) == len(set(kind)) >= 2 and all(kind)
+        assert len(said.names) >= 3
+
+
+# Tasks side by side.
+
+
+def mixture(**more: Any) -> Any:
+    tasks = {"one": build_cllmfs_v1(), "all": build_instruction_ner_v1()}
+    return build_mixture_v1(
+        **{"tasks": tasks, "shares": {"one": 3, "all": 1}, "asks": "one", **more}
+    )
+
+
+def test_a_mixture_learns_all_and_asks_one(make_nlp: MakeNLP) -> None:
+    given = {
+        "one": {"@misc": "spacy-instructner.CLLMFS.v1"},
+        "all": {"@misc": "spacy-instructner.InstructionNER.v1"},
+    }
+    task = {
+        "@misc": "spacy-instructner.Mixture.v1",
+        "tasks": given,
+        "shares": {"one": 3.0, "all": 1.0},
+    }
+    definitions = {"PERSON": "a human", "PLACE": "a town"}
+
+    def made(**more: Any) -> Language:
+        return make_nlp(label_definitions=definitions, **more)
+
+    nlp = made(task={**task, "asks": "one"})
+    texts = ["Anna met Bert in Paris.", "Rome is an old place."]
+    for asks in ("one", "all"):
+        mixed, alone = made(task={**task, "asks": asks}), made(task=given[asks])
+        for doc, other in zip(mixed.pipe(texts), alone.pipe(texts)):
+            assert [
+                (s.start, s.end, s.label_) for s in doc.spans["instruction_ner"]
+            ] == [(s.start, s.end, s.label_) for s in other.spans["instruction_ner"]]
+    doc = nlp.make_doc(texts[0])
+    doc.set_ents([doc.char_span(0, 4, label="PERSON")], default="outside")
+    random.seed(0)
+    kinds = Counter[str]()
+    for _ in range(200):
+        records = nlp.get_pipe("instruction_ner").records(
+            [Example(nlp.make_doc(doc.text), doc)]
+        )
+        kinds["all" if "main" in {r.task for r in records} else "one"] += 1
+    assert 125 < kinds["one"] < 175
+
+
+@pytest.mark.parametrize(
+    "config,message",
+    [
+        ({"shares": {"one": 1}}, "must name all `tasks`"),
+        ({"asks": "none"}, "`asks` .'none'. one of them"),
+        ({"shares": {"one": 0, "all": 0}}, "not all of them 0"),
+        ({"shares": {"one": -1, "all": 2}}, "must not be negative"),
+    ],
+)
+def test_mixtures_that_make_no_sense(config: Dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        mixture(**config)
+    shows = build_instruction_ner_v1(examples=lambda nlp: [])
+    with pytest.raises(ValueError, match="show no examples; take them out of ..all"):
+        mixture(tasks={"one": build_cllmfs_v1(), "all": shows})
+
+
+# Training in stages.
+
+
+@pytest.fixture
+def config(tiny_causal: Path, wording: Path) -> Config:
+    """The project's own, on a tiny model and the workshop sentences."""
+    config = Config().from_disk(ROOT / "configs" / "base.cfg", interpolate=False)
+    config["paths"].update(data="", wording=str(wording))
+    config["corpora"]["train"].update(
+        sources={"workshop": str(WORKSHOP)},
+        shares={"workshop": 1.0},
+        held_out=["TOOL"],
+    )
+    config["corpora"]["dev"].update(sources={"workshop": str(WORKSHOP)}, texts=5)
+    config["training"].update(max_steps=9, eval_frequency=2, dropout=0.1)
+    config["training"]["batcher"]["size"] = 2
+    config["training"]["optimizer"]["use_averages"] = True
+    config["components"]["instruction_ner"]["model"]["name"] = str(tiny_causal)
+    config["components"]["instruction_ner"]["model"]["precision"] = "float32"
+    return config
+
+
+def steps_of(folder: Path) -> List[int]:
+    return [line["step"] for line in read_log(folder / LOG)]
+
+
+def result(folder: Path) -> Dict[str, Any]:
+    found = (folder / MODEL).rglob("adapter.safetensors")
+    return {
+        name: values.tolist()
+        for path in found
+        for name, values in load_file(path).items()
+    }
+
+
+def told(folder: Path) -> List[Dict]:
+    lines = read_log(folder / LOG)
+    for line in lines:
+        line.pop("seconds")
+    return lines
+
+
+def test_stages_do_what_one_run_does(config: Config, tmp_path: Path) -> None:
+    assert pretrain(config, tmp_path / "one")
+    assert steps_of(tmp_path / "one") == [0, 2, 4, 6, 8, 9]
+    said: List[int] = []
+    stages = 0
+    while not pretrain(
+        config,
+        tmp_path / "two",
+        seconds=0.0,
+        said=lambda entry: said.append(entry.state.step),
+    ):
+        stages += 1
+    assert stages == 4 and said == [0, 2, 4, 6, 8, 9]
+    assert told(tmp_path / "two") == told(tmp_path / "one")
+    assert result(tmp_path / "two") == result(tmp_path / "one") != {}
+    # Nothing is left to do, and nothing changes.
+    assert pretrain(config, tmp_path / "two")
+    assert steps_of(tmp_path / "two") == [0, 2, 4, 6, 8, 9]
+    assert result(tmp_path / "two") == result(tmp_path / "one")
+    last = read_log(tmp_path / "one" / LOG)[-1]
+    assert last["texts"] == 18 and last["ids"] > 18 * 20 and last["loss"] > 0.0
+
+
+def test_it_learns(config: Config, tmp_path: Path) -> None:
+    config["training"].update(max_steps=80, eval_frequency=10)
+    config["training"]["optimizer"]["learn_rate"].update(
+        initial_rate=0.005, warmup_steps=2
+    )
+    # All weights: those of a random model say nothing that an adapter could turn.
+    component = config["components"]["instruction_ner"]
+    component["bundle"], component["model"]["adapter"] = "full", None
+    assert pretrain(config, tmp_path)
+    before, first, *_, last = (line["loss"] for line in read_log(tmp_path / LOG))
+    assert before is None and last < 0.9 * first
+    nlp = spacy.load(tmp_path / MODEL)
+    doc = nlp.make_doc("The chain broke.")
+    doc.user_data["instruction_ner_labels"] = ["ANYTHING"]
+    assert {s.label_ for s in nlp(doc).spans["instruction_ner"]} <= {"ANYTHING"}
+
+
+def test_a_killed_run_goes_on(config: Config, tmp_path: Path) -> None:
+    """Killed at any moment: also between writing the log and the checkpoint."""
+    assert pretrain(config, tmp_path / "one")
+    config.to_disk(tmp_path / "config.cfg")
+    line = [sys.executable, "-m", "spacy", "instructner", "pretrain"]
+    line += [str(tmp_path / "config.cfg"), str(tmp_path / "two")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    log = tmp_path / "two" / LOG
+    killed = 0
+    for lines in (2, 4):
+        process = subprocess.Popen(
+            line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        while process.poll() is None and len(read_lines(log)) < lines:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+    assert killed == 2
+    done = subprocess.run(line, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "All steps are done" in done.stdout, done.stdout
+    assert told(tmp_path / "two") == told(tmp_path / "one")
+    assert result(tmp_path / "two") == result(tmp_path / "one")
+
+
+def read_lines(path: Path) -> List[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_another_config_does_not_go_on(config: Config, tmp_path: Path) -> None:
+    assert not pretrain(config, tmp_path, seconds=0.0)
+    config["training"]["optimizer"]["L2"] = 0.1
+    with pytest.raises(ValueError, match="made with another config"):
+        pretrain(config, tmp_path)
+    assert steps_of(tmp_path) == [0, 2]
+
+
+def test_what_cannot_be_trained_is_told(config: Config, tmp_path: Path) -> None:
+    config["training"]["train_corpus"] = "corpora.dev"
+    with pytest.raises(ValueError, match="cannot begin anywhere"):
+        pretrain(config, tmp_path)
+    config["training"].update(train_corpus="corpora.train", accumulate_gradient=2)
+    with pytest.raises(ValueError, match="`accumulate_gradient` 1"):
+        pretrain(config, tmp_path)
+    config["nlp"]["pipeline"] = []
+    with pytest.raises(ValueError, match="one instruction_ner component"):
+        pretrain(config, tmp_path)
+
+
+def test_the_command(config: Config, tmp_path: Path) -> None:
+    config.to_disk(tmp_path / "config.cfg")
+
+    def run_it(*more: str) -> Any:
+        line = ["pretrain", str(tmp_path / "config.cfg"), str(tmp_path / "out"), *more]
+        return CliRunner().invoke(app, line)
+
+    stopped = run_it("--minutes", "0")
+    assert stopped.exit_code == 0 and "Time is up" in stopped.output
+    assert "Step 2 (4 texts" in stopped.output
+    other = run_it("--training.dropout", "0.2")
+    assert other.exit_code == 1 and "another config" in other.output
+    done = run_it()
+    assert done.exit_code == 0 and "All steps are done" in done.output
+    loaded = spacy.load(tmp_path / "out" / MODEL).get_pipe("instruction_ner")
+    assert get_backbone(loaded.model).lora is not None
