@@ -4,6 +4,7 @@ where it was stopped."""
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,15 +16,19 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 import spacy
+import torch
 from safetensors.torch import load_file
 from spacy.language import Language
+from spacy.tokens import Span
 from spacy.training import Example
-from thinc.api import Config
+from thinc.api import Adam, Config
 from typer.testing import CliRunner
 
 from spacy_instructner.cli import app
+from spacy_instructner.models import starts
+from spacy_instructner.models.adapters import adapter_state
 from spacy_instructner.models.layer import get_backbone
-from spacy_instructner.pretraining.loop import LOG, MODEL, pretrain, read_log
+from spacy_instructner.pretraining.loop import ADAPTER, LOG, MODEL, pretrain, read_log
 from spacy_instructner.pretraining.variety import (
     LabelVariety,
     Text,
@@ -418,3 +423,124 @@ def test_the_command(config: Config, tmp_path: Path) -> None:
     assert done.exit_code == 0 and "All steps are done" in done.output
     loaded = spacy.load(tmp_path / "out" / MODEL).get_pipe("instruction_ner")
     assert get_backbone(loaded.model).lora is not None
+
+
+# Starting from what was learned.
+
+
+def state_of(nlp: Language) -> Dict[str, torch.Tensor]:
+    return adapter_state(get_backbone(nlp.get_pipe("instruction_ner").model).hf)
+
+
+def lora(**config: Any) -> Dict[str, Any]:
+    return {"@misc": "spacy-instructner.LoRA.v1", **config}
+
+
+TEXTS = ["Anna met Bert in Paris.", "Rome is an old place.", "Bert lives in Rome."]
+
+
+def said(nlp: Language) -> List:
+    return [
+        [
+            (s.start, s.end, s.label_, pytest.approx(float(x), abs=0.02))
+            for s, x in zip(
+                doc.spans["instruction_ner"],
+                doc.spans["instruction_ner"].attrs["scores"],
+            )
+        ]
+        for doc in nlp.pipe(TEXTS)
+    ]
+
+
+@pytest.fixture
+def start(config: Config, tmp_path: Path) -> Path:
+    config["training"]["optimizer"]["learn_rate"].update(initial_rate=0.05)
+    config["training"].update(max_steps=4, eval_frequency=4)
+    assert pretrain(config, tmp_path / "base")
+    return tmp_path / "base" / ADAPTER
+
+
+def test_an_adapter_begins_where_another_ended(
+    make_nlp: MakeNLP, start: Path, tmp_path: Path
+) -> None:
+    model = {"start": str(start), "adapter": lora(r=16, alpha=32)}
+    bare, nlp = make_nlp(), make_nlp(model=model)
+    assert said(nlp) != said(bare)
+    kept = load_file(start / "adapter.safetensors")
+    assert {values.dtype for values in kept.values()} == {torch.bfloat16}
+    full = load_file(next((start.parent / MODEL).rglob("adapter.safetensors")))
+    for name, values in state_of(nlp).items():
+        assert values.equal(kept[name].float())
+        assert values.allclose(full[name], rtol=0.01, atol=1e-6)
+    # Trained, it goes on from there; begun afresh, it is there again.
+    before = said(nlp)
+    docs = [nlp.make_doc(text) for text in TEXTS]
+    for doc in docs:
+        doc.set_ents([Span(doc, 0, 1, label="PERSON")], default="outside")
+    examples = [Example(nlp.make_doc(doc.text), doc) for doc in docs]
+    nlp.initialize(lambda: examples)
+    assert said(nlp) == before
+    nlp.update(examples, sgd=Adam(1e-2))
+    assert said(nlp) != before
+    nlp.to_disk(tmp_path / "trained")
+    learned = said(nlp)
+    nlp.initialize(lambda: examples)
+    assert said(nlp) == before
+    # What is saved needs the start no more.
+    shutil.rmtree(start)
+    assert said(spacy.load(tmp_path / "trained")) == learned
+
+
+def test_another_scale_means_the_same(make_nlp: MakeNLP, start: Path) -> None:
+    one = make_nlp(model={"start": str(start), "adapter": lora(r=16, alpha=32)})
+    other = make_nlp(model={"start": str(start), "adapter": lora(r=16, alpha=8)})
+    assert said(other) == said(one)
+    assert not state_of(other)[sorted(state_of(other))[1]].equal(
+        state_of(one)[sorted(state_of(one))[1]]
+    )
+
+
+def test_the_start_that_comes_with_the_package(
+    make_nlp: MakeNLP, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = said(make_nlp(model={"start": str(start)}))
+    bare = said(make_nlp())
+    shutil.copytree(start, tmp_path / "shipped" / "tiny")
+    monkeypatch.setattr(starts, "SHIPPED", tmp_path / "shipped")
+    assert said(make_nlp()) == given
+    # It can be switched off, and is not for other weights, nor for other shapes.
+    assert said(make_nlp(model={"start": None})) == bare
+    with pytest.warns(UserWarning, match="r = 16 .*cannot begin from it and begins w"):
+        assert said(make_nlp(model={"adapter": lora(r=4)})) == bare
+    nlp = make_nlp(model={"adapter": None})
+    assert said(nlp) == bare
+    info = json.loads((tmp_path / "shipped" / "tiny" / "info.json").read_text())
+    info["identity"]["sha256"] = "0" * 64
+    (tmp_path / "shipped" / "tiny" / "info.json").write_text(json.dumps(info))
+    assert said(make_nlp()) == bare
+
+
+def test_starts_that_do_not_fit_are_told(
+    make_nlp: MakeNLP, start: Path, tmp_path: Path
+) -> None:
+    def begun(**model: Any) -> List:
+        return said(make_nlp(model={"start": str(start), **model}))
+
+    with pytest.raises(ValueError, match="r = 4 .* cannot begin from it. Make them"):
+        begun(adapter=lora(r=4))
+    with pytest.raises(ValueError, match="targets = 'all-linear'; one with .*q_proj"):
+        begun(adapter=lora(targets=["q_proj"]))
+    with pytest.raises(ValueError, match="no saved model in .*nowhere"):
+        begun(start=str(tmp_path / "nowhere"))
+    info = json.loads((start / "info.json").read_text())
+    other = {**info, "identity": {**info["identity"], "sha256": "0" * 64}}
+    (start / "info.json").write_text(json.dumps(other))
+    with pytest.raises(ValueError, match="was made on .*any_base = true"):
+        begun()
+    expected = begun(any_base=True)
+    (start / "info.json").write_text(json.dumps(info))
+    assert begun() == expected
+    with (start / "adapter.safetensors").open("ab") as file_:
+        file_.write(b"x")
+    with pytest.raises(ValueError, match="adapter.safetensors is damaged"):
+        begun()

@@ -30,6 +30,7 @@ from .layer import Spec, make_model
 from .precision import Precision
 from .slots import Prefixes, Row, SlotCache
 from .sources import DEFAULT_MODEL
+from .starts import AUTO
 
 # The number of ids of a pass is a multiple of this.
 ROUND = 16
@@ -333,6 +334,7 @@ def build_causal_lm_v1(
     pack_tokens: int = 512,
     checkpointing: bool = False,
     any_base: bool = False,
+    start: Optional[str] = AUTO,
 ) -> Model:
     """Registered as `spacy-instructner.CausalLM.v1`.
 
@@ -344,6 +346,9 @@ def build_causal_lm_v1(
     checkpointing (bool): compute layers again for their gradients instead of keeping
         what they computed: less memory, a third more time.
     any_base (bool): put a saved adapter also on weights it was not made on.
+    start (Optional[str]): what the adapter begins from: a folder that holds one, such
+        as `spacy instructner pretrain` writes; "auto", the one that comes with the
+        package for these weights, if one does; None, from nothing.
     RETURNS (Model): without weights; they come when they are needed.
     """
     return make_model(
@@ -357,5 +362,6 @@ def build_causal_lm_v1(
             pack_tokens=pack_tokens,
             checkpointing=checkpointing,
             any_base=any_base,
+            start=start,
         )
     )

@@ -17,11 +17,12 @@ from ..objectives.base import Objective
 from ..objectives.likelihood import likelihood
 from ..tasks.base import Record
 from . import storage
-from .adapters import LoRA
+from .adapters import LoRA, load_adapter_state
 from .backbone import Backbone, Change, Learned, Places
 from .loading import load_folder
 from .precision import Precision, choose_dtype
 from .sources import Identity, locate
+from .starts import read_start
 
 MAX_BYTES = 2 * 2**30
 Loss = float
@@ -99,6 +100,7 @@ class Spec:
     pack_tokens: int
     checkpointing: bool
     any_base: bool
+    start: Optional[str]
 
 
 def make_model(spec: Spec) -> Model[Pack, Loss]:
@@ -184,6 +186,7 @@ def get_backbone(model: Model) -> Backbone:
         weights = locate(spec.name, spec.revision)
         backbone = _read(model, weights.folder)
         backbone.check()
+        _begin(spec, backbone, weights.identity)
         set_backbone(model, backbone, weights.identity)
     shim: Any = model.shims[0]
     if shim.pid != os.getpid():
@@ -201,14 +204,24 @@ def drop_backbone(model: Model) -> None:
 
 
 def begin_afresh(model: Model) -> None:
-    """Weights as they were before any training: the base, and a fresh adapter."""
+    """Weights as they were before any training: the base, and a fresh adapter, or the
+    one that it starts from."""
     spec: Spec = model.attrs["spec"]
     if has_backbone(model) and spec.adapter is None and get_backbone(model).learned:
         drop_backbone(model)
     backbone = get_backbone(model)
     backbone.drop_adapter()
+    _begin(spec, backbone, model.attrs["identity"])
     if spec.adapter is not None:
         backbone.add_adapter(spec.adapter)
+
+
+def _begin(spec: Spec, backbone: Backbone, identity: Identity) -> None:
+    """Put the start on, where there is one."""
+    state = read_start(spec.start, spec.kind, identity, spec.adapter, spec.any_base)
+    if state is not None and spec.adapter is not None:
+        backbone.add_adapter(spec.adapter)
+        load_adapter_state(backbone.hf, state)
 
 
 def _read(model: Model, folder: Path) -> Backbone:

@@ -16,6 +16,7 @@ from .cache import RaggedCache
 from .layer import Spec, make_model
 from .precision import Precision
 from .ragged import Block, causal_mask
+from .starts import AUTO
 
 
 class Seq2SeqBackbone(Backbone):
@@ -251,6 +252,7 @@ def build_seq2seq_lm_v1(
     pack_tokens: int = 1024,
     checkpointing: bool = False,
     any_base: bool = False,
+    start: Optional[str] = AUTO,
 ) -> Model:
     """Registered as `spacy-instructner.Seq2SeqLM.v1`.
 
@@ -262,6 +264,9 @@ def build_seq2seq_lm_v1(
     checkpointing (bool): compute layers again for their gradients instead of keeping
         what they computed: less memory, a third more time.
     any_base (bool): put a saved adapter also on weights it was not made on.
+    start (Optional[str]): what the adapter begins from: a folder that holds one, such
+        as `spacy instructner pretrain` writes; "auto", the one that comes with the
+        package for these weights, if one does; None, from nothing.
     RETURNS (Model): without weights; they come when they are needed.
     """
     return make_model(
@@ -275,5 +280,6 @@ def build_seq2seq_lm_v1(
             pack_tokens=pack_tokens,
             checkpointing=checkpointing,
             any_base=any_base,
+            start=start,
         )
     )

@@ -15,12 +15,14 @@ from spacy.schemas import ConfigSchemaTraining
 from spacy.util import load_model_from_config, registry, resolve_dot_names
 from thinc.api import Config, fix_random_seed
 
+from ..models.starts import write_start
 from ..pipe import InstructionNERPipe
 from . import checkpoints
 from .checkpoints import State
 
 LOG = "log.jsonl"
 MODEL = "model"
+ADAPTER = "adapter"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def pretrain(
         with a `starting` method, dev_corpus, batcher, optimizer, max_steps,
         eval_frequency, dropout, seed and score_weights count.
     output (Path): a folder for the checkpoint, the log (log.jsonl) and, at the end, the
-        pipeline (model).
+        pipeline (model) and its adapter alone, for others to start from (adapter).
     seconds (Optional[float]): stop after about so many, at the next checkpoint.
     said (Callable): gets each line of the log.
     RETURNS (bool): whether all steps are done. Raises ValueError for a config that
@@ -110,6 +112,8 @@ def pretrain(
     done: bool = state.step >= settings["max_steps"]
     if done:
         nlp.to_disk(output / MODEL)
+        if pipe.bundle == "adapter":
+            write_start(output / MODEL / pipe.name / "model", output / ADAPTER)
     return done
 
 

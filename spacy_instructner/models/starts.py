@@ -1,0 +1,95 @@
+"""What an adapter begins from: one that has learned the task before. Source: ours.
+
+A start is a folder as `bundle = "adapter"` saves it: info.json and adapter.safetensors.
+Those that come with the package lie in `adapters/`.
+"""
+
+import warnings
+from pathlib import Path
+from typing import Dict, Optional
+
+import srsly
+import torch
+from safetensors.torch import load_file, save_file
+
+from . import storage
+from .adapters import LoRA
+from .sources import Identity, sha256_of
+
+AUTO = "auto"
+SHIPPED = Path(__file__).parents[1] / "adapters"
+State = Dict[str, torch.Tensor]
+
+
+def read_start(
+    start: Optional[str],
+    kind: str,
+    identity: Identity,
+    lora: Optional[LoRA],
+    any_base: bool,
+) -> Optional[State]:
+    """The weights that a fresh adapter begins with; None: it begins without effect.
+
+    start: a folder; "auto" for the one that comes with the package, where there is one
+    for these base weights and an adapter of this shape; or None. kind, identity: of the
+    base; any_base: whether a start made on another will do. Raises ValueError for a
+    folder that holds no start, a damaged one, or one that does not fit."""
+    if start is None or lora is None:
+        return None
+    folder = Path(start)
+    if start == AUTO:
+        shipped = find_shipped(kind, identity)
+        if shipped is None:
+            return None
+        folder = shipped
+    info = storage.read_info(folder, kind)
+    if info["adapter"] is None:
+        raise ValueError(f"The model in {folder} has no adapter to begin from.")
+    made_on = info["identity"]
+    if made_on["sha256"] != identity.sha256 and not any_base:
+        raise ValueError(
+            f"The adapter in {folder} was made on {made_on['source']} (SHA-256 "
+            f"{made_on['sha256']}), not on these weights ({identity.sha256}). Begin "
+            "without it (`start = null`), or set `any_base = true`."
+        )
+    own = LoRA(**info["adapter"])
+    if (own.r, own.targets) != (lora.r, lora.targets):
+        message = (
+            f"The adapter in {folder} has r = {own.r} and targets = {own.targets!r}; "
+            f"one with r = {lora.r} and targets = {lora.targets!r} cannot begin from it"
+        )
+        if start != AUTO:
+            raise ValueError(f"{message}. Make them equal, or write `start = null`.")
+        warnings.warn(
+            f"{message} and begins without. Make them equal, or write `start = null`.",
+            stacklevel=2,
+        )
+        return None
+    # Only their product, scaled by alpha / r, has a meaning.
+    factor = own.alpha / lora.alpha
+    return {
+        name: values.float() * (factor if "lora_B" in name else 1.0)
+        for name, values in load_file(str(folder / storage.ADAPTER_FILE)).items()
+    }
+
+
+def find_shipped(kind: str, identity: Identity) -> Optional[Path]:
+    """The folder of the start that comes with the package for these base weights."""
+    for path in sorted(SHIPPED.glob(f"*/{storage.INFO}")):
+        info = srsly.read_json(path)
+        same = info["identity"]["sha256"] == identity.sha256
+        if same and info["kind"] == kind:
+            return path.parent
+    return None
+
+
+def write_start(saved: Path, folder: Path) -> None:
+    """Make a start of a saved model's adapter, in half of the space: bfloat16."""
+    info = srsly.read_json(saved / storage.INFO)
+    state = load_file(str(saved / storage.ADAPTER_FILE))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / storage.ADAPTER_FILE
+    half = {name: values.to(torch.bfloat16) for name, values in state.items()}
+    save_file(half, str(path))
+    info |= {"bundle": "adapter", "files": {path.name: sha256_of([path])}}
+    srsly.write_json(folder / storage.INFO, info)
