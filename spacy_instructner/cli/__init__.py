@@ -11,6 +11,7 @@ app = Typer(
 spacy_app.add_typer(app)
 
 from . import (  # noqa: E402, F401
+    annotate,
     bench,
     convert,
     debug_data,

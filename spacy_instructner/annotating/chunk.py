@@ -1,0 +1,200 @@
+"""One chunk of texts, annotated: a function of the chunk alone, for any engine."""
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple
+
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin, Span
+
+from .texts import Item, pieces, repaired
+
+Format = Literal["jsonl", "spacy"]
+SCORE = "instruction_ner_score"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an output is made of. format: of the files; with_text: whether rows have
+    their text; uncertain: how many texts to offer for correction; batch_size: texts at
+    a time."""
+
+    format: Format = "jsonl"
+    with_text: bool = False
+    uncertain: int = 0
+    batch_size: int = 256
+
+
+@dataclass
+class Report:
+    """What happened in a chunk. texts; spans, by label; replaced: texts with halves of
+    characters, which became U+FFFD; cut: texts over the pipeline's `max_length`, read
+    in pieces; problems: id and reason of each text that could not be annotated."""
+
+    texts: int = 0
+    spans: Dict[str, int] = field(default_factory=dict)
+    replaced: int = 0
+    cut: int = 0
+    problems: List[Dict[str, str]] = field(default_factory=list)
+
+    def add(self, other: "Report") -> None:
+        self.texts += other.texts
+        self.spans = dict(sorted((Counter(self.spans) + Counter(other.spans)).items()))
+        self.replaced += other.replaced
+        self.cut += other.cut
+        self.problems += other.problems
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """content: of the chunk's file; uncertain: (lowest score, row) of texts to correct,
+    the least certain first."""
+
+    content: bytes
+    uncertain: List[Tuple[float, Dict[str, Any]]]
+    report: Report
+
+
+def annotate_chunk(nlp: Language, items: Sequence[Item], options: Options) -> Annotated:
+    """Annotate texts. One that fails is a problem of the report, and a row with `error`;
+    the others do not suffer from it."""
+    report = Report(texts=len(items))
+    docs = _annotate(nlp, items, options, report)
+    failed = {problem["id"]: problem["problem"] for problem in report.problems}
+    name = pipeline_name(nlp)
+    counts: Counter = Counter()
+    rows: List[Dict[str, Any]] = []
+    uncertain: List[Tuple[float, Dict[str, Any]]] = []
+    for item, doc in zip(items, docs):
+        row: Dict[str, Any] = {"id": item.id, "pipeline": name}
+        if doc is None:
+            rows.append({**row, "error": failed[item.id]})
+            continue
+        counts.update(ent.label_ for ent in doc.ents)
+        row["spans"] = [_span(ent) for ent in doc.ents]
+        if options.with_text:
+            row["text"] = doc.text
+        rows.append(row)
+        scores = [s["score"] for s in row["spans"] if s["score"] is not None]
+        if options.uncertain and scores:
+            uncertain.append((min(scores), _to_correct(item.id, doc, min(scores))))
+    report.spans = dict(sorted(counts.items()))
+    uncertain.sort(key=lambda each: each[0])
+    if options.format == "spacy":
+        kept = DocBin(docs=[doc for doc in docs if doc is not None])
+        content = kept.to_bytes()
+    else:
+        content = "".join(map(_line, rows)).encode("utf8")
+    return Annotated(content, uncertain[: options.uncertain], report)
+
+
+def _annotate(
+    nlp: Language, items: Sequence[Item], options: Options, report: Report
+) -> List[Optional[Doc]]:
+    """A Doc for each text, None where it failed."""
+    given: List[Tuple[Doc, int]] = []
+    wanted: Counter = Counter()
+    why: Dict[int, str] = {}
+    for at, item in enumerate(items):
+        try:
+            made = _docs(nlp, item, report)
+        except Exception as error:
+            why[at] = f"{type(error).__name__}: {error}"
+        else:
+            given += [(doc, at) for doc in made]
+            wanted[at] = len(made)
+
+    def failed(name: str, proc: Any, docs: List[Doc], error: Exception) -> None:
+        for doc in docs:
+            why[doc._context] = f"{name}: {type(error).__name__}: {error}"
+
+    before = nlp.default_error_handler
+    nlp.set_error_handler(failed)  # type: ignore[arg-type]
+    try:
+        found: Dict[int, List[Doc]] = {}
+        piped = nlp.pipe(given, as_tuples=True, batch_size=options.batch_size)
+        for doc, at in piped:
+            found.setdefault(at, []).append(doc)
+    finally:
+        nlp.set_error_handler(before)
+    docs: List[Optional[Doc]] = []
+    for at, item in enumerate(items):
+        own = found.get(at, [])
+        if at not in why and len(own) == wanted[at]:
+            whole = own[0] if len(own) == 1 else _joined(own)
+            docs.append(whole)
+        else:
+            reason = why.get(at, "a component dropped the text")
+            report.problems.append({"id": item.id, "problem": reason})
+            docs.append(None)
+    return docs
+
+
+def _docs(nlp: Language, item: Item, report: Report) -> List[Doc]:
+    if item.problem:
+        raise ValueError(item.problem)
+    if item.doc is not None:
+        return [item.doc]
+    text, replaced = repaired(item.text)
+    report.replaced += bool(replaced)
+    cut = pieces(text, nlp.max_length)
+    report.cut += len(cut) > 1
+    return [nlp.make_doc(piece) for piece in cut]
+
+
+def _joined(docs: Sequence[Doc]) -> Doc:
+    whole = Doc.from_docs(list(docs), ensure_whitespace=False)
+    assert whole is not None
+    return whole
+
+
+def pipeline_name(nlp: Language) -> str:
+    return f"{nlp.meta['lang']}_{nlp.meta['name']}-{nlp.meta['version']}"
+
+
+def _span(ent: Span) -> Dict[str, Any]:
+    score = getattr(ent._, SCORE) if Span.has_extension(SCORE) else None
+    return {
+        "start": ent.start_char,
+        "end": ent.end_char,
+        "label": ent.label_,
+        "score": None if score is None else round(score, 4),
+    }
+
+
+def _to_correct(id_: str, doc: Doc, score: float) -> Dict[str, Any]:
+    """A task as Prodigy's ner.manual reads it."""
+    return {
+        "text": doc.text,
+        "tokens": [
+            {
+                "text": token.text,
+                "start": token.idx,
+                "end": token.idx + len(token),
+                "id": token.i,
+                "ws": bool(token.whitespace_),
+            }
+            for token in doc
+        ],
+        "spans": [
+            {**_span(ent), "token_start": ent.start, "token_end": ent.end - 1}
+            for ent in doc.ents
+        ],
+        "meta": {"id": id_, "score": score},
+    }
+
+
+def _line(row: Dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def digest(items: Sequence[Item]) -> str:
+    """What a chunk was made of."""
+    own = hashlib.sha256()
+    for item in items:
+        for part in (item.id, item.text, item.problem):
+            own.update(part.encode("utf8", "surrogatepass"))
+            own.update(b"\0")
+    return own.hexdigest()

@@ -1,0 +1,106 @@
+"""What is done of an output, in a folder: nothing in it is ever half written.
+
+run.json                     what is annotated with what; the same for all shards
+part-000000.jsonl            a chunk's rows (or .spacy)
+part-000000.json             that it is done: what it was made of, and its report
+part-000000.correct.jsonl    its least certain texts, where they are asked for
+manifest.json                when all is done: counts, and every problem
+correct.jsonl                the least certain texts of all
+"""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional
+
+from .chunk import Annotated, Report
+
+RUN = "run.json"
+MANIFEST = "manifest.json"
+TO_CORRECT = "correct.jsonl"
+
+
+class Folder:
+    """An output folder. suffix: of the chunks' files."""
+
+    def __init__(self, path: Path, suffix: str) -> None:
+        self.path = path
+        self.suffix = suffix
+
+    def begin(self, run: Dict[str, Any], resume: bool) -> None:
+        """Raises ValueError for a folder with another run in it, or with this one
+        unless it is to go on."""
+        said = self.path / RUN
+        if said.is_file():
+            before = json.loads(said.read_text(encoding="utf8"))
+            other = sorted(key for key in run if run[key] != before.get(key))
+            if other:
+                raise ValueError(
+                    f"{self.path} holds another run: it differs in {', '.join(other)}. "
+                    "Name another folder, or give what it was begun with."
+                )
+            if not resume:
+                raise ValueError(
+                    f"{self.path} holds this run already, whole or in part. Go on with "
+                    "--resume, or name another folder."
+                )
+        elif self.path.exists() and any(self.path.iterdir()):
+            raise ValueError(f"{self.path} is not empty. Name another folder.")
+        self.path.mkdir(parents=True, exist_ok=True)
+        write(said, to_json(run))
+
+    def part(self, number: int, suffix: str) -> Path:
+        return self.path / f"part-{number:06}{suffix}"
+
+    def done(self, number: int, made_of: str) -> Optional[Report]:
+        """A finished chunk's report; None where it is to be done. Raises ValueError
+        where it was made of other texts."""
+        said = self.part(number, ".json")
+        if not said.is_file():
+            return None
+        row = json.loads(said.read_text(encoding="utf8"))
+        if row["made_of"] != made_of:
+            raise ValueError(
+                f"The input is not the one that {self.path} was begun with: its chunk "
+                f"{number} has other texts."
+            )
+        data = self.part(number, self.suffix)
+        if not data.is_file() or data.stat().st_size != row["bytes"]:
+            return None
+        return Report(**row["report"])
+
+    def keep(self, number: int, made_of: str, chunk: Annotated) -> None:
+        """Write a chunk; that it is done comes last."""
+        write(self.part(number, self.suffix), chunk.content)
+        if chunk.uncertain:
+            rows = [{"score": score, "task": row} for score, row in chunk.uncertain]
+            write(self.part(number, f".{TO_CORRECT}"), to_lines(rows))
+        row = {
+            "made_of": made_of,
+            "bytes": len(chunk.content),
+            "report": asdict(chunk.report),
+        }
+        write(self.part(number, ".json"), to_json(row))
+
+    def to_correct(self) -> Iterator[Dict[str, Any]]:
+        """The least certain texts of each chunk: "score" and "task"."""
+        for path in sorted(self.path.glob(f"part-*.{TO_CORRECT}")):
+            with path.open(encoding="utf8") as file_:
+                yield from map(json.loads, file_)
+
+
+def to_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf8")
+
+
+def to_lines(rows: List[Dict[str, Any]]) -> bytes:
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return "".join(lines).encode("utf8")
+
+
+def write(path: Path, content: bytes) -> None:
+    """Aside, then in place; others may do the same at once."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_bytes(content)
+    os.replace(aside, path)

@@ -1,0 +1,110 @@
+"""`python -m spacy instructner annotate`"""
+
+import time
+from pathlib import Path
+from typing import List, Optional
+
+import tqdm
+from spacy.cli._util import import_code, setup_gpu
+from spacy.util import load_model
+from typer import Argument, Exit, Option
+from wasabi import msg
+
+from . import app
+
+
+@app.command("annotate")
+def annotate_cli(
+    model: str = Argument(..., help="A pipeline: a folder, or the name of a package"),
+    input_path: str = Argument(
+        ...,
+        help="Texts: .txt (one a line), .jsonl, .csv or .spacy, .gz may follow; or - for standard input",
+    ),
+    output_path: Path = Argument(..., help="Folder for the annotated chunks"),
+    labels: Optional[List[str]] = Option(
+        None,
+        "--label",
+        "-l",
+        help="What to look for, in place of the pipeline's labels; may be given several times",
+    ),
+    format: str = Option("jsonl", "--format", "-f", help="jsonl or spacy"),
+    column: str = Option(
+        "text", "--column", help="Where a .jsonl or .csv has its texts"
+    ),
+    id_column: str = Option("id", "--id-column", help="Where it has their ids"),
+    with_text: bool = Option(False, "--text", help="Write texts into the rows, too"),
+    uncertain: int = Option(
+        0,
+        "--uncertain",
+        help="Collect so many texts with the lowest scores in correct.jsonl, for Prodigy",
+    ),
+    chunk: int = Option(1000, "--chunk", help="Texts a file"),
+    batch_size: int = Option(256, "--batch-size", help="Texts at a time"),
+    shard: str = Option("1/1", "--shard", help="i/n: the i-th of n machines"),
+    resume: bool = Option(False, "--resume", help="Go on in a folder with this run"),
+    gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU, -1 for the CPU"),
+    code_path: Optional[Path] = Option(
+        None, "--code", "-c", help="Python file with functions that the pipeline needs"
+    ),
+) -> None:
+    """Annotate a corpus, in chunks that are done whole or not at all.
+
+    It can be stopped or killed; --resume goes on. A text that fails is told in the
+    manifest, and stops nothing."""
+    from ..annotating.chunk import Options
+    from ..annotating.files import Folder
+    from ..annotating.run import Progress, annotate_corpus
+    from ..annotating.texts import Source
+    from ..pipe import InstructionNERPipe
+
+    import_code(code_path)
+    setup_gpu(gpu_id, silent=True)
+    began = time.monotonic()
+    try:
+        if format not in ("jsonl", "spacy"):
+            raise ValueError(f'`--format` is "jsonl" or "spacy", not {format!r}.')
+        which, _, of = shard.partition("/")
+        if not (which.isdigit() and of.isdigit()):
+            raise ValueError(f"`--shard` is i/n, such as 1/4, not {shard!r}.")
+        if min(chunk, batch_size) < 1:
+            raise ValueError("`--chunk` and `--batch-size` must be at least 1.")
+        nlp = load_model(model)
+        for _, pipe in nlp.pipeline if labels else ():
+            if isinstance(pipe, InstructionNERPipe):
+                pipe.set_labels(labels or [])
+        source = Source(input_path, nlp.vocab, column, id_column)
+        with tqdm.tqdm(
+            total=source.size, unit="B", unit_scale=True, leave=False
+        ) as bar:
+
+            def say(progress: Progress) -> None:
+                bar.update(progress.position - bar.n)
+                rate = progress.annotated / (time.monotonic() - began)
+                bar.set_postfix_str(f"{progress.texts} texts, {rate:.1f} a second")
+
+            report = annotate_corpus(
+                nlp,
+                source,
+                Folder(output_path, f".{format}"),
+                Options(format, with_text, uncertain, batch_size),  # type: ignore[arg-type]
+                size=chunk,
+                shard=(int(which), int(of)),
+                resume=resume,
+                said=say,
+            )
+    except (OSError, ValueError) as error:
+        msg.fail("Nothing is annotated any more", str(error))
+        raise Exit(1) from error
+    spans = sum(report.spans.values())
+    msg.good(f"{report.texts} texts, {spans} entities", str(output_path))
+    if report.replaced or report.cut:
+        msg.info(
+            f"{report.replaced} texts could not be decoded whole; {report.cut} were read "
+            "in pieces"
+        )
+    if report.problems:
+        first = report.problems[0]
+        msg.warn(
+            f"{len(report.problems)} texts could not be annotated",
+            f"The first, {first['id']}: {first['problem']}\nThe manifest has them all.",
+        )

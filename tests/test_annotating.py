@@ -1,0 +1,442 @@
+"""A corpus from files to files: what is read, what is kept, what survives a kill."""
+
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+import pytest
+import spacy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin, Span
+from typer.testing import CliRunner
+
+from spacy_instructner.annotating.chunk import Options, annotate_chunk
+from spacy_instructner.annotating.files import Folder
+from spacy_instructner.annotating.run import annotate_corpus
+from spacy_instructner.annotating.texts import Item, Source, chunks, pieces, repaired
+from spacy_instructner.cli import app
+
+# A pipeline that needs no weights: towns, a component that cannot stand some texts, and
+# one that takes its time.
+CODE = """
+import time
+from spacy.language import Language
+from spacy.tokens import Span
+
+@Language.component("fussy")
+def fussy(doc):
+    if "BOOM" in doc.text:
+        raise RuntimeError("no such text")
+    return doc
+
+@Language.component("slow")
+def slow(doc):
+    time.sleep(0.002)
+    return doc
+"""
+exec(CODE)
+
+
+def make_pipeline(slow: bool = False) -> Language:
+    nlp = spacy.blank("en")
+    ruler = nlp.add_pipe("entity_ruler")
+    ruler.add_patterns(
+        [{"label": "TOWN", "pattern": t} for t in ("Rome", "Paris", "Åre")]
+    )
+    nlp.add_pipe("fussy")
+    if slow:
+        nlp.add_pipe("slow")
+    return nlp
+
+
+def items_of(path: Path, **config: str) -> List[Tuple[str, str, str]]:
+    source = Source(
+        str(path),
+        spacy.blank("en").vocab,
+        config.get("column", "text"),
+        config.get("id_column", "id"),
+    )
+    return [(item.id, item.text, item.problem) for item in source]
+
+
+# What is read.
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_kinds_of_input(tmp_path: Path, packed: bool) -> None:
+    def write(name: str, content: bytes) -> Path:
+        path = tmp_path / (name + ".gz" * packed)
+        path.write_bytes(gzip.compress(content) if packed else content)
+        return path
+
+    lines = "Rome, \u2028 old\r\n\n  \nÅre \x0b new".encode()
+    # Other line separators than a line feed belong to the text.
+    expected = [("1", "Rome, \u2028 old", ""), ("4", "Åre \x0b new", "")]
+    assert items_of(write("a.txt", lines)) == expected
+    assert items_of(write("b.txt", b"\xef\xbb\xbf" + lines)) == expected
+    rows = b'{"id": 7, "text": "Rome"}\n\n{"text": "x\\nParis"}\n'
+    assert items_of(write("c.jsonl", rows)) == [
+        ("7", "Rome", ""),
+        ("3", "x\nParis", ""),
+    ]
+    rows = b'{"n": "a", "body": "Rome"}'
+    assert items_of(write("d.jsonl", rows), column="body", id_column="n") == [
+        ("a", "Rome", "")
+    ]
+    table = b'id,text\n1,"Rome, ""old""\nand new"\n,Paris\n'
+    assert items_of(write("e.csv", table)) == [
+        ("1", 'Rome, "old"\nand new', ""),
+        ("2", "Paris", ""),
+    ]
+    doc = Doc(spacy.blank("en").vocab, words=["Ro", "me"], spaces=[False, False])
+    path = write("f.spacy", DocBin(docs=[doc]).to_bytes())
+    assert items_of(path) == [("1", "Rome", "")]
+
+
+def test_what_cannot_be_read_is_a_problem_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "Rome"}\nnothing\n{"text": 3}\n{"body": ""}\n[]\n')
+    found = items_of(path)
+    assert [(id_, text) for id_, text, _ in found] == [
+        ("1", "Rome"),
+        *[(str(n), "") for n in (2, 3, 4, 5)],
+    ]
+    assert [bool(problem) for _, _, problem in found] == [False, True, True, True, True]
+    assert "line 2 is no JSON object with a text 'text'" in found[1][2]
+    path = tmp_path / "b.csv"
+    path.write_text("id,text\n1\n2,Rome\n")
+    assert items_of(path)[0] == ("1", "", "row 1 is too short")
+
+
+def test_inputs_that_are_none(tmp_path: Path) -> None:
+    vocab = spacy.blank("en").vocab
+    with pytest.raises(OSError, match="There is no file"):
+        Source(str(tmp_path / "a.txt"), vocab, "text", "id")
+    (tmp_path / "a.pdf").touch()
+    with pytest.raises(ValueError, match="ends with none of .txt, .jsonl"):
+        Source(str(tmp_path / "a.pdf"), vocab, "text", "id")
+    (tmp_path / "a.csv").write_text("id,body\n1,Rome\n")
+    with pytest.raises(ValueError, match="no column 'text'. It has: id, body"):
+        items_of(tmp_path / "a.csv")
+    (tmp_path / "a.spacy").write_bytes(b"no")
+    with pytest.raises(ValueError, match="is no .spacy file"):
+        items_of(tmp_path / "a.spacy")
+
+
+def test_halves_of_characters(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"R\xff\xfeome\n")
+    ((_, text, _),) = items_of(path)
+    assert repaired(text) == ("R\ufffd\ufffdome", 2)
+    assert repaired("a\ud800b😀") == ("a\ufffdb😀", 1)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.text("ab \n", max_size=60), st.integers(1, 25))
+def test_pieces(text: str, longest: int) -> None:
+    found = pieces(text, longest)
+    assert "".join(found) == text and all(len(piece) <= longest for piece in found)
+    assert len(found) == 1 or all(found)
+
+
+def test_pieces_end_at_whitespace() -> None:
+    text = "word " * 100
+    assert all(piece.endswith(" ") for piece in pieces(text, 99))
+    assert [len(piece) for piece in pieces("x" * 25, 10)] == [10, 10, 5]
+
+
+def test_chunks() -> None:
+    assert list(chunks(iter(range(7)), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(chunks(iter([]), 3)) == []
+
+
+# One chunk.
+
+
+def rows_of(content: bytes) -> List[Dict[str, Any]]:
+    return [json.loads(line) for line in content.decode("utf8").splitlines()]
+
+
+def test_a_chunk() -> None:
+    nlp = make_pipeline()
+    items = [
+        Item("a", "In Rome and Paris."),
+        Item("b", "BOOM in Rome"),
+        Item("c", "", problem="line 3 is no JSON object"),
+        Item("d", "\ud800 Rome"),
+        Item("e", ""),
+    ]
+    handler = nlp.default_error_handler
+    done = annotate_chunk(nlp, items, Options(with_text=True, batch_size=2))
+    assert nlp.default_error_handler is handler
+    one, two, three, four, five = rows_of(done.content)
+    town = {"label": "TOWN", "score": None}
+    assert one == {
+        "id": "a",
+        "pipeline": "en_pipeline-0.0.0",
+        "spans": [{"start": 3, "end": 7, **town}, {"start": 12, "end": 17, **town}],
+        "text": "In Rome and Paris.",
+    }
+    assert two["error"] == "fussy: RuntimeError: no such text" and "spans" not in two
+    assert three["error"].endswith("line 3 is no JSON object")
+    assert four["spans"] == [{"start": 2, "end": 6, **town}]
+    assert four["text"] == "\ufffd Rome" and five["spans"] == []
+    report = done.report
+    assert (report.texts, report.replaced, report.cut) == (5, 1, 0)
+    assert report.spans == {"TOWN": 3}
+    assert [problem["id"] for problem in report.problems] == ["b", "c"]
+
+
+def test_a_text_over_the_limit_is_read_in_pieces() -> None:
+    nlp = make_pipeline()
+    nlp.max_length = 50
+    text = "We went to Rome and then on to Paris, slowly. " * 20
+    done = annotate_chunk(nlp, [Item("a", text)], Options(with_text=True))
+    (row,) = rows_of(done.content)
+    assert row["text"] == text and done.report.cut == 1
+    towns = [text[span["start"] : span["end"]] for span in row["spans"]]
+    assert towns == ["Rome", "Paris"] * 20
+    # One that fails in one of its pieces fails whole.
+    done = annotate_chunk(nlp, [Item("a", text + "BOOM")], Options())
+    assert "error" in rows_of(done.content)[0] and not done.report.spans
+
+
+def test_docs_keep_their_tokens() -> None:
+    nlp = make_pipeline()
+    doc = Doc(nlp.vocab, words=["in", "Rome"], spaces=[True, False])
+    done = annotate_chunk(nlp, [Item("1", doc.text, doc)], Options(format="spacy"))
+    (again,) = DocBin().from_bytes(done.content).get_docs(nlp.vocab)
+    assert [token.text for token in again] == ["in", "Rome"]
+    assert [ent.text for ent in again.ents] == ["Rome"]
+
+
+# Chunk by chunk.
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    rng = random.Random(0)
+    words = ("Rome", "Paris", "Åre", "and", "old", "towns", "of")
+    lines = [" ".join(rng.choices(words, k=rng.randint(1, 9))) for _ in range(95)]
+    lines[40] = "BOOM"
+    path = tmp_path / "corpus.txt"
+    path.write_text("\n".join(lines), encoding="utf8")
+    return path
+
+
+def run(corpus: Path, output: Path, slow: bool = False, **more: Any) -> Any:
+    nlp = make_pipeline(slow)
+    options = Options(**more.pop("options", {}))
+    folder = Folder(output, f".{options.format}")
+    source = Source(str(corpus), nlp.vocab, "text", "id")
+    return annotate_corpus(nlp, source, folder, options, size=10, **more)
+
+
+def files(folder: Path) -> Dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_run(corpus: Path, tmp_path: Path) -> None:
+    seen: List[Tuple[int, int]] = []
+    report = run(
+        corpus, tmp_path / "out", said=lambda p: seen.append((p.texts, p.position))
+    )
+    assert report.texts == 95 and len(report.problems) == 1
+    assert [texts for texts, _ in seen] == [*range(10, 91, 10), 95]
+    assert seen[-1][1] == corpus.stat().st_size
+    names = list(files(tmp_path / "out"))
+    assert names == [
+        "manifest.json",
+        *[f"part-{n:06}.{kind}" for n in range(10) for kind in ("json", "jsonl")],
+        "run.json",
+    ]
+    rows = [
+        row
+        for path in sorted((tmp_path / "out").glob("*.jsonl"))
+        for row in rows_of(path.read_bytes())
+    ]
+    assert [row["id"] for row in rows] == [str(n) for n in range(1, 96)]
+    texts = corpus.read_text(encoding="utf8").split("\n")
+    for row, text in zip(rows, texts):
+        towns = [text[s["start"] : s["end"]] for s in row.get("spans", [])]
+        assert towns == [w for w in text.split() if w in ("Rome", "Paris", "Åre")]
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["problems"] == [
+        {"id": "41", "problem": "fussy: RuntimeError: no such text"}
+    ]
+    assert manifest["spans"]["TOWN"] == sum(len(row.get("spans", [])) for row in rows)
+    assert manifest["pipeline"] == "en_pipeline-0.0.0"
+    assert manifest["labels"]["entity_ruler"] == ["TOWN"]
+
+
+def test_shards_share_a_folder(corpus: Path, tmp_path: Path) -> None:
+    run(corpus, tmp_path / "whole")
+    for which in (3, 1, 2):
+        run(corpus, tmp_path / "shared", shard=(which, 3), resume=True)
+    whole, shared = files(tmp_path / "whole"), files(tmp_path / "shared")
+    parts = {name for name in whole if name.startswith("part")}
+    assert len(parts) == 20
+    assert {name: shared[name] for name in parts} == {
+        name: whole[name] for name in parts
+    }
+    counts = [
+        json.loads(shared[f"manifest-{which}-of-3.json"])["texts"]
+        for which in (1, 2, 3)
+    ]
+    assert counts == [35, 30, 30]
+    with pytest.raises(ValueError, match="no shard 4 of 3"):
+        run(corpus, tmp_path / "shared", shard=(4, 3))
+
+
+def test_a_folder_with_another_run_is_left_alone(corpus: Path, tmp_path: Path) -> None:
+    run(corpus, tmp_path / "out")
+    before = files(tmp_path / "out")
+    with pytest.raises(ValueError, match="Go on with --resume"):
+        run(corpus, tmp_path / "out")
+    with pytest.raises(ValueError, match="another run: it differs in with_text"):
+        run(corpus, tmp_path / "out", resume=True, options={"with_text": True})
+    corpus.write_text("Rome\n" + corpus.read_text(encoding="utf8"), encoding="utf8")
+    with pytest.raises(ValueError, match="its chunk 0 has other texts"):
+        run(corpus, tmp_path / "out", resume=True)
+    assert files(tmp_path / "out") == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").touch()
+    with pytest.raises(ValueError, match="is not empty"):
+        run(corpus, tmp_path / "mine")
+
+
+def test_what_is_done_is_not_done_again(corpus: Path, tmp_path: Path) -> None:
+    run(corpus, tmp_path / "out")
+    before = files(tmp_path / "out")
+    (tmp_path / "out" / "part-000003.json").unlink()
+    (tmp_path / "out" / "part-000007.jsonl").write_bytes(b"half")
+    (tmp_path / "out" / "manifest.json").unlink()
+    seen: List[int] = []
+    run(
+        corpus,
+        tmp_path / "out",
+        resume=True,
+        said=lambda progress: seen.append(progress.annotated),
+    )
+    assert seen[-1] == 20 and files(tmp_path / "out") == before
+
+
+def test_the_least_certain_texts_are_collected(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spacy_instructner.annotating import chunk
+
+    monkeypatch.setattr(chunk, "SCORE", "sureness")
+    Span.set_extension("sureness", getter=lambda s: 1 / (1 + s.start), force=True)
+    try:
+        run(corpus, tmp_path / "out", options={"uncertain": 7})
+    finally:
+        Span.remove_extension("sureness")
+    tasks = rows_of((tmp_path / "out" / "correct.jsonl").read_bytes())
+    scores = [task["meta"]["score"] for task in tasks]
+    assert len(tasks) == 7 and scores == sorted(scores)
+    lowest = []
+    for path in (tmp_path / "out").glob("part-??????.jsonl"):
+        for row in rows_of(path.read_bytes()):
+            lowest += [min((s["score"] for s in row.get("spans", [])), default=1.0)]
+    assert scores == sorted(lowest)[:7]
+    for task in tasks:
+        for span in task["spans"]:
+            first = task["tokens"][span["token_start"]]
+            last = task["tokens"][span["token_end"]]
+            assert (first["start"], last["end"]) == (span["start"], span["end"])
+            assert first["id"] == span["token_start"]
+
+
+# The command.
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    make_pipeline(slow=True).to_disk(tmp_path / "pipeline")
+    (tmp_path / "code.py").write_text(CODE)
+    return tmp_path / "pipeline"
+
+
+def line(pipeline: Path, corpus: Path, output: Path, *more: str) -> List[str]:
+    own = ["annotate", str(pipeline), str(corpus), str(output), "--chunk", "5"]
+    return [*own, *more]
+
+
+def elsewhere(pipeline: Path, command: List[str]) -> List[str]:
+    """The command for another process, which has yet to learn the components."""
+    code = str(pipeline.parent / "code.py")
+    return [sys.executable, "-m", "spacy", "instructner", *command, "--code", code]
+
+
+def test_the_command(pipeline: Path, corpus: Path, tmp_path: Path) -> None:
+    def run_it(*more: str) -> Any:
+        return CliRunner().invoke(app, line(pipeline, corpus, tmp_path / "out", *more))
+
+    done = run_it("--text")
+    assert done.exit_code == 0, done.output
+    assert "95 texts" in done.output and "1 texts could not be annot" in done.output
+    assert len(list((tmp_path / "out").glob("part-*.jsonl"))) == 19
+    again = run_it("--text")
+    assert again.exit_code == 1 and "--resume" in again.output
+    assert run_it("--text", "--resume").exit_code == 0
+    for wrong in (["--shard", "x"], ["--format", "xml"], ["--chunk", "0"]):
+        assert run_it(*wrong).exit_code == 1
+
+
+def test_standard_input(pipeline: Path, corpus: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        elsewhere(pipeline, line(pipeline, Path("-"), tmp_path / "out")),
+        input=corpus.read_bytes(),
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    CliRunner().invoke(app, line(pipeline, corpus, tmp_path / "other"))
+    found, other = files(tmp_path / "out"), files(tmp_path / "other")
+    parts = [name for name in found if name.startswith("part")]
+    assert parts and all(found[name] == other[name] for name in parts)
+
+
+def kill_at(command: List[str], output: Path, share: float, chunks_: int) -> float:
+    """Start a command, kill it when about this share of the chunks is done. RETURNS:
+    the share that was."""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+    def done() -> int:
+        return len(list(output.glob("part-??????.json")))
+
+    while process.poll() is None and done() < share * chunks_:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return done() / chunks_
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6])
+def test_a_killed_run_is_resumed(
+    pipeline: Path, corpus: Path, tmp_path: Path, share: float
+) -> None:
+    CliRunner().invoke(app, line(pipeline, corpus, tmp_path / "whole"))
+    out = tmp_path / "out"
+    command = line(pipeline, corpus, out)
+    done = kill_at(elsewhere(pipeline, command), out, share, 19)
+    assert share <= done < 1.0
+    result = CliRunner().invoke(app, [*command, "--resume"])
+    assert result.exit_code == 0, result.output
+    found, whole = files(out), files(tmp_path / "whole")
+    # A file that was being written when the end came is not one of the output.
+    assert {n: c for n, c in found.items() if not n.startswith(".")} == whole
