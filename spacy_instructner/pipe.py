@@ -4,7 +4,7 @@ to records and losses. Its settings are explained in `factory.py`."""
 import math
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import (
     Any,
@@ -36,6 +36,7 @@ from .annotations import (
     within,
     writable,
 )
+from .calibration import Calibration
 from .decoding.answers import Words
 from .decoding.decoder import Decoder
 from .decoding.search import Answer, Question, search
@@ -200,6 +201,14 @@ class InstructionNERPipe(TrainablePipe):
         self.set_labels([*self.labels, label])
         return 1
 
+    @property
+    def calibration(self) -> Calibration:
+        """What is done to scores; set by `set_calibration`, saved with the pipeline."""
+        return Calibration(**self.cfg.get("calibration", {}))
+
+    def set_calibration(self, calibration: Calibration) -> None:
+        self.cfg["calibration"] = asdict(calibration)
+
     # Annotating.
 
     def __call__(self, doc: Doc, *, labels: Optional[Labels] = None) -> Doc:
@@ -286,9 +295,13 @@ class InstructionNERPipe(TrainablePipe):
                 "positions; what they said before is kept. Lower `max_window`.",
                 stacklevel=2,
             )
+        calibration = self.calibration
         return [
             Prediction(
-                found=tuple(merge([w for w, _, _ in rows], [f for _, f, _ in rows])),
+                found=tuple(
+                    replace(found, score=calibration(found.score))
+                    for found in merge([w for w, _, _ in rows], [f for _, f, _ in rows])
+                ),
                 io=tuple(entry for _, _, io in rows for entry in io),
             )
             for rows in by_doc
@@ -360,6 +373,8 @@ class InstructionNERPipe(TrainablePipe):
         report(self.labels, counts, misaligned)
         if asks:
             self._label_set(None)
+        # Another training's scores.
+        self.cfg.pop("calibration", None)
         # Read now: the file that they come from may be gone when they are shown.
         self.cfg.pop("examples", None)
         self._shown()
@@ -617,6 +632,7 @@ class InstructionNERPipe(TrainablePipe):
 
     def _read_cfg(self, cfg: Dict[str, Any]) -> None:
         self._weights_saved = cfg.pop("weights")
+        self.cfg.pop("calibration", None)
         self.cfg.update(cfg)
         self._labels_given = bool(self.labels)
 

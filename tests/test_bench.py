@@ -29,7 +29,9 @@ from spacy_instructner.bench.cells import measure, read_records, run, without_pa
 from spacy_instructner.bench.draws import draws
 from spacy_instructner.bench.matrix import Matrix, read_matrix
 from spacy_instructner.bench.report import report
-from spacy_instructner.bench.scores import (
+from spacy_instructner.cli import app
+from spacy_instructner.models.sources import cache_folder
+from spacy_instructner.scores import (
     Counts,
     best_threshold,
     calibration_error,
@@ -37,8 +39,6 @@ from spacy_instructner.bench.scores import (
     errors,
     total,
 )
-from spacy_instructner.cli import app
-from spacy_instructner.models.sources import cache_folder
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"

@@ -5,17 +5,15 @@ public code of the method reads it: cut at the separators, types that are not am
 options dropped, an entity taken where its words first stand and no other is yet."""
 
 import re
-import tempfile
-from pathlib import Path
 from typing import Dict, Iterable, List, Sequence
 
-from spacy.cli.train import train
 from spacy.language import Language
 from spacy.tokens import Doc, Span
-from spacy.util import load_model_from_path
+from spacy.util import load_config
 
 from spacy_instructner.bench.cells import Annotate
-from spacy_instructner.corpora import bare, write_docs
+from spacy_instructner.corpora import bare
+from spacy_instructner.supports import train_on
 from spacy_instructner.tasks.labels import make_label_set
 
 from ..decoding import generate, questions_of, ready
@@ -32,17 +30,7 @@ def fit(
     batch_size: int = 32,
 ) -> Annotate:
     """config: in the project's configs; batch_size: prompts in a call of generate()."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        write_docs(support, folder / "support.spacy")
-        overrides = {
-            "paths.train": str(folder / "support.spacy"),
-            "corpora.train.protocol": "all",
-            "system.seed": seed,
-            "training.logger.progress_bar": None,
-        }
-        train(CONFIGS / config, folder / "out", overrides=overrides)
-        trained = load_model_from_path(folder / "out" / "model-last")
+    trained = train_on(load_config(CONFIGS / config), support, {"system.seed": seed})
     pipe = trained.get_pipe("instruction_ner")
     labels = make_label_set(pipe.labels, pipe.cfg["label_names"], {})
     named = dict(zip(labels.names, labels.labels, strict=True))

@@ -3,7 +3,6 @@ never a text."""
 
 import gc
 import json
-import tempfile
 import time
 from dataclasses import asdict
 from importlib import import_module
@@ -22,24 +21,21 @@ from typing import (
 
 from confection import Config
 from filelock import FileLock, Timeout
-from spacy.cli.train import train
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
-from spacy.training.initialize import init_nlp
 from spacy.util import (
     fix_random_seed,
     get_lang_class,
     load_config,
-    load_model_from_path,
 )
 
-from ..annotations import find_score
-from ..corpora import bare, write_docs
+from ..corpora import bare
 from ..sampling import label_counts
+from ..scores import calibration_error, count, errors, total
+from ..supports import entities_of, scored_of, train_on
 from .draws import draws
 from .machine import machine
 from .matrix import Cell
-from .scores import Entity, Scored, calibration_error, count, errors, total
 from .weights import folder_of
 
 FORMAT = 1
@@ -112,7 +108,8 @@ def run(cell: Cell) -> Record:
     if config is None:
         nlp, annotate = blank, fitted(cell, blank, drawn.support)
     else:
-        nlp = trained(cell, config, drawn.support)
+        overrides = overrides_of(cell, config)
+        nlp = train_on(config, drawn.support, overrides, cell.method.train)
         annotate = nlp.pipe
     train_seconds = time.perf_counter() - begin
     # Read by the pipeline that is trained: its vocabulary is another one.
@@ -123,7 +120,7 @@ def run(cell: Cell) -> Record:
     found = list(annotate([bare(doc) for doc in docs]))
     seconds = time.perf_counter() - begin
     gold = [entities_of(doc) for doc in docs]
-    predicted = [scored_of(doc) for doc in found]
+    predicted = [[(*e[:3], rounded(e[3])) for e in scored_of(doc)] for doc in found]
     counts = count(gold, predicted)
     return {
         "format": FORMAT,
@@ -185,35 +182,12 @@ def method_settings(cell: Cell) -> Dict[str, Any]:
     return {**folders, **cell.method.overrides}
 
 
-def overrides_of(cell: Cell, config: Config, support: str) -> Dict[str, Any]:
-    """What a cell sets in its config. There is no other development data in a few-shot
-    run than the support set."""
-    overrides: Dict[str, Any] = {"paths.train": support, "system.seed": cell.seed}
-    paths, corpora = config.get("paths", {}), config.get("corpora", {})
-    if "dev" in paths:
-        overrides["paths.dev"] = support
-    if "definitions" in paths and cell.data.definitions:
+def overrides_of(cell: Cell, config: Config) -> Dict[str, Any]:
+    """What a cell sets in its config."""
+    overrides: Dict[str, Any] = {"system.seed": cell.seed}
+    if "definitions" in config.get("paths", {}) and cell.data.definitions:
         overrides["paths.definitions"] = str(cell.data.definitions)
-    if "protocol" in corpora.get("train", {}):
-        # It is drawn already.
-        overrides["corpora.train.protocol"] = "all"
-    if "logger" in config.get("training", {}):
-        overrides["training.logger.progress_bar"] = None
     return {**overrides, **method_settings(cell)}
-
-
-def trained(cell: Cell, config: Config, support: Sequence[Doc]) -> Language:
-    """The config's pipeline, trained on the support set, or just initialized."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        write_docs(support, folder / "support.spacy")
-        overrides = overrides_of(cell, config, str(folder / "support.spacy"))
-        path = folder / "config.cfg"
-        config.to_disk(path)
-        if not cell.method.train:
-            return init_nlp(load_config(path, overrides=overrides))
-        train(path, folder / "out", overrides=overrides)
-        return load_model_from_path(folder / "out" / "model-last")
 
 
 def fitted(cell: Cell, nlp: Language, support: Sequence[Doc]) -> Annotate:
@@ -231,18 +205,9 @@ def fitted(cell: Cell, nlp: Language, support: Sequence[Doc]) -> Annotate:
     return fit(nlp, support, cell.seed, **method_settings(cell))
 
 
-def entities_of(doc: Doc) -> List[Entity]:
-    return [(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents]
-
-
-def scored_of(doc: Doc) -> List[Scored]:
-    """The entities with their scores, four digits of them."""
-    found: List[Scored] = []
-    for ent in doc.ents:
-        score = find_score(ent, doc.spans)
-        rounded: Optional[float] = None if score is None else round(score, 4)
-        found.append((ent.start_char, ent.end_char, ent.label_, rounded))
-    return found
+def rounded(score: Optional[float]) -> Optional[float]:
+    """Four digits of a score."""
+    return None if score is None else round(score, 4)
 
 
 def without_paths(value: Any) -> Any:

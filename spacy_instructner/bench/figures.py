@@ -3,8 +3,8 @@
 import statistics
 from typing import Dict, List
 
+from ..scores import ERRORS
 from .page import Plot, Series
-from .scores import ERRORS
 from .tables import Groups, Setting, called, f1_by_label, methods_of, settings_of
 
 F1 = "F1 (%)"

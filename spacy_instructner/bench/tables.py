@@ -4,10 +4,10 @@ is not the same for all."""
 import statistics
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
+from ..scores import ERRORS, Counts, Entity, Scored, best_threshold, total
 from .cells import Record
 from .matrix import Matrix
 from .page import Table
-from .scores import ERRORS, Counts, Entity, Scored, best_threshold, total
 
 # A row of records that differ in the seed alone: data, protocol (with the ways of an
 # episode), k; and the method.

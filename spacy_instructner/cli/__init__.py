@@ -13,10 +13,12 @@ spacy_app.add_typer(app)
 from . import (  # noqa: E402, F401
     annotate,
     bench,
+    calibrate,
     convert,
     debug_data,
     evaluate,
     fetch,
+    find_threshold,
     pretrain,
     render,
     sample,

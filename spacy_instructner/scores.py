@@ -101,7 +101,7 @@ def best_threshold(
     """The threshold of the highest micro F1, and that F1: the middle of the widest
     range of thresholds that reach it. A span is kept whose score is not below it, and
     one without a score always. None where no span has a score. Source: ours."""
-    pairs = _judged(gold, predicted)
+    pairs = judged(gold, predicted)
     if not pairs:
         return None
     rest = [[span for span in ours if span[3] is None] for ours in predicted]
@@ -127,25 +127,48 @@ def best_threshold(
     return (low + high) / 2, best
 
 
-def calibration_error(
-    gold: Sequence[Sequence[Entity]],
-    predicted: Sequence[Sequence[Scored]],
-    bins: int = 10,
-) -> Optional[float]:
-    """Expected calibration error: how far scores are from the share that is right, in
-    bins of equal width, weighted by the number of spans. Spans without a score do not
-    count; None where none has one."""
-    pairs = _judged(gold, predicted)
-    if not pairs:
-        return None
+@dataclass(frozen=True)
+class Bin:
+    """Spans of about the same score: how many, their mean score, and the share of them
+    that is right."""
+
+    spans: int
+    score: float
+    right: float
+
+
+def reliability(pairs: Sequence[Tuple[float, bool]], bins: int = 10) -> List[Bin]:
+    """Bins of equal width, without empty ones. pairs: scores, and whether right."""
     by_bin: Dict[int, List[Tuple[float, bool]]] = {}
     for score, right in pairs:
         by_bin.setdefault(min(int(score * bins), bins - 1), []).append((score, right))
-    gaps = (abs(_sum(own, 0) - _sum(own, 1)) for own in by_bin.values())
-    return sum(gaps) / len(pairs)
+    return [
+        Bin(
+            len(own),
+            sum(s for s, _ in own) / len(own),
+            sum(r for _, r in own) / len(own),
+        )
+        for _, own in sorted(by_bin.items())
+    ]
 
 
-def _judged(
+def expected_error(bins: Sequence[Bin]) -> float:
+    """Expected calibration error: how far scores are from the share that is right,
+    weighted by the number of spans."""
+    gaps = sum(each.spans * abs(each.score - each.right) for each in bins)
+    return gaps / sum(each.spans for each in bins)
+
+
+def calibration_error(
+    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+) -> Optional[float]:
+    """`expected_error` in ten bins. Spans without a score do not count; None where none
+    has one."""
+    pairs = judged(gold, predicted)
+    return expected_error(reliability(pairs)) if pairs else None
+
+
+def judged(
     gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
 ) -> List[Tuple[float, bool]]:
     """The scores of predicted spans that have one, and whether they are right."""
@@ -154,7 +177,3 @@ def _judged(
         there = set(theirs)
         pairs += [(e[3], e[:3] in there) for e in ours if e[3] is not None]
     return pairs
-
-
-def _sum(pairs: Iterable[Tuple[float, bool]], at: int) -> float:
-    return sum(float(pair[at]) for pair in pairs)

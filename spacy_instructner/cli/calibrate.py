@@ -1,0 +1,131 @@
+"""`python -m spacy instructner calibrate`"""
+
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from spacy.cli._util import import_code, setup_gpu
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.util import load_model, resolve_dot_names
+from typer import Argument, Exit, Option
+from wasabi import msg
+
+from ..calibration import Judged, fit
+from ..corpora import read_docs
+from ..scores import Bin, expected_error, judged, reliability
+from ..supports import folds, predicted, train_on
+from . import app
+from .evaluate import find_component
+
+
+@app.command("calibrate")
+def calibrate_cli(
+    pipeline: str = Argument(..., help="A trained pipeline: a folder or a package's name"),
+    output_path: Path = Argument(..., help="Folder for the calibrated pipeline"),
+    dev_path: Optional[Path] = Option(
+        None, "--dev", help="Annotated texts that it was not trained on", exists=True, dir_okay=False
+    ),
+    train_path: Optional[Path] = Option(
+        None, "--train", help="Its support set, where its config does not say", exists=True, dir_okay=False
+    ),
+    count: int = Option(5, "--folds", help="Without --dev: parts of the support set, each predicted by a pipeline that learned from the others"),
+    plot_path: Optional[Path] = Option(
+        None, "--plot", help="An SVG file for score against share that is right (needs matplotlib)", dir_okay=False
+    ),
+    gpu_id: int = Option(-1, "--gpu-id", "-g", help="Number of a GPU; -1 for the CPU"),
+    code_path: Optional[Path] = Option(
+        None, "--code", "-c", help="Python file with functions that the pipeline needs"
+    ),
+) -> None:  # fmt: skip
+    """Make scores say how often they are right, by development data or, without any, by
+    the support set: cross-fitting."""
+    try:
+        import_code(code_path)
+        setup_gpu(gpu_id, silent=True)
+        nlp = load_model(pipeline)
+        _, pipe = find_component(nlp)
+        if dev_path is not None:
+            pairs = of_texts(nlp, read_docs(dev_path, nlp)[0])
+        else:
+            pairs = of_folds(nlp, support_of(nlp, train_path), count)
+        calibration = fit(pairs)
+    except (OSError, ValueError) as error:
+        msg.fail(f"Cannot calibrate {pipeline}", str(error))
+        raise Exit(1) from error
+    before = reliability(pairs)
+    after = reliability([(calibration(score), right) for score, right in pairs])
+    report(before, after)
+    if plot_path is not None:
+        plot_path.write_text(plot(before, after), encoding="utf8")
+    pipe.set_calibration(calibration)
+    nlp.to_disk(output_path)
+    msg.good("Calibrated", str(output_path))
+
+
+def of_texts(nlp: Language, docs: Sequence[Doc]) -> List[Judged]:
+    """The bare scores of all that a pipeline finds in annotated Docs, and what of it is
+    right."""
+    _, pipe = find_component(nlp)
+    kept = dict(pipe.cfg)
+    pipe.cfg["threshold"] = 0.0
+    pipe.cfg.pop("calibration", None)
+    try:
+        return judged(*predicted(nlp, docs))
+    finally:
+        pipe.cfg.clear()
+        pipe.cfg.update(kept)
+
+
+def of_folds(nlp: Language, support: Sequence[Doc], count: int) -> List[Judged]:
+    """The same of a support set: of each part, by a pipeline that learned the others."""
+    config = nlp.config.copy()
+    seed = config["training"].get("seed") or 0
+    found: List[Judged] = []
+    for rest, left_out in folds(support, count, seed if isinstance(seed, int) else 0):
+        found += of_texts(train_on(config, rest, {}), left_out)
+    return found
+
+
+def support_of(nlp: Language, path: Optional[Path]) -> List[Doc]:
+    """What a pipeline was trained on. Raises ValueError where that cannot be read."""
+    if path is not None:
+        return read_docs(path, nlp)[0]
+    config = nlp.config.interpolate()
+    name = config["training"]["train_corpus"]
+    try:
+        (corpus,) = resolve_dot_names(config, [name])
+        return [example.reference for example in corpus(nlp)]
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"The pipeline's [{name}] cannot be read: {error} Name its support set with "
+            "--train, or development data with --dev."
+        ) from error
+
+
+def report(before: Sequence[Bin], after: Sequence[Bin]) -> None:
+    """Print both."""
+    rows = [
+        (when, each.spans, f"{each.score:.2f}", f"{each.right:.2f}")
+        for when, bins in (("before", before), ("after", after))
+        for each in bins
+    ]
+    msg.table(
+        rows, header=("", "Spans", "Mean score", "Right"), aligns=("l", "r", "r", "r")
+    )
+    msg.info(
+        f"Expected calibration error: {expected_error(before):.3f}, calibrated "
+        f"{expected_error(after):.3f} (on the spans that it was fitted to)"
+    )
+
+
+def plot(before: Sequence[Bin], after: Sequence[Bin]) -> str:
+    """Share that is right against score, as SVG."""
+    from ..bench.page import Plot, Series
+    from ..bench.plots import draw
+
+    series = [Series("as often as it says", 0, (0.0, 1.0), ((0.0,), (1.0,)))]
+    for number, (name, bins) in enumerate((("before", before), ("after", after)), 1):
+        places = tuple(each.score for each in bins)
+        series.append(Series(name, number, places, tuple((b.right,) for b in bins)))
+    title, quantity = "Scores and how often they are right", "share that is right"
+    return draw(Plot("curves", "reliability", title, quantity, tuple(series), "score"))

@@ -1,0 +1,53 @@
+"""`python -m spacy instructner find-threshold`"""
+
+from pathlib import Path
+from typing import Optional
+
+from spacy.cli._util import import_code, setup_gpu
+from spacy.util import load_model
+from typer import Argument, Exit, Option
+from wasabi import msg
+
+from ..corpora import read_docs
+from ..scores import best_threshold, count, total
+from ..supports import predicted
+from . import app
+from .evaluate import find_component
+
+
+@app.command("find-threshold")
+def find_threshold_cli(
+    pipeline: str = Argument(..., help="A trained pipeline: a folder or a package's name"),
+    data_path: Path = Argument(
+        ..., help="Annotated texts: .spacy, JSON Lines or CoNLL/IOB; gzipped or not",
+        exists=True, dir_okay=False),
+    output_path: Optional[Path] = Option(
+        None, "--output", "-o", help="Folder for the pipeline with this threshold"),
+    gpu_id: int = Option(-1, "--gpu-id", "-g", help="Number of a GPU; -1 for the CPU"),
+    code_path: Optional[Path] = Option(
+        None, "--code", "-c", help="Python file with functions that the pipeline needs"),
+) -> None:  # fmt: skip
+    """Find the threshold of the highest strict F1: texts are annotated once, and of the
+    thresholds that are as good as the best, the middle of the widest range is taken."""
+    try:
+        import_code(code_path)
+        setup_gpu(gpu_id, silent=True)
+        nlp = load_model(pipeline)
+        _, pipe = find_component(nlp)
+        pipe.cfg["threshold"] = 0.0
+        gold, found = predicted(nlp, read_docs(data_path, nlp)[0])
+        best = best_threshold(gold, found)
+        if best is None:
+            raise ValueError(f"Nothing is found in {data_path}.")
+    except (OSError, ValueError) as error:
+        msg.fail(f"There is no threshold for {pipeline}", str(error))
+        raise Exit(1) from error
+    threshold, f1 = best
+    without = total(count(gold, found).values()).f1
+    msg.good(
+        f"Threshold {threshold:.3f}: F1 {100 * f1:.2f}; without one {100 * without:.2f}"
+    )
+    if output_path is not None:
+        pipe.cfg["threshold"] = threshold
+        nlp.to_disk(output_path)
+        msg.good("Saved with it", str(output_path))
