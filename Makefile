@@ -39,7 +39,7 @@ results: $(VENV)/.installed-bench
 	$(BIN)/python -m spacy instructner bench configs/tuning.yml $(CELLS)/tuning --data $(DATA) --list \
 		--report docs/results/tuning.md
 	$(BIN)/python -m spacy instructner bench configs/ablations.yml $(CELLS)/ablations --data $(DATA) --list \
-		--reference base --report docs/results/ablations.md
+		--reference cllmfs-plain --report docs/results/ablations.md
 	$(BIN)/python -m spacy instructner bench configs/benchmark.yml $(CELLS)/headline --data $(DATA) --list \
 		--report docs/results.md --report docs/results.html --examples assets/workshop/test.jsonl
 
