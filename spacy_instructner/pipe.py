@@ -60,6 +60,8 @@ from .models.layer import (
     model_to_bytes,
     save_model,
 )
+from .models.sources import sha256_of
+from .models.storage import check_files
 from .objectives.base import Objective
 from .resolve import Found, merge
 from .tasks.base import BoundTask, Record, Shown, Task
@@ -72,6 +74,8 @@ NO_LABELS = (
     'afterwards, nlp.get_pipe({name!r}).set_labels(["PERSON"]); or for one call, '
     'nlp.pipe(texts, component_cfg={{{name!r}: {{"labels": ["PERSON"]}}}}).'
 )
+# In a saved component's folder.
+CHECKSUMS = "checksums.json"
 # How many label sets are kept ready.
 BOUND = 256
 DIVERGED = (
@@ -573,6 +577,10 @@ class InstructionNERPipe(TrainablePipe):
             },
             exclude,
         )
+        # The model's folder has its own.
+        saved = Path(path) / "cfg"
+        if saved.is_file():
+            srsly.write_json(Path(path) / CHECKSUMS, {"cfg": sha256_of([saved])})
 
     def from_disk(
         self, path: Union[str, Path], *, exclude: Iterable[str] = ()
@@ -586,6 +594,9 @@ class InstructionNERPipe(TrainablePipe):
                 drop_backbone(self.model)
 
         self._bound.clear()
+        checksums = Path(path) / CHECKSUMS
+        if checksums.is_file() and "cfg" not in exclude:
+            check_files(Path(path), srsly.read_json(checksums))
         util.from_disk(
             path,
             {

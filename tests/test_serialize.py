@@ -186,6 +186,17 @@ def test_a_damaged_file_is_named(saved: Path, name: str) -> None:
             spacy.load(saved)
 
 
+def test_damaged_settings_are_named(saved: Path) -> None:
+    path = saved / "instruction_ner" / "cfg"
+    cfg = srsly.read_json(path)
+    srsly.write_json(path, {**cfg, "threshold": 0.9})
+    with pytest.raises(ValueError, match="cfg is damaged or was exchanged"):
+        spacy.load(saved)
+    # Saved before there were checksums.
+    (saved / "instruction_ner" / "checksums.json").unlink()
+    assert spacy.load(saved).get_pipe("instruction_ner").cfg["threshold"] == 0.9
+
+
 def test_an_adapter_of_another_shape_is_refused(saved: Path) -> None:
     path = saved / "instruction_ner" / "model" / "info.json"
     info = srsly.read_json(path)

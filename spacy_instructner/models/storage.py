@@ -9,7 +9,7 @@ Only JSON and safetensors; nothing is read from the network.
 """
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 import srsly
 import torch
@@ -95,7 +95,14 @@ def read_info(folder: Path, kind: str) -> Dict[str, Any]:
         raise ValueError(
             f"The model in {folder} is {info['kind']}, but the config says {kind}."
         )
-    for name, digest in info["files"].items():
+    check_files(folder, info["files"])
+    return info
+
+
+def check_files(folder: Path, digests: Mapping[str, str]) -> None:
+    """Raises ValueError for a file that is missing, damaged or exchanged. digests:
+    SHA-256 by name."""
+    for name, digest in digests.items():
         file_ = folder / name
         if not file_.is_file():
             raise ValueError(f"{file_} is missing. Was the pipeline copied whole?")
@@ -104,7 +111,6 @@ def read_info(folder: Path, kind: str) -> Dict[str, Any]:
                 f"{file_} is damaged or was exchanged: its SHA-256 is not the one it "
                 "was saved with. Copy or install the pipeline again."
             )
-    return info
 
 
 def load_adapter(backbone: Backbone, settings: Optional[Dict], folder: Path) -> None:
