@@ -47,7 +47,7 @@ def first_question(pipe: InstructionNERPipe, doc: Doc) -> Question:
     """What the component asks about a Doc's first window."""
     backbone = get_backbone(pipe.model)
     task = pipe._bind(backbone, pipe._label_set(None))
-    _, words = pipe._cut(backbone, task, [doc])
+    _, words = pipe._cut(backbone, [task], [doc])
     return task.questions(words[0])[0]
 
 

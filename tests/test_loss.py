@@ -316,12 +316,12 @@ def test_one_label_leaves_nothing_to_type(encoder: TextEncoder) -> None:
         encoder, labels, encoder.tokenizer.eos_token_id
     )
     words = encoded(encoder, "Anna met Bert")
-    window = GoldWindow(Window(0, 0, 3), words, Gold(((0, 1, "PERSON"),)))
+    window = GoldWindow(Window(0, 0, 3), words, Gold(((0, 1, "PERSON"),)), task)
     for choices, tasks in (
         (False, ["main", "extraction", "typing"]),
         (True, ["main", "extraction"]),
     ):
-        made = make_records(task, [window], 512, choices)
+        made = make_records([window], 512, choices)
         assert [record.task for record in made] == tasks
 
 
@@ -352,7 +352,7 @@ def test_the_loss_is_that_of_the_searchs_answer(make_nlp: MakeNLP) -> None:
     backbone = get_backbone(pipe.model)
     docs = [nlp.make_doc(text) for text, _ in TRAIN]
     task = pipe._bind(backbone, pipe._label_set(None))
-    windows, words = pipe._cut(backbone, task, docs)
+    windows, words = pipe._cut(backbone, [task] * len(docs), docs)
     compared = spans = 0
     for of_window in words:
         questions = task.questions(of_window)
