@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import sys
 from pathlib import Path
 from typing import Any, Callable, List, Tuple
 
@@ -184,14 +185,12 @@ def run_it(*line: object) -> Any:
 
 
 def test_calibrate_by_development_data(trained: Path, tmp_path: Path) -> None:
-    out, plot = tmp_path / "out", tmp_path / "plot.svg"
-    dev = tmp_path / "dev.spacy"
-    done = run_it("calibrate", trained, out, "--dev", dev, "--plot", plot)
+    out, dev = tmp_path / "out", tmp_path / "dev.spacy"
+    done = run_it("calibrate", trained, out, "--dev", dev)
     assert done.exit_code == 0, done.output
     assert "Expected calibration error" in done.output
     calibration = spacy.load(out).get_pipe(NAME).calibration
     assert calibration != Calibration()
-    assert plot.read_text().startswith("<?xml") and "after" in plot.read_text()
     # Once more changes nothing: it is fitted to the bare scores.
     again = run_it("calibrate", out, tmp_path / "again", "--dev", dev)
     assert again.exit_code == 0
@@ -199,6 +198,19 @@ def test_calibrate_by_development_data(trained: Path, tmp_path: Path) -> None:
     assert other.slope == pytest.approx(calibration.slope)
     # So does what was set before not count.
     assert spacy.load(trained).get_pipe(NAME).calibration == Calibration()
+
+
+def test_a_plot(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = ["calibrate", trained, tmp_path / "out", "--dev", tmp_path / "dev.spacy"]
+    path = tmp_path / "plot.svg"
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "matplotlib", None)
+        done = run_it(*line, "--plot", path)
+    assert done.exit_code == 0 and "spacy-instructner[bench]" in done.output
+    assert not path.exists() and (tmp_path / "out").is_dir()
+    pytest.importorskip("matplotlib")
+    assert run_it(*line, "--plot", path).exit_code == 0
+    assert path.read_text().startswith("<?xml") and "after" in path.read_text()
 
 
 def test_calibrate_by_the_support_set(trained: Path, tmp_path: Path) -> None:

@@ -55,11 +55,16 @@ def calibrate_cli(
     before = reliability(pairs)
     after = reliability([(calibration(score), right) for score, right in pairs])
     report(before, after)
-    if plot_path is not None:
-        plot_path.write_text(plot(before, after), encoding="utf8")
     pipe.set_calibration(calibration)
     nlp.to_disk(output_path)
     msg.good("Calibrated", str(output_path))
+    if plot_path is not None:
+        try:
+            plot_path.write_text(plot(before, after), encoding="utf8")
+        except ModuleNotFoundError as error:
+            msg.warn(
+                "No plot is drawn", f"{error}: pip install spacy-instructner[bench]"
+            )
 
 
 def of_texts(nlp: Language, docs: Sequence[Doc]) -> List[Judged]:
