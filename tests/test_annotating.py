@@ -16,7 +16,7 @@ import spacy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin, Span
+from spacy.tokens import Doc, DocBin
 from typer.testing import CliRunner
 
 from spacy_instructner.annotating.chunk import Options, annotate_chunk
@@ -30,12 +30,18 @@ from spacy_instructner.cli import app
 CODE = """
 import time
 from spacy.language import Language
-from spacy.tokens import Span
+from spacy.tokens import SpanGroup
 
 @Language.component("fussy")
 def fussy(doc):
     if "BOOM" in doc.text:
         raise RuntimeError("no such text")
+    return doc
+
+@Language.component("scored")
+def scored(doc):
+    scores = [1 / (1 + ent.start) for ent in doc.ents]
+    doc.spans["towns"] = SpanGroup(doc, spans=doc.ents, attrs={"scores": scores})
     return doc
 
 @Language.component("slow")
@@ -173,7 +179,8 @@ def test_a_chunk() -> None:
         Item("b", "BOOM in Rome"),
         Item("c", "", problem="line 3 is no JSON object"),
         Item("d", "\ud800 Rome"),
-        Item("e", ""),
+        # Ids are the file's own, and may come twice.
+        Item("b", ""),
     ]
     handler = nlp.default_error_handler
     done = annotate_chunk(nlp, items, Options(with_text=True, batch_size=2))
@@ -205,9 +212,26 @@ def test_a_text_over_the_limit_is_read_in_pieces() -> None:
     assert row["text"] == text and done.report.cut == 1
     towns = [text[span["start"] : span["end"]] for span in row["spans"]]
     assert towns == ["Rome", "Paris"] * 20
+    # Scores of all pieces are there, and in their places.
+    nlp.add_pipe("scored")
+    done = annotate_chunk(nlp, [Item("a", text)], Options())
+    (row,) = rows_of(done.content)
+    expected = [
+        round(1 / (1 + ent.start), 4)
+        for piece in pieces(text, 50)
+        for ent in nlp(piece).ents
+    ]
+    assert [span["score"] for span in row["spans"]] == expected and len(expected) == 40
     # One that fails in one of its pieces fails whole.
     done = annotate_chunk(nlp, [Item("a", text + "BOOM")], Options())
     assert "error" in rows_of(done.content)[0] and not done.report.spans
+
+
+def test_ids_that_come_twice() -> None:
+    items = [Item("a", "BOOM"), Item("a", "Rome"), Item("a", "", problem="torn")]
+    rows = rows_of(annotate_chunk(make_pipeline(), items, Options()).content)
+    assert [row.get("error", "").split(" ")[-1] for row in rows] == ["text", "", "torn"]
+    assert len(rows[1]["spans"]) == 1
 
 
 def test_docs_keep_their_tokens() -> None:
@@ -233,8 +257,10 @@ def corpus(tmp_path: Path) -> Path:
     return path
 
 
-def run(corpus: Path, output: Path, slow: bool = False, **more: Any) -> Any:
-    nlp = make_pipeline(slow)
+def run(corpus: Path, output: Path, scored: bool = False, **more: Any) -> Any:
+    nlp = make_pipeline()
+    if scored:
+        nlp.add_pipe("scored")
     options = Options(**more.pop("options", {}))
     folder = Folder(output, f".{options.format}")
     source = Source(str(corpus), nlp.vocab, "text", "id")
@@ -331,16 +357,9 @@ def test_what_is_done_is_not_done_again(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_the_least_certain_texts_are_collected(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Path, tmp_path: Path
 ) -> None:
-    from spacy_instructner.annotating import chunk
-
-    monkeypatch.setattr(chunk, "SCORE", "sureness")
-    Span.set_extension("sureness", getter=lambda s: 1 / (1 + s.start), force=True)
-    try:
-        run(corpus, tmp_path / "out", options={"uncertain": 7})
-    finally:
-        Span.remove_extension("sureness")
+    run(corpus, tmp_path / "out", scored=True, options={"uncertain": 7})
     tasks = rows_of((tmp_path / "out" / "correct.jsonl").read_bytes())
     scores = [task["meta"]["score"] for task in tasks]
     assert len(tasks) == 7 and scores == sorted(scores)

@@ -1,18 +1,19 @@
 """One chunk of texts, annotated: a function of the chunk alone, for any engine."""
 
 import hashlib
-import json
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Literal, Sequence, Tuple, Union
 
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin, Span
+from spacy.tokens import Doc, DocBin
 
+from ..files import to_lines
+from ..scores import Scored
+from ..supports import scored_of
 from .texts import Item, pieces, repaired
 
 Format = Literal["jsonl", "spacy"]
-SCORE = "instruction_ner_score"
 
 
 @dataclass(frozen=True)
@@ -61,39 +62,40 @@ def annotate_chunk(nlp: Language, items: Sequence[Item], options: Options) -> An
     """Annotate texts. One that fails is a problem of the report, and a row with `error`;
     the others do not suffer from it."""
     report = Report(texts=len(items))
-    docs = _annotate(nlp, items, options, report)
-    failed = {problem["id"]: problem["problem"] for problem in report.problems}
+    answers = _annotate(nlp, items, options, report)
     name = pipeline_name(nlp)
     counts: Counter = Counter()
     rows: List[Dict[str, Any]] = []
     uncertain: List[Tuple[float, Dict[str, Any]]] = []
-    for item, doc in zip(items, docs):
+    for item, answer in zip(items, answers):
         row: Dict[str, Any] = {"id": item.id, "pipeline": name}
-        if doc is None:
-            rows.append({**row, "error": failed[item.id]})
-            continue
-        counts.update(ent.label_ for ent in doc.ents)
-        row["spans"] = [_span(ent) for ent in doc.ents]
-        if options.with_text:
-            row["text"] = doc.text
         rows.append(row)
-        scores = [s["score"] for s in row["spans"] if s["score"] is not None]
+        if isinstance(answer, str):
+            row["error"] = answer
+            report.problems.append({"id": item.id, "problem": answer})
+            continue
+        counts.update(ent.label_ for ent in answer.ents)
+        spans = scored_of(answer)
+        row["spans"] = [_span(span) for span in spans]
+        if options.with_text:
+            row["text"] = answer.text
+        scores = [score for *_, score in spans if score is not None]
         if options.uncertain and scores:
-            uncertain.append((min(scores), _to_correct(item.id, doc, min(scores))))
+            task = _to_correct(item.id, answer, row["spans"], min(scores))
+            uncertain.append((min(scores), task))
     report.spans = dict(sorted(counts.items()))
     uncertain.sort(key=lambda each: each[0])
     if options.format == "spacy":
-        kept = DocBin(docs=[doc for doc in docs if doc is not None])
-        content = kept.to_bytes()
+        content = DocBin(docs=[a for a in answers if isinstance(a, Doc)]).to_bytes()
     else:
-        content = "".join(map(_line, rows)).encode("utf8")
+        content = to_lines(rows)
     return Annotated(content, uncertain[: options.uncertain], report)
 
 
 def _annotate(
     nlp: Language, items: Sequence[Item], options: Options, report: Report
-) -> List[Optional[Doc]]:
-    """A Doc for each text, None where it failed."""
+) -> List[Union[Doc, str]]:
+    """A Doc for each text, or why there is none."""
     given: List[Tuple[Doc, int]] = []
     wanted: Counter = Counter()
     why: Dict[int, str] = {}
@@ -119,17 +121,14 @@ def _annotate(
             found.setdefault(at, []).append(doc)
     finally:
         nlp.set_error_handler(before)
-    docs: List[Optional[Doc]] = []
-    for at, item in enumerate(items):
+    answers: List[Union[Doc, str]] = []
+    for at in range(len(items)):
         own = found.get(at, [])
         if at not in why and len(own) == wanted[at]:
-            whole = own[0] if len(own) == 1 else _joined(own)
-            docs.append(whole)
+            answers.append(own[0] if len(own) == 1 else _joined(own))
         else:
-            reason = why.get(at, "a component dropped the text")
-            report.problems.append({"id": item.id, "problem": reason})
-            docs.append(None)
-    return docs
+            answers.append(why.get(at, "a component dropped the text"))
+    return answers
 
 
 def _docs(nlp: Language, item: Item, report: Report) -> List[Doc]:
@@ -147,6 +146,11 @@ def _docs(nlp: Language, item: Item, report: Report) -> List[Doc]:
 def _joined(docs: Sequence[Doc]) -> Doc:
     whole = Doc.from_docs(list(docs), ensure_whitespace=False)
     assert whole is not None
+    # spaCy joins span groups, but not what they say of their spans.
+    for key, group in whole.spans.items():
+        groups = [doc.spans[key] for doc in docs if key in doc.spans]
+        if all("scores" in own.attrs for own in groups):
+            group.attrs["scores"] = [s for own in groups for s in own.attrs["scores"]]
     return whole
 
 
@@ -154,18 +158,16 @@ def pipeline_name(nlp: Language) -> str:
     return f"{nlp.meta['lang']}_{nlp.meta['name']}-{nlp.meta['version']}"
 
 
-def _span(ent: Span) -> Dict[str, Any]:
-    score = getattr(ent._, SCORE) if Span.has_extension(SCORE) else None
-    return {
-        "start": ent.start_char,
-        "end": ent.end_char,
-        "label": ent.label_,
-        "score": None if score is None else round(score, 4),
-    }
+def _span(span: Scored) -> Dict[str, Any]:
+    start, end, label, score = span
+    known = None if score is None else round(score, 4)
+    return {"start": start, "end": end, "label": label, "score": known}
 
 
-def _to_correct(id_: str, doc: Doc, score: float) -> Dict[str, Any]:
-    """A task as Prodigy's ner.manual reads it."""
+def _to_correct(
+    id_: str, doc: Doc, spans: Sequence[Dict[str, Any]], score: float
+) -> Dict[str, Any]:
+    """A task as Prodigy's ner.manual reads it. spans: rows of the Doc's entities."""
     return {
         "text": doc.text,
         "tokens": [
@@ -179,15 +181,11 @@ def _to_correct(id_: str, doc: Doc, score: float) -> Dict[str, Any]:
             for token in doc
         ],
         "spans": [
-            {**_span(ent), "token_start": ent.start, "token_end": ent.end - 1}
-            for ent in doc.ents
+            {**span, "token_start": ent.start, "token_end": ent.end - 1}
+            for span, ent in zip(spans, doc.ents)
         ],
-        "meta": {"id": id_, "score": score},
+        "meta": {"id": id_, "score": round(score, 4)},
     }
-
-
-def _line(row: Dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def digest(items: Sequence[Item]) -> str:

@@ -9,11 +9,11 @@ correct.jsonl                the least certain texts of all
 """
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, Optional
 
+from ..files import to_json, to_lines, write_whole
 from .chunk import Annotated, Report
 
 RUN = "run.json"
@@ -48,7 +48,7 @@ class Folder:
         elif self.path.exists() and any(self.path.iterdir()):
             raise ValueError(f"{self.path} is not empty. Name another folder.")
         self.path.mkdir(parents=True, exist_ok=True)
-        write(said, to_json(run))
+        write_whole(said, to_json(run))
 
     def part(self, number: int, suffix: str) -> Path:
         return self.path / f"part-{number:06}{suffix}"
@@ -72,35 +72,19 @@ class Folder:
 
     def keep(self, number: int, made_of: str, chunk: Annotated) -> None:
         """Write a chunk; that it is done comes last."""
-        write(self.part(number, self.suffix), chunk.content)
+        write_whole(self.part(number, self.suffix), chunk.content)
         if chunk.uncertain:
             rows = [{"score": score, "task": row} for score, row in chunk.uncertain]
-            write(self.part(number, f".{TO_CORRECT}"), to_lines(rows))
+            write_whole(self.part(number, f".{TO_CORRECT}"), to_lines(rows))
         row = {
             "made_of": made_of,
             "bytes": len(chunk.content),
             "report": asdict(chunk.report),
         }
-        write(self.part(number, ".json"), to_json(row))
+        write_whole(self.part(number, ".json"), to_json(row))
 
     def to_correct(self) -> Iterator[Dict[str, Any]]:
         """The least certain texts of each chunk: "score" and "task"."""
         for path in sorted(self.path.glob(f"part-*.{TO_CORRECT}")):
             with path.open(encoding="utf8") as file_:
                 yield from map(json.loads, file_)
-
-
-def to_json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf8")
-
-
-def to_lines(rows: List[Dict[str, Any]]) -> bytes:
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    return "".join(lines).encode("utf8")
-
-
-def write(path: Path, content: bytes) -> None:
-    """Aside, then in place; others may do the same at once."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_bytes(content)
-    os.replace(aside, path)

@@ -6,8 +6,9 @@ from typing import Any, Callable, Dict, Tuple
 
 from spacy.language import Language
 
+from ..files import to_json, to_lines, write_whole
 from .chunk import Options, Report, annotate_chunk, digest, pipeline_name
-from .files import MANIFEST, TO_CORRECT, Folder, to_json, to_lines, write
+from .files import MANIFEST, TO_CORRECT, Folder
 from .texts import Source, chunks
 
 Shard = Tuple[int, int]
@@ -80,9 +81,9 @@ def finish(
     """Write the manifest of a shard, and the texts to correct."""
     which, of = shard
     name = MANIFEST if of == 1 else f"manifest-{which}-of-{of}.json"
-    write(folder.path / name, to_json({**run, **asdict(whole)}))
+    write_whole(folder.path / name, to_json({**run, **asdict(whole)}))
     if options.uncertain:
         rows = heapq.nsmallest(
             options.uncertain, folder.to_correct(), key=lambda row: row["score"]
         )
-        write(folder.path / TO_CORRECT, to_lines([row["task"] for row in rows]))
+        write_whole(folder.path / TO_CORRECT, to_lines([row["task"] for row in rows]))

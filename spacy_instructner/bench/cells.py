@@ -30,6 +30,7 @@ from spacy.util import (
 )
 
 from ..corpora import bare
+from ..files import to_json, write_whole
 from ..sampling import label_counts
 from ..scores import calibration_error, count, errors, total
 from ..supports import entities_of, scored_of, train_on
@@ -84,10 +85,7 @@ def once(
             if path.exists():
                 return None
             record = make()
-            aside = path.with_name(f"{path.name}.part")
-            text = json.dumps(record, indent=indent, sort_keys=True)
-            aside.write_text(text + "\n")
-            aside.replace(path)
+            write_whole(path, to_json(record, indent, sort_keys=True))
     except Timeout:
         return None
     return record
@@ -95,7 +93,10 @@ def once(
 
 def read_records(folder: Path) -> List[Record]:
     """All records of a folder, by name."""
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    return [
+        json.loads(path.read_text(encoding="utf8"))
+        for path in sorted(folder.glob("*.json"))
+    ]
 
 
 def run(cell: Cell) -> Record:
