@@ -356,9 +356,7 @@ def test_what_is_done_is_not_done_again(corpus: Path, tmp_path: Path) -> None:
     assert seen[-1] == 20 and files(tmp_path / "out") == before
 
 
-def test_the_least_certain_texts_are_collected(
-    corpus: Path, tmp_path: Path
-) -> None:
+def test_the_least_certain_texts_are_collected(corpus: Path, tmp_path: Path) -> None:
     run(corpus, tmp_path / "out", scored=True, options={"uncertain": 7})
     tasks = rows_of((tmp_path / "out" / "correct.jsonl").read_bytes())
     scores = [task["meta"]["score"] for task in tasks]
