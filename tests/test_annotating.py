@@ -21,8 +21,15 @@ from typer.testing import CliRunner
 
 from spacy_instructner.annotating.chunk import Options, annotate_chunk
 from spacy_instructner.annotating.files import Folder
-from spacy_instructner.annotating.run import annotate_corpus
-from spacy_instructner.annotating.texts import Item, Source, chunks, pieces, repaired
+from spacy_instructner.annotating.run import Job, annotate_corpus
+from spacy_instructner.annotating.texts import (
+    Item,
+    Source,
+    chunks,
+    pack,
+    pieces,
+    repaired,
+)
 from spacy_instructner.cli import app
 
 # A pipeline that needs no weights: towns, a component that cannot stand some texts, and
@@ -42,6 +49,12 @@ def fussy(doc):
 def scored(doc):
     scores = [1 / (1 + ent.start) for ent in doc.ents]
     doc.spans["towns"] = SpanGroup(doc, spans=doc.ents, attrs={"scores": scores})
+    return doc
+
+@Language.component("keeps_thing")
+def keeps_thing(doc):
+    if "THING" in doc.text:
+        doc.user_data["thing"] = object()
     return doc
 
 @Language.component("slow")
@@ -65,13 +78,7 @@ def make_pipeline(slow: bool = False) -> Language:
 
 
 def items_of(path: Path, **config: str) -> List[Tuple[str, str, str]]:
-    source = Source(
-        str(path),
-        spacy.blank("en").vocab,
-        config.get("column", "text"),
-        config.get("id_column", "id"),
-    )
-    return [(item.id, item.text, item.problem) for item in source]
+    return [(item.id, item.text, item.problem) for item in Source(str(path), **config)]
 
 
 # What is read.
@@ -124,12 +131,11 @@ def test_what_cannot_be_read_is_a_problem_of_its_own(tmp_path: Path) -> None:
 
 
 def test_inputs_that_are_none(tmp_path: Path) -> None:
-    vocab = spacy.blank("en").vocab
     with pytest.raises(OSError, match="There is no file"):
-        Source(str(tmp_path / "a.txt"), vocab, "text", "id")
+        Source(str(tmp_path / "a.txt"))
     (tmp_path / "a.pdf").touch()
     with pytest.raises(ValueError, match="ends with none of .txt, .jsonl"):
-        Source(str(tmp_path / "a.pdf"), vocab, "text", "id")
+        Source(str(tmp_path / "a.pdf"))
     (tmp_path / "a.csv").write_text("id,body\n1,Rome\n")
     with pytest.raises(ValueError, match="no column 'text'. It has: id, body"):
         items_of(tmp_path / "a.csv")
@@ -237,10 +243,25 @@ def test_ids_that_come_twice() -> None:
 def test_docs_keep_their_tokens() -> None:
     nlp = make_pipeline()
     doc = Doc(nlp.vocab, words=["in", "Rome"], spaces=[True, False])
-    done = annotate_chunk(nlp, [Item("1", doc.text, doc)], Options(format="spacy"))
+    item = Item("7", doc.text, pack(doc).to_bytes())
+    done = annotate_chunk(nlp, [item], Options(format="spacy"))
     (again,) = DocBin().from_bytes(done.content).get_docs(nlp.vocab)
+    assert again.user_data["id"] == "7"
     assert [token.text for token in again] == ["in", "Rome"]
     assert [ent.text for ent in again.ents] == ["Rome"]
+
+
+def test_what_cannot_be_saved_is_a_problem_of_its_own() -> None:
+    nlp = make_pipeline()
+    nlp.add_pipe("keeps_thing")
+    items = [Item("1", "A THING in Rome"), Item("2", "Rome")]
+    done = annotate_chunk(nlp, items, Options(format="spacy"))
+    (kept,) = DocBin().from_bytes(done.content).get_docs(nlp.vocab)
+    assert (kept.text, kept.user_data["id"]) == ("Rome", "2")
+    (problem,) = done.report.problems
+    assert problem["id"] == "1" and "cannot be saved" in problem["problem"]
+    assert done.report.spans == {"TOWN": 1}
+    assert not annotate_chunk(nlp, items, Options()).report.problems
 
 
 # Chunk by chunk.
@@ -262,9 +283,14 @@ def run(corpus: Path, output: Path, scored: bool = False, **more: Any) -> Any:
     if scored:
         nlp.add_pipe("scored")
     options = Options(**more.pop("options", {}))
-    folder = Folder(output, f".{options.format}")
-    source = Source(str(corpus), nlp.vocab, "text", "id")
-    return annotate_corpus(nlp, source, folder, options, size=10, **more)
+    job = Job(
+        Source(str(corpus)),
+        Folder(output, f".{options.format}"),
+        options,
+        size=10,
+        shard=more.pop("shard", (1, 1)),
+    )
+    return annotate_corpus(nlp, job, **more)
 
 
 def files(folder: Path) -> Dict[str, bytes]:
@@ -406,8 +432,15 @@ def test_the_command(pipeline: Path, corpus: Path, tmp_path: Path) -> None:
     again = run_it("--text")
     assert again.exit_code == 1 and "--resume" in again.output
     assert run_it("--text", "--resume").exit_code == 0
-    for wrong in (["--shard", "x"], ["--format", "xml"], ["--chunk", "0"]):
-        assert run_it(*wrong).exit_code == 1
+    for wrong, said in (
+        (["--shard", "x"], "i/n"),
+        (["--format", "xml"], "jsonl"),
+        (["--chunk", "0"], "at least 1"),
+        (["--engine", "steam"], '"plain" or "ray"'),
+        (["--label", "TOWN"], "has no instruction_ner"),
+    ):
+        failed = run_it(*wrong)
+        assert failed.exit_code == 1 and said in failed.output
 
 
 def test_standard_input(pipeline: Path, corpus: Path, tmp_path: Path) -> None:
@@ -457,3 +490,51 @@ def test_a_killed_run_is_resumed(
     found, whole = files(out), files(tmp_path / "whole")
     # A file that was being written when the end came is not one of the output.
     assert {n: c for n, c in found.items() if not n.startswith(".")} == whole
+
+
+# On Ray.
+
+DIES = """
+import os
+import signal
+from pathlib import Path
+from spacy.language import Language
+
+@Language.factory("dies_once", default_config={"marker": ""})
+def make_dies_once(nlp, name, marker: str):
+    def dies_once(doc):
+        # Only once over, and never in the process that only reads the pipeline.
+        if "Paris and Paris" in doc.text and not Path(marker).exists():
+            Path(marker).write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGKILL)
+        return doc
+    return dies_once
+"""
+
+
+def test_ray_does_the_same_and_survives_the_loss_of_a_worker(
+    corpus: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    (tmp_path / "code.py").write_text(CODE + DIES)
+    marker = tmp_path / "died"
+    exec(DIES, {})
+    nlp = make_pipeline()
+    nlp.add_pipe("dies_once", config={"marker": str(marker)})
+    nlp.to_disk(tmp_path / "pipeline")
+    command = [
+        *("annotate", str(tmp_path / "pipeline"), str(corpus)),
+        *("--chunk", "5", "--text"),
+    ]
+    on_ray = [*command, str(tmp_path / "ray"), "--engine", "ray", "--workers", "2"]
+    done = subprocess.run(
+        elsewhere(tmp_path / "pipeline", on_ray),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(marker.read_text()) > 0
+    plain = CliRunner().invoke(app, [*command, str(tmp_path / "plain")])
+    assert plain.exit_code == 0, plain.output
+    assert files(tmp_path / "ray") == files(tmp_path / "plain")

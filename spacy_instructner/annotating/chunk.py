@@ -11,7 +11,7 @@ from spacy.tokens import Doc, DocBin
 from ..files import to_lines
 from ..scores import Scored
 from ..supports import scored_of
-from .texts import Item, pieces, repaired
+from .texts import Item, pack, pieces, repaired
 
 Format = Literal["jsonl", "spacy"]
 
@@ -59,17 +59,35 @@ class Annotated:
 
 
 def annotate_chunk(nlp: Language, items: Sequence[Item], options: Options) -> Annotated:
-    """Annotate texts. One that fails is a problem of the report, and a row with `error`;
-    the others do not suffer from it."""
+    """Annotate texts. One that fails is a problem of the report, and a row with `error`
+    (a .spacy file leaves it out); the others do not suffer from it. What the pipeline
+    remembers of the texts is forgotten with them.
+
+    nlp (Language): the pipeline.
+    items (Sequence[Item]): the texts.
+    options (Options): what to write.
+    RETURNS (Annotated): what there is to write."""
+    with nlp.memory_zone():
+        return _annotated(nlp, items, options)
+
+
+def _annotated(nlp: Language, items: Sequence[Item], options: Options) -> Annotated:
     report = Report(texts=len(items))
     answers = _annotate(nlp, items, options, report)
     name = pipeline_name(nlp)
     counts: Counter = Counter()
+    docs = DocBin(store_user_data=True)
     rows: List[Dict[str, Any]] = []
     uncertain: List[Tuple[float, Dict[str, Any]]] = []
     for item, answer in zip(items, answers):
         row: Dict[str, Any] = {"id": item.id, "pipeline": name}
         rows.append(row)
+        if options.format == "spacy" and isinstance(answer, Doc):
+            answer.user_data["id"] = item.id
+            try:
+                docs.merge(pack(answer))
+            except TypeError as error:
+                answer = f"it cannot be saved: {error}"
         if isinstance(answer, str):
             row["error"] = answer
             report.problems.append({"id": item.id, "problem": answer})
@@ -85,10 +103,7 @@ def annotate_chunk(nlp: Language, items: Sequence[Item], options: Options) -> An
             uncertain.append((min(scores), task))
     report.spans = dict(sorted(counts.items()))
     uncertain.sort(key=lambda each: each[0])
-    if options.format == "spacy":
-        content = DocBin(docs=[a for a in answers if isinstance(a, Doc)]).to_bytes()
-    else:
-        content = to_lines(rows)
+    content = docs.to_bytes() if options.format == "spacy" else to_lines(rows)
     return Annotated(content, uncertain[: options.uncertain], report)
 
 
@@ -134,8 +149,8 @@ def _annotate(
 def _docs(nlp: Language, item: Item, report: Report) -> List[Doc]:
     if item.problem:
         raise ValueError(item.problem)
-    if item.doc is not None:
-        return [item.doc]
+    if item.doc:
+        return list(DocBin().from_bytes(item.doc).get_docs(nlp.vocab))
     text, replaced = repaired(item.text)
     report.replaced += bool(replaced)
     cut = pieces(text, nlp.max_length)
@@ -195,4 +210,5 @@ def digest(items: Sequence[Item]) -> str:
         for part in (item.id, item.text, item.problem):
             own.update(part.encode("utf8", "surrogatepass"))
             own.update(b"\0")
+        own.update(item.doc)
     return own.hexdigest()

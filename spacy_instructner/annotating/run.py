@@ -2,21 +2,41 @@
 
 import heapq
 from dataclasses import asdict, dataclass
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Tuple
 
 from spacy.language import Language
 
 from ..files import to_json, to_lines, write_whole
 from .chunk import Options, Report, annotate_chunk, digest, pipeline_name
 from .files import MANIFEST, TO_CORRECT, Folder
-from .texts import Source, chunks
+from .texts import Item, Source, chunks
 
 Shard = Tuple[int, int]
 
 
 @dataclass(frozen=True)
+class Chunk:
+    """number: among all of the source; items: its texts; position: bytes of the input
+    that are read when they are."""
+
+    number: int
+    items: List[Item]
+    position: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """A chunk that is annotated. texts: how many were annotated now, not before."""
+
+    number: int
+    position: int
+    texts: int
+    report: Report
+
+
+@dataclass(frozen=True)
 class Progress:
-    """texts: of chunks that are done, annotated: of them now, not before; position:
+    """texts: of chunks that are done; annotated: of them now, not before; position:
     bytes of the input that are read."""
 
     texts: int
@@ -24,66 +44,104 @@ class Progress:
     position: int
 
 
+Said = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done: plain data, for any process.
+
+    source, folder: where texts come from, and where answers go; options: what is
+    written; size: texts a chunk; shard: i and n: every n-th chunk, from the i-th on. All
+    shards may share a folder, at the same time. Raises ValueError for a shard that
+    cannot be."""
+
+    source: Source
+    folder: Folder
+    options: Options
+    size: int = 1000
+    shard: Shard = (1, 1)
+
+    def __post_init__(self) -> None:
+        which, of = self.shard
+        if not 1 <= which <= of:
+            raise ValueError(f"There is no shard {which} of {of}: count from 1.")
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Those of the shard."""
+        which, of = self.shard
+        for number, items in enumerate(chunks(iter(self.source), self.size)):
+            if number % of == which - 1:
+                yield Chunk(number, items, self.source.position)
+
+    def do(self, nlp: Language, chunk: Chunk) -> Done:
+        """Annotate a chunk, unless it is done."""
+        made_of = digest(chunk.items)
+        report, texts = self.folder.done(chunk.number, made_of), 0
+        if report is None:
+            annotated = annotate_chunk(nlp, chunk.items, self.options)
+            self.folder.keep(chunk.number, made_of, annotated)
+            report, texts = annotated.report, len(chunk.items)
+        return Done(chunk.number, chunk.position, texts, report)
+
+
 def annotate_corpus(
     nlp: Language,
-    source: Source,
-    folder: Folder,
-    options: Options,
+    job: Job,
     *,
-    size: int = 1000,
-    shard: Shard = (1, 1),
     resume: bool = False,
-    said: Callable[[Progress], None] = lambda progress: None,
+    said: Said = lambda progress: None,
 ) -> Report:
-    """Annotate all texts of a source, in chunks of fixed size.
+    """Annotate all texts of a job.
 
-    shard (Tuple[int, int]): i and n: every n-th chunk, from the i-th on. All shards
-        may share a folder, at the same time.
+    nlp (Language): the pipeline.
+    job (Job): the texts, and where their annotations go.
     resume (bool): go on in a folder with this run in it.
     said (Callable): gets the progress, chunk by chunk.
     RETURNS (Report): of all chunks of the shard. Raises ValueError for a folder that
-        cannot be used, and for a shard that cannot be.
+        cannot be used, and OSError for what cannot be read or written.
     """
-    which, of = shard
-    if not 1 <= which <= of:
-        raise ValueError(f"There is no shard {which} of {of}: count from 1.")
+    run = begin(nlp, job, resume)
+    return finish(job, run, (job.do(nlp, chunk) for chunk in job.chunks()), said)
+
+
+def begin(nlp: Language, job: Job, resume: bool) -> Dict[str, Any]:
+    """Prepare the folder. RETURNS: what is annotated with what."""
     run: Dict[str, Any] = {
         "pipeline": pipeline_name(nlp),
         "labels": {name: list(labels) for name, labels in nlp.pipe_labels.items()},
-        "input": source.name,
-        "column": source.column,
-        "id_column": source.id_column,
-        "chunk": size,
-        **asdict(options),
+        "input": job.source.name,
+        "column": job.source.column,
+        "id_column": job.source.id_column,
+        "chunk": job.size,
+        **asdict(job.options),
     }
-    folder.begin(run, resume)
-    whole = Report()
-    annotated = 0
-    for number, items in enumerate(chunks(iter(source), size)):
-        if number % of != which - 1:
-            continue
-        made_of = digest(items)
-        report = folder.done(number, made_of)
-        if report is None:
-            chunk = annotate_chunk(nlp, items, options)
-            folder.keep(number, made_of, chunk)
-            report = chunk.report
-            annotated += len(items)
-        whole.add(report)
-        said(Progress(whole.texts, annotated, source.position))
-    finish(folder, run, whole, shard, options)
-    return whole
+    job.folder.begin(run, resume)
+    return run
 
 
 def finish(
-    folder: Folder, run: Dict[str, Any], whole: Report, shard: Shard, options: Options
-) -> None:
-    """Write the manifest of a shard, and the texts to correct."""
-    which, of = shard
+    job: Job, run: Dict[str, Any], chunks_: Iterable[Done], said: Said
+) -> Report:
+    """Go through chunks as they are done, in any order; then write the manifest of the
+    shard, and the texts to correct."""
+    reports: Dict[int, Report] = {}
+    texts = annotated = 0
+    for done in chunks_:
+        reports[done.number] = done.report
+        texts += done.report.texts
+        annotated += done.texts
+        said(Progress(texts, annotated, done.position))
+    whole = Report()
+    for number in sorted(reports):
+        whole.add(reports[number])
+    which, of = job.shard
     name = MANIFEST if of == 1 else f"manifest-{which}-of-{of}.json"
-    write_whole(folder.path / name, to_json({**run, **asdict(whole)}))
-    if options.uncertain:
+    path = job.folder.path
+    write_whole(path / name, to_json({**run, **asdict(whole)}))
+    if job.options.uncertain:
         rows = heapq.nsmallest(
-            options.uncertain, folder.to_correct(), key=lambda row: row["score"]
+            job.options.uncertain, job.folder.to_correct(), key=lambda row: row["score"]
         )
-        write_whole(folder.path / TO_CORRECT, to_lines([row["task"] for row in rows]))
+        write_whole(path / TO_CORRECT, to_lines(row["task"] for row in rows))
+    return whole

@@ -26,24 +26,23 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Item:
     """id: the file's own, else the line's number (of a .spacy file, the Doc's, from 1);
-    doc: where the file holds tokens; problem: why there is no text."""
+    doc: a DocBin of one, where the file holds tokens; problem: why there is no text."""
 
     id: str
     text: str
-    doc: Optional[Doc] = None
+    doc: bytes = b""
     problem: str = ""
 
 
 class Source:
     """A file of texts, or standard input."""
 
-    def __init__(self, name: str, vocab: Vocab, column: str, id_column: str) -> None:
+    def __init__(self, name: str, column: str = "text", id_column: str = "id") -> None:
         """name: a path that ends with one of SUFFIXES, .gz may follow; or "-" for
         standard input, a text a line. column, id_column: where a .jsonl or .csv file
         has texts and ids. Raises OSError for a file that is not there, and ValueError
         for one of another kind."""
-        self.name, self.vocab = name, vocab
-        self.column, self.id_column = column, id_column
+        self.name, self.column, self.id_column = name, column, id_column
         self.path = None if name == STDIN else Path(name)
         if self.path is not None and not self.path.is_file():
             raise OSError(f"There is no file {self.path}.")
@@ -106,9 +105,9 @@ class Source:
 
     def _spacy(self, file_: BinaryIO) -> Iterator[Item]:
         try:
-            docs = DocBin().from_bytes(file_.read()).get_docs(self.vocab)
+            docs = DocBin().from_bytes(file_.read()).get_docs(Vocab())
             for number, doc in enumerate(docs, 1):
-                yield Item(str(number), doc.text, doc)
+                yield Item(str(number), doc.text, pack(doc).to_bytes())
         except Exception as error:
             raise ValueError(f"{self.name} is no .spacy file: {error}") from error
 
@@ -135,6 +134,11 @@ def _decoded(file_: BinaryIO) -> Iterator[Tuple[int, str]]:
         line = line.rstrip("\r\n")
         if line.strip():
             yield number, line
+
+
+def pack(doc: Doc) -> DocBin:
+    """Raises TypeError where its user data cannot be saved."""
+    return DocBin(docs=[doc], store_user_data=True)
 
 
 def chunks(items: Iterator[T], size: int) -> Iterator[List[T]]:

@@ -2,11 +2,9 @@
 
 import time
 from pathlib import Path
-from typing import List, Optional
+from typing import Any, Callable, List, Optional
 
 import tqdm
-from spacy.cli._util import import_code, setup_gpu
-from spacy.util import load_model
 from typer import Argument, Exit, Option
 from wasabi import msg
 
@@ -42,6 +40,10 @@ def annotate_cli(
     batch_size: int = Option(256, "--batch-size", help="Texts at a time"),
     shard: str = Option("1/1", "--shard", help="i/n: the i-th of n machines"),
     resume: bool = Option(False, "--resume", help="Go on in a folder with this run"),
+    engine: str = Option(
+        "plain", "--engine", "-e", help="plain, or ray: Ray Data, see docs/scale.md"
+    ),
+    workers: int = Option(1, "--workers", "-w", help="Processes, for --engine ray"),
     gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU, -1 for the CPU"),
     code_path: Optional[Path] = Option(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"
@@ -53,12 +55,10 @@ def annotate_cli(
     manifest, and stops nothing."""
     from ..annotating.chunk import Options
     from ..annotating.files import Folder
-    from ..annotating.run import Progress, annotate_corpus
+    from ..annotating.pipelines import Pipeline
+    from ..annotating.run import Job, Progress, annotate_corpus
     from ..annotating.texts import Source
-    from ..pipe import InstructionNERPipe
 
-    import_code(code_path)
-    setup_gpu(gpu_id, silent=True)
     began = time.monotonic()
     try:
         if format not in ("jsonl", "spacy"):
@@ -68,11 +68,17 @@ def annotate_cli(
             raise ValueError(f"`--shard` is i/n, such as 1/4, not {shard!r}.")
         if min(chunk, batch_size) < 1:
             raise ValueError("`--chunk` and `--batch-size` must be at least 1.")
-        nlp = load_model(model)
-        for _, pipe in nlp.pipeline if labels else ():
-            if isinstance(pipe, InstructionNERPipe):
-                pipe.set_labels(labels or [])
-        source = Source(input_path, nlp.vocab, column, id_column)
+        if workers < 1:
+            raise ValueError(f"`--workers` must be at least 1, not {workers}.")
+        pipeline = Pipeline(model, tuple(labels or ()), code_path, gpu_id)
+        source = Source(input_path, column, id_column)
+        job = Job(
+            source,
+            Folder(output_path, f".{format}"),
+            Options(format, with_text, uncertain, batch_size),  # type: ignore[arg-type]
+            size=chunk,
+            shard=(int(which), int(of)),
+        )
         with tqdm.tqdm(
             total=source.size, unit="B", unit_scale=True, leave=False
         ) as bar:
@@ -82,16 +88,16 @@ def annotate_cli(
                 rate = progress.annotated / (time.monotonic() - began)
                 bar.set_postfix_str(f"{progress.texts} texts, {rate:.1f} a second")
 
-            report = annotate_corpus(
-                nlp,
-                source,
-                Folder(output_path, f".{format}"),
-                Options(format, with_text, uncertain, batch_size),  # type: ignore[arg-type]
-                size=chunk,
-                shard=(int(which), int(of)),
-                resume=resume,
-                said=say,
-            )
+            if engine == "ray":
+                annotate_on_ray = get_ray_engine()
+                report = annotate_on_ray(
+                    pipeline, job, workers=workers, resume=resume, said=say
+                )
+            elif engine == "plain":
+                nlp = pipeline.load()
+                report = annotate_corpus(nlp, job, resume=resume, said=say)
+            else:
+                raise ValueError(f'`--engine` is "plain" or "ray", not {engine!r}.')
     except (OSError, ValueError) as error:
         msg.fail("Nothing is annotated any more", str(error))
         raise Exit(1) from error
@@ -108,3 +114,14 @@ def annotate_cli(
             f"{len(report.problems)} texts could not be annotated",
             f"The first, {first['id']}: {first['problem']}\nThe manifest has them all.",
         )
+
+
+def get_ray_engine() -> Callable[..., Any]:
+    """Raises ValueError where Ray is not installed."""
+    try:
+        from ..annotating.on_ray import annotate_on_ray
+    except ImportError as error:
+        raise ValueError(
+            f"`--engine ray` needs Ray: pip install 'spacy-instructner[ray]' ({error})."
+        ) from error
+    return annotate_on_ray
