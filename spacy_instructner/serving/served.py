@@ -1,0 +1,149 @@
+"""The pipeline behind the page, event by event. Source: ours."""
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, cast
+
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from ..annotating.pipelines import Pipeline
+from ..annotating.texts import pieces, repaired
+from ..annotations import LABELS_KEY
+from ..corpora import read_docs
+from ..files import to_lines, write_whole
+from ..pipe import InstructionNERPipe
+from ..supports import scored_of
+from .learning import learn
+
+Event = Dict[str, Any]
+# Texts are answered line by line; longer lines in pieces of so many characters.
+PIECE = 2000
+
+
+class Served:
+    """A pipeline that can be asked and trained, one after the other."""
+
+    def __init__(self, pipeline: Pipeline, save_to: Optional[Path] = None) -> None:
+        """save_to: a folder for the pipeline as it is after each training. Raises
+        ValueError for a pipeline without an instruction_ner component, and OSError
+        where there is none."""
+        self.pipeline, self.save_to = pipeline, save_to
+        self.nlp = pipeline.load()
+        ours = [n for n, p in self.nlp.pipeline if isinstance(p, InstructionNERPipe)]
+        if not ours:
+            raise ValueError(
+                f"{pipeline.name} has no instruction_ner component, only: "
+                f"{', '.join(self.nlp.pipe_names) or 'nothing'}."
+            )
+        self.name = ours[0]
+
+    def labels(self) -> Dict[str, str]:
+        """The component's labels, and what they mean, "" where nobody said."""
+        pipe = cast(InstructionNERPipe, self.nlp.get_pipe(self.name))
+        meanings = pipe.cfg["label_definitions"]
+        return {label: meanings.get(label, "") for label in pipe.labels}
+
+    def annotate(
+        self, text: str, labels: Mapping[str, str], until: float
+    ) -> Iterator[Event]:
+        """Annotate a text, piece by piece.
+
+        text (str): whatever somebody typed; halves of characters are replaced.
+        labels (Mapping[str, str]): what to look for, and what it means.
+        until (float): when to stop, by time.monotonic().
+        YIELDS (Event): {"start", "end", "tokens", "spans"} for each piece, places as
+            characters of the text; {"error"} in place of what could not be annotated.
+        """
+        nlp = self.nlp
+        for begin, piece in places(repaired(text)[0]):
+            if time.monotonic() > until:
+                yield {"error": "Time is up. The rest of the text is not annotated."}
+                return
+            doc = nlp.make_doc(piece)
+            doc.user_data[LABELS_KEY] = dict(labels)
+            event: Event = {"start": begin, "end": begin + len(piece)}
+            try:
+                doc = nlp(doc)
+            except Exception as error:
+                # Whatever a component stumbles over: the next piece may do.
+                yield {**event, "error": f"{type(error).__name__}: {error}"}
+                continue
+            tokens = [t for t in doc if not t.is_space]
+            yield {
+                **event,
+                "tokens": [[begin + t.idx, begin + t.idx + len(t)] for t in tokens],
+                "spans": [
+                    {
+                        "start": begin + start,
+                        "end": begin + end,
+                        "label": label,
+                        "score": None if score is None else round(score, 4),
+                    }
+                    for start, end, label, score in scored_of(doc)
+                ],
+            }
+
+    def learn(
+        self, rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]
+    ) -> Iterator[Event]:
+        """Train on corrected texts. The pipeline that is there answers until then, and
+        stays where anything goes wrong.
+
+        rows (Sequence[Mapping]): {"text", "spans": [{"start", "end", "label"}]}.
+        labels (Mapping[str, str]): what to look for, and what it means.
+        YIELDS (Event): {"step", "of", "loss"} for each update; at the end {"seconds",
+            "saved"}. Raises ValueError for rows that cannot be learned from.
+        """
+        began = time.monotonic()
+        nlp = self.pipeline.load()
+        docs = checked(rows, labels, nlp)
+        for step, of, loss in learn(nlp, self.name, docs, labels):
+            yield {"step": step, "of": of, "loss": round(loss, 4)}
+        saved = None if self.save_to is None else save(nlp, self.save_to)
+        self.nlp = nlp
+        yield {"seconds": round(time.monotonic() - began, 1), "saved": saved}
+
+
+def places(text: str) -> Iterator[Tuple[int, str]]:
+    """The pieces of a text that have something in them, and where they begin."""
+    begin = 0
+    for line in text.splitlines(keepends=True):
+        for piece in pieces(line, PIECE):
+            if piece.strip():
+                yield begin, piece.rstrip("\r\n")
+            begin += len(piece)
+
+
+def checked(
+    rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str], nlp: Language
+) -> List[Doc]:
+    """Rows as Docs. Raises ValueError for none with an entity, for labels that are not
+    asked for, and for spans that no tokens make up."""
+    if not any(row["spans"] for row in rows):
+        raise ValueError("There is no entity in the examples to learn from.")
+    said = {span["label"] for row in rows for span in row["spans"]}
+    if not said <= set(labels):
+        others = ", ".join(sorted(said - set(labels)))
+        raise ValueError(f"Examples have labels that are not asked for: {others}.")
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "examples.jsonl"
+        whole = [{**row, "text": repaired(row["text"])[0]} for row in rows]
+        write_whole(path, to_lines(whole))
+        docs, problems = read_docs(path, nlp)
+    if problems:
+        raise ValueError(problems[0].why)
+    return docs
+
+
+def save(nlp: Language, folder: Path) -> str:
+    """Put a pipeline in the place of the one before."""
+    aside = folder.with_name(f"{folder.name}.{os.getpid()}")
+    shutil.rmtree(aside, ignore_errors=True)
+    nlp.to_disk(aside)
+    shutil.rmtree(folder, ignore_errors=True)
+    aside.rename(folder)
+    return str(folder)

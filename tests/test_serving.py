@@ -1,0 +1,511 @@
+"""The page to try a pipeline: what is behind it, HTTP, and the whole loop in a
+browser."""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List
+from urllib.request import urlopen
+
+import pytest
+import spacy
+from confection import Config
+from spacy.language import Language
+from typer.testing import CliRunner
+
+from spacy_instructner.annotating.pipelines import Pipeline
+from spacy_instructner.cli import app
+from spacy_instructner.cli.serve import is_loopback
+from spacy_instructner.corpora import read_docs
+from spacy_instructner.serving import learning
+from spacy_instructner.serving.served import PIECE, Served, places
+
+MakeNLP = Callable[..., Language]
+LABELS = {"PERSON": "somebody's name", "PLACE": ""}
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def folder(tiny_causal: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    nlp = spacy.blank("en")
+    config = {
+        "labels": ["PERSON", "PLACE"],
+        "label_definitions": {"PERSON": "somebody's name"},
+        "model": {"name": str(tiny_causal), "precision": "float32"},
+    }
+    nlp.add_pipe("instruction_ner", config=config)
+    path = tmp_path_factory.mktemp("served") / "pipeline"
+    nlp.to_disk(path)
+    return path
+
+
+@pytest.fixture
+def tiny_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
+    """A random model of two layers takes more than the default one."""
+    text = learning.SETTINGS.read_text(encoding="utf8")
+    assert text.count("= 0.002\n") == 1 and text.count("max_steps = 80\n") == 1
+    text = text.replace("= 0.002\n", "= 0.005\n")
+    own = tmp_path_factory.mktemp("settings") / "training.cfg"
+    own.write_text(text.replace("max_steps = 80\n", "max_steps = 150\n"))
+    monkeypatch.setattr(learning, "SETTINGS", own)
+
+
+def later() -> float:
+    return time.monotonic() + 60
+
+
+def rows(*texts: str) -> List[Dict[str, Any]]:
+    """Examples in which Anna is a person and Paris a place."""
+    found = []
+    for text in texts:
+        spans = [
+            {
+                "start": text.index(word),
+                "end": text.index(word) + len(word),
+                "label": own,
+            }
+            for word, own in (("Anna", "PERSON"), ("Paris", "PLACE"))
+            if word in text
+        ]
+        found.append({"text": text, "spans": spans})
+    return found
+
+
+# What is behind it.
+
+
+def test_places() -> None:
+    text = "one\r\n\n  \ntwo " + "x" * PIECE + "\nthree"
+    found = list(places(text))
+    assert all(text[at : at + len(piece)] == piece for at, piece in found)
+    assert [piece for _, piece in found][0] == "one"
+    assert "".join("".join(p for _, p in found).split()) == "".join(text.split())
+    assert max(len(piece) for _, piece in found) <= PIECE
+
+
+def test_answers_are_of_the_text_and_its_labels(folder: Path) -> None:
+    served = Served(Pipeline(str(folder)))
+    assert served.labels() == {"PERSON": "somebody's name", "PLACE": ""}
+    text = "Anna met Bert\n\nin Paris and Rome 😀 \ud800.\nThen Anna went."
+    labels = {"TOWN": "", "animal": "a beast"}
+    events = list(served.annotate(text, labels, later()))
+    assert [(e["start"], e["end"]) for e in events] == [(0, 13), (15, 37), (38, 53)]
+    spans = [span for event in events for span in event["spans"]]
+    assert spans and {span["label"] for span in spans} <= set(labels)
+    for event in events:
+        places_ = {tuple(place) for place in event["tokens"]}
+        words = [text[start:end] for start, end in sorted(places_)]
+        assert "".join(words) == "".join(text[event["start"] : event["end"]].split())
+        for span in event["spans"]:
+            assert span["start"] in {start for start, _ in places_}
+            assert span["end"] in {end for _, end in places_}
+            assert 0.0 <= span["score"] <= 1.0
+    # Alone, each line is answered the same.
+    (alone,) = served.annotate("Then Anna went.", labels, later())
+    assert alone["spans"] == [
+        {**span, "start": span["start"] - 38, "end": span["end"] - 38}
+        for span in events[2]["spans"]
+    ]
+
+
+def test_time_and_errors_are_events(folder: Path) -> None:
+    served = Served(Pipeline(str(folder)))
+    events = list(served.annotate("Anna\nBert", LABELS, time.monotonic()))
+    assert len(events) == 1 and "Time is up" in events[0]["error"]
+    events = list(served.annotate("Anna\nBert", {"a": "", "A": ""}, later()))
+    assert len(events) == 2
+    assert all("both called" in event["error"] for event in events)
+
+
+def test_a_pipeline_without_the_component_is_refused(tmp_path: Path) -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    nlp.to_disk(tmp_path / "other")
+    with pytest.raises(
+        ValueError, match="no instruction_ner component, only: sentencizer"
+    ):
+        Served(Pipeline(str(tmp_path / "other")))
+
+
+@pytest.mark.usefixtures("tiny_settings")
+def test_training_changes_answers_and_can_be_kept(folder: Path, tmp_path: Path) -> None:
+    served = Served(Pipeline(str(folder)), tmp_path / "trained")
+    lesson = rows(
+        "Anna lives in Paris.", "Paris is old.", "Anna met me.", "An old \ud800"
+    )
+    events = list(served.learn(lesson, LABELS))
+    *steps, end = events
+    assert [event["step"] for event in steps] == list(range(1, 152))
+    assert {event["of"] for event in steps} == {151}
+    losses = [event["loss"] for event in steps]
+    assert losses[0] > 3 * losses[-1] > 0
+    assert end["saved"] == str(tmp_path / "trained") and end["seconds"] > 0
+    (event,) = served.annotate("Anna lives in Paris.", LABELS, later())
+    found = [(s["start"], s["end"], s["label"]) for s in event["spans"]]
+    assert found == [(0, 4, "PERSON"), (14, 19, "PLACE")]
+    again = Served(Pipeline(str(tmp_path / "trained")))
+    (same,) = again.annotate("Anna lives in Paris.", LABELS, later())
+    assert same == event and again.labels() == LABELS
+    # Taken up where it was: nothing lies about.
+    assert [path.name for path in tmp_path.iterdir()] == ["trained"]
+
+
+def test_what_cannot_be_learned_leaves_everything_as_it_was(folder: Path) -> None:
+    served = Served(Pipeline(str(folder)))
+    nlp = served.nlp
+    for lesson, said in (
+        (rows("nobody"), "no entity"),
+        ([], "no entity"),
+        (
+            [{"text": "Anna", "spans": [{"start": 0, "end": 2, "label": "PERSON"}]}],
+            "does not fall on token borders",
+        ),
+        (
+            [{"text": "Anna", "spans": [{"start": 0, "end": 4, "label": "DOG"}]}],
+            "not asked for: DOG",
+        ),
+    ):
+        with pytest.raises(ValueError, match=said):
+            list(served.learn(lesson, LABELS))
+    assert served.nlp is nlp
+
+
+def test_corrections_are_learned_as_the_default_learns() -> None:
+    """One set of training settings, in two places."""
+    own = Config().from_disk(learning.SETTINGS)["training"]
+    default = Config().from_disk(ROOT / "configs" / "fewshot.cfg")["training"]
+    for block in (own, own["batcher"], own["optimizer"]):
+        assert block
+    for name, value in own.items():
+        if isinstance(value, dict):
+            assert value == {k: v for k, v in default[name].items() if v is not None}
+        else:
+            assert name == "seed" or value == default[name]
+
+
+# HTTP.
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path) -> Iterator[Any]:
+    pytest.importorskip("fastapi")
+    pytest.importorskip("httpx")
+    from fastapi.testclient import TestClient
+
+    from spacy_instructner.serving.web import Limits, make_app
+
+    limits = Limits(characters=100, labels=3, meaning=40, examples=2, bytes=2000)
+    app = make_app(Served(Pipeline(str(folder))), limits, ["localhost"])
+    with TestClient(app, base_url="http://localhost:8000") as client:
+        yield client
+
+
+def lines(answer: Any) -> List[Dict[str, Any]]:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def ask(client: Any, text: str = "Anna", labels: Any = LABELS, **more: Any) -> Any:
+    body = {"text": text, "labels": labels}
+    return client.post("/api/annotate", **{"json": body, **more})
+
+
+@pytest.mark.usefixtures("tiny_settings")
+def test_the_endpoint(client: Any, folder: Path) -> None:
+    said = client.get("/api/info").json()
+    assert said["labels"] == LABELS and said["limits"]["characters"] == 100
+    assert said["pipeline"] == "en_pipeline-0.0.0"
+    text = "Anna met Bert\nin Paris."
+    events = lines(ask(client, text))
+    served = Served(Pipeline(str(folder)))
+    assert events == list(served.annotate(text, LABELS, later()))
+    steps = lines(
+        client.post(
+            "/api/train",
+            json={"examples": rows("Anna lives in Paris."), "labels": LABELS},
+        )
+    )
+    assert len(steps) == 152 and "seconds" in steps[-1]
+    after = lines(ask(client, "Anna lives in Paris."))
+    assert [s["label"] for s in after[0]["spans"]] == ["PERSON", "PLACE"]
+    failed = lines(
+        client.post("/api/train", json={"examples": rows("nobody"), "labels": LABELS})
+    )
+    assert (
+        failed == [{"error": failed[0]["error"]}] and "no entity" in failed[0]["error"]
+    )
+
+
+def test_limits(client: Any) -> None:
+    def refused(answer: Any, status: int, said: str) -> None:
+        assert answer.status_code == status, answer.text
+        assert said in json.dumps(answer.json())
+
+    refused(ask(client, "x" * 101), 413, "at most 100 characters")
+    refused(ask(client, labels={}), 422, "at least one label")
+    refused(ask(client, labels=dict.fromkeys("abcd", "")), 413, "at most 3 labels")
+    refused(ask(client, labels={"a": "x" * 41}), 413, "at most 40 characters")
+    refused(ask(client, "x" * 2001), 413, "at most 2000 bytes")
+    refused(client.post("/api/annotate", json={"text": 3}), 422, "string")
+    lesson = {"examples": rows("Anna", "Paris", "Anna"), "labels": LABELS}
+    refused(client.post("/api/train", json=lesson), 413, "at most 2 examples")
+    body = b'{"text": "\\ud800", "labels": {"a": ""}}'
+    own = {"content-type": "application/json"}
+    assert ask(client, json=None, content=body, headers=own).status_code in (200, 422)
+    # No other site's page gets in, by whatever name.
+    plain = {"content-type": "text/plain"}
+    refused(
+        ask(client, json=None, content=body, headers=plain), 415, "application/json"
+    )
+    refused(ask(client, headers={"origin": "http://evil.example"}), 403, "other sites")
+    assert ask(client, headers={"origin": "http://localhost:8000"}).status_code == 200
+    assert ask(client, headers={"host": "evil.example"}).status_code == 400
+
+
+def test_the_page_loads_nothing_from_elsewhere(client: Any) -> None:
+    page = client.get("/")
+    assert page.status_code == 200 and "<h1>spacy-instructner</h1>" in page.text
+    assert page.headers["content-security-policy"].startswith("default-src 'self'")
+    for path in ("page.js", "page.css", "icon.svg"):
+        assert client.get(f"/{path}").status_code == 200
+    for part in (ROOT / "spacy_instructner" / "serving" / "page").iterdir():
+        text = part.read_text(encoding="utf8").replace("http://www.w3.org/2000/svg", "")
+        assert "//" not in text.replace("// ", "") and "innerHTML" not in text
+    for path in ("/docs", "/redoc", "/../web.py", "/%2e%2e/web.py"):
+        assert client.get(path).status_code == 404
+
+
+def test_turns_are_given_back(folder: Path) -> None:
+    """However a response ends, also one that nobody reads."""
+    pytest.importorskip("fastapi")
+    import asyncio
+
+    from fastapi import HTTPException
+    from starlette.requests import Request
+
+    from spacy_instructner.serving.web import Turns
+
+    closed: List[int] = []
+
+    def events() -> Iterator[Dict[str, Any]]:
+        try:
+            yield {"step": 1}
+            yield {"step": 2}
+        finally:
+            closed.append(1)
+
+    async def gone() -> Dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Dict[str, Any]) -> None:
+        if message["type"] == "http.response.body" and message.get("more_body"):
+            raise OSError("the browser is gone")
+
+    async def once(turns: Turns) -> None:
+        scope = {"type": "http", "method": "POST", "headers": [], "asgi": {}}
+        started = events()
+        next(started)
+        stream = turns.stream(Request(scope, gone), started)
+        with pytest.raises(HTTPException):
+            turns.take("busy")
+        try:
+            await stream(scope, gone, send)
+        except Exception:
+            pass
+
+    turns = Turns(1)
+    for _ in range(3):
+        turns.take("busy")
+        asyncio.run(once(turns))
+    assert turns.now == 0
+    turns.thread.shutdown(wait=True)
+    assert closed == [1, 1, 1]
+
+
+# The command, and a browser.
+
+
+def free_port() -> int:
+    with socket.socket() as own:
+        own.bind(("127.0.0.1", 0))
+        return int(own.getsockname()[1])
+
+
+def test_the_command(folder: Path) -> None:
+    pytest.importorskip("fastapi")
+    port = free_port()
+    command = ["serve", str(folder), "--port", str(port), "--characters", "50"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spacy", "instructner", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        said: Dict[str, Any] = {}
+        while not said and process.poll() is None:
+            try:
+                with urlopen(f"http://127.0.0.1:{port}/api/info") as answer:
+                    said = json.load(answer)
+            except OSError:
+                time.sleep(0.2)
+        assert said["labels"] == LABELS and said["limits"]["characters"] == 50
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+    assert f"http://127.0.0.1:{port}" in out and "Whoever" not in out
+
+
+def test_what_cannot_be_served(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    spacy.blank("en").to_disk(tmp_path / "other")
+    for name, said in (
+        (str(tmp_path / "other"), "instruction_ner component"),
+        ("x", "E050"),
+    ):
+        done = CliRunner().invoke(app, ["serve", name])
+        assert done.exit_code == 1 and said in done.output
+    assert [is_loopback(h) for h in ("127.0.0.1", "::1", "localhost", "0.0.0.0")] == [
+        *(True, True, True),
+        False,
+    ]
+
+
+@pytest.fixture
+def page(folder: Path) -> Iterator[Any]:
+    """A page in headless Chromium, and the server behind it."""
+    pytest.importorskip("fastapi")
+    playwright = pytest.importorskip("playwright.sync_api")
+    browser_path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser_path is None:
+        pytest.skip("Chromium is not installed")
+    import uvicorn
+
+    from spacy_instructner.serving.web import Limits, make_app
+
+    port = free_port()
+    served = make_app(Served(Pipeline(str(folder))), Limits(), ["127.0.0.1"])
+    config = uvicorn.Config(served, port=port, log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        with playwright.sync_playwright() as browsers:
+            browser = browsers.chromium.launch(
+                executable_path=browser_path, args=["--no-sandbox"]
+            )
+            page = browser.new_page(accept_downloads=True)
+            errors: List[str] = []
+            page.on("pageerror", lambda error: errors.append(str(error)))
+
+            def heard(said: Any) -> None:
+                # That a request was refused, the browser says itself.
+                if said.type == "error" and "with a status of 4" not in said.text:
+                    errors.append(said.text)
+
+            page.on("console", heard)
+            page.goto(f"http://127.0.0.1:{port}/")
+            yield page
+            assert errors == []
+            browser.close()
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def entities(page: Any) -> List[List[str]]:
+    return page.eval_on_selector_all(
+        "#result mark", "marks => marks.map(m => [m.textContent, m.dataset.label])"
+    )
+
+
+def said(page: Any, part: str) -> None:
+    """Waits for a status. (The page lets nobody evaluate code, tests neither.)"""
+    page.locator("#status", has_text=part).wait_for()
+
+
+def ready(page: Any) -> None:
+    """Labels are there once the server has told them."""
+    page.locator("#label option").first.wait_for(state="attached")
+
+
+def find(page: Any, text: str) -> None:
+    page.fill("#text", text)
+    page.click("#annotate")
+    said(page, " in ")
+
+
+def mark_words(page: Any, text: str, label: str) -> None:
+    """As a mouse does, from the first letter of a text to its last."""
+    page.select_option("#label", label)
+    page.evaluate(
+        """text => {
+            const walk = document.createTreeWalker(document.getElementById('result'), NodeFilter.SHOW_TEXT);
+            let node;
+            while ((node = walk.nextNode()) && !node.data.includes(text));
+            const range = document.createRange();
+            range.setStart(node, node.data.indexOf(text));
+            range.setEnd(node, node.data.indexOf(text) + text.length);
+            getSelection().removeAllRanges();
+            getSelection().addRange(range);
+            document.getElementById('result').dispatchEvent(new MouseEvent("mouseup", {bubbles: true}));
+        }""",
+        text,
+    )
+
+
+@pytest.mark.usefixtures("tiny_settings")
+def test_the_whole_loop_in_a_browser(page: Any, tmp_path: Path) -> None:
+    ready(page)
+    assert page.input_value("#labels") == "PERSON: somebody's name\nPLACE"
+    # Text is shown as text, whatever it is, and places are those of characters.
+    text = "<b onclick=x> Anna 👩‍👩‍👧 lives in Paris."
+    find(page, text)
+    assert page.inner_text("#result") == text
+    for name, _ in entities(page):
+        assert name in text
+    # Remove everything, then say what is right.
+    while entities(page):
+        page.locator("#result mark").first.click()
+        page.click("#menu >> text=Remove")
+    mark_words(page, "Anna", "PLACE")
+    # Whole words only.
+    mark_words(page, "ari", "PLACE")
+    assert entities(page) == [["Anna", "PLACE"], ["Paris", "PLACE"]]
+    page.locator("#result mark").first.click()
+    page.click("#menu >> text=PERSON")
+    assert entities(page) == [["Anna", "PERSON"], ["Paris", "PLACE"]]
+    page.click("#keep")
+    assert page.inner_text("#count") == "1"
+    with page.expect_download() as download:
+        page.click("#download")
+    path = tmp_path / "examples.jsonl"
+    download.value.save_as(path)
+    docs, problems = read_docs(path, spacy.blank("en"))
+    assert [[(e.text, e.label_) for e in doc.ents] for doc in docs] == [
+        [("Anna", "PERSON"), ("Paris", "PLACE")]
+    ]
+    assert docs[0].text == text and not problems
+    page.click("#train")
+    page.wait_for_selector("#change:visible", timeout=60_000)
+    assert entities(page) == [["Anna", "PERSON"], ["Paris", "PLACE"]]
+    assert page.inner_text("#changes").strip()
+    # Errors are said, not swallowed.
+    page.fill("#labels", "")
+    page.click("#annotate")
+    said(page, "label")
+
+
+def test_a_refusal_is_shown(page: Any) -> None:
+    ready(page)
+    page.evaluate("document.getElementById('text').removeAttribute('maxlength')")
+    page.fill("#text", "x " * 15_000)
+    page.click("#annotate")
+    said(page, "at most 20000")
