@@ -2,6 +2,7 @@
 browser."""
 
 import json
+import re
 import shutil
 import signal
 import socket
@@ -428,7 +429,7 @@ def entities(page: Any) -> List[List[str]]:
 
 def said(page: Any, part: str) -> None:
     """Waits for a status. (The page lets nobody evaluate code, tests neither.)"""
-    page.locator("#status", has_text=part).wait_for()
+    page.locator("#status", has_text=re.compile(part)).wait_for()
 
 
 def ready(page: Any) -> None:
@@ -439,7 +440,7 @@ def ready(page: Any) -> None:
 def find(page: Any, text: str) -> None:
     page.fill("#text", text)
     page.click("#annotate")
-    said(page, " in ")
+    said(page, r"found in [\d.]+ s")
 
 
 def mark_words(page: Any, text: str, label: str) -> None:
