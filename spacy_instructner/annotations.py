@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy
 from spacy.tokens import Doc, Span, SpanGroup
@@ -19,9 +19,19 @@ LABELS_KEY = "instruction_ner_labels"
 
 
 def labels_of(doc: Doc) -> Optional[Labels]:
-    """The labels that a Doc brings with it, if it does."""
-    own: Optional[Labels] = doc.user_data.get(LABELS_KEY)
+    """The labels that a Doc brings with it, if it does. Raises ValueError for what is
+    neither a list of labels nor a mapping, and for none."""
+    own = doc.user_data.get(LABELS_KEY)
+    if own is not None and (not isinstance(own, (list, tuple, dict)) or not own):
+        raise ValueError(
+            f"Doc.user_data[{LABELS_KEY!r}] must be a list of labels, or a dict of what "
+            f"they mean, with one label at least, not {own!r}."
+        )
     return own
+
+
+# The span groups that components of this process write.
+KEYS: Set[str] = set()
 
 
 class ScoreLookup:
@@ -31,20 +41,26 @@ class ScoreLookup:
     def __init__(self) -> None:
         self.keys: Set[str] = set()
 
-    def __call__(self, span: Span) -> "float | None":
-        return find_score(span, sorted(self.keys))
+    def __call__(self, span: Span) -> Optional[float]:
+        own = (span.start, span.end, span.label_)
+        return scores_on(span.doc, self.keys).get(own)
 
 
-def find_score(span: Span, keys: Iterable[str]) -> "float | None":
-    """A span's score in the first of these span groups that has one."""
-    for key in keys:
-        group = span.doc.spans.get(key, ())
+def scores_on(
+    doc: Doc, keys: Optional[Iterable[str]] = None
+) -> Dict[Tuple[int, int, str], float]:
+    """The scores of a Doc's spans, by start, end (tokens) and label.
+
+    keys: span groups, the first of which has the last word; those that components of
+    this process write, where nothing is said."""
+    found: Dict[Tuple[int, int, str], float] = {}
+    for key in sorted(KEYS if keys is None else keys, reverse=True):
+        group = doc.spans.get(key, ())
         scores = getattr(group, "attrs", {}).get("scores", ())
-        for other, score in zip(group, scores):
-            same = (other.start, other.end) == (span.start, span.end)
-            if same and other.label == span.label and not math.isnan(score):
-                return float(score)
-    return None
+        for span, score in zip(group, scores):
+            if not math.isnan(score):
+                found[span.start, span.end, span.label_] = float(score)
+    return found
 
 
 def register_score(extension: str, spans_key: str) -> None:
@@ -60,6 +76,7 @@ def register_score(extension: str, spans_key: str) -> None:
             "`score_extension` another name."
         )
     lookup.keys.add(spans_key)
+    KEYS.add(spans_key)
 
 
 def annotate(

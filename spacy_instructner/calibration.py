@@ -14,7 +14,7 @@ import numpy
 Judged = Tuple[float, bool]
 # Scores closer to 0 or 1 tell nothing more.
 EDGE = 1e-6
-# How many spans the prior is worth.
+# Precision of the normal prior of slope and intercept, around scores as they are.
 PRIOR = 2.0
 LEAST_SLOPE = 0.01
 
@@ -32,6 +32,13 @@ class Calibration:
             return score
         return 1.0 / (1.0 + math.exp(-self.slope * log_odds(score) - self.intercept))
 
+    def inverse(self, score: float) -> float:
+        """The score that becomes this one; 0 and 1 stay what they are."""
+        if not 0.0 < score < 1.0 or self == Calibration():
+            return score
+        odds = (log_odds(score) - self.intercept) / self.slope
+        return 1.0 / (1.0 + math.exp(-odds))
+
 
 def log_odds(score: float) -> float:
     inside = min(max(score, EDGE), 1.0 - EDGE)
@@ -39,22 +46,57 @@ def log_odds(score: float) -> float:
 
 
 def fit(judged: Sequence[Judged]) -> Calibration:
-    """The calibration under which what is right was most likely, by Newton's method.
-    Higher scores stay higher. Raises ValueError for no span at all."""
+    """The calibration under which what is right was most likely.
+
+    judged (Sequence[Judged]): scores, and whether their spans are right.
+    RETURNS (Calibration): of a slope above zero: higher scores stay higher. Raises
+        ValueError for no span at all."""
     if not judged:
         raise ValueError("There is no span with a score to calibrate by.")
-    odds = numpy.array([[log_odds(score), 1.0] for score, _ in judged])
+    odds = numpy.array([log_odds(score) for score, _ in judged])
     right = numpy.array([float(each) for _, each in judged])
-    start = numpy.array([1.0, 0.0])
-    at = start.copy()
+    ones = numpy.ones_like(odds)
+    slope, intercept = _most_likely(
+        numpy.stack([odds, ones], axis=1), 0.0 * odds, right, numpy.array([1.0, 0.0])
+    )
+    if slope < LEAST_SLOPE:
+        slope = LEAST_SLOPE
+        rest = ones[:, None], slope * odds
+        (intercept,) = _most_likely(*rest, right, numpy.array([0.0]))
+    return Calibration(float(slope), float(intercept))
+
+
+def _most_likely(
+    inputs: numpy.ndarray,
+    given: numpy.ndarray,
+    right: numpy.ndarray,
+    prior: numpy.ndarray,
+) -> numpy.ndarray:
+    """Logistic regression by Newton's method, each step as long as it helps.
+
+    inputs: (spans, weights); given: (spans,), added to the log-odds; right: (spans,),
+    0 or 1; prior: (weights,), what they are without any span."""
+
+    def loss(at: numpy.ndarray) -> float:
+        logits = inputs @ at + given
+        likely = numpy.logaddexp(0.0, logits) - right * logits
+        return float(likely.sum() + PRIOR / 2 * ((at - prior) ** 2).sum())
+
+    at = prior.copy()
     for _ in range(100):
-        said = 1.0 / (1.0 + numpy.exp(-odds @ at))
-        gradient = odds.T @ (said - right) + PRIOR * (at - start)
-        curvature = (odds * (said * (1 - said))[:, None]).T @ odds
-        step = numpy.linalg.solve(curvature + PRIOR * numpy.eye(2), gradient)
-        # Never so far that it would jump over the best.
-        step *= min(1.0, 2.0 / max(1e-12, float(numpy.abs(step).max())))
-        at = at - step
+        said = 1.0 / (1.0 + numpy.exp(-(inputs @ at + given)))
+        gradient = inputs.T @ (said - right) + PRIOR * (at - prior)
+        curvature = (inputs * (said * (1 - said))[:, None]).T @ inputs
+        curvature += PRIOR * numpy.eye(len(at))
+        step = numpy.linalg.solve(curvature, gradient)
+        # Where scores are sure the loss is nearly straight, and a whole step far too
+        # long.
+        size, now = 1.0, loss(at)
+        while loss(at - size * step) > now - 1e-4 * size * float(gradient @ step):
+            size /= 2
+            if size < 1e-12:
+                return at  # Nothing helps any more.
+        at = at - size * step
         if float(numpy.abs(step).max()) < 1e-9:
             break
-    return Calibration(max(LEAST_SLOPE, float(at[0])), float(at[1]))
+    return at

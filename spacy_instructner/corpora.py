@@ -28,6 +28,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from spacy.util import get_words_and_spaces
 
+from .annotations import LABELS_KEY
 from .sampling import Protocol, draw, too_few
 
 JSONL = (".jsonl", ".ndjson")
@@ -286,12 +287,15 @@ def build_few_shot_corpus_v1(
 
 
 def bare(doc: Doc) -> Doc:
-    """A Doc's words without its annotation."""
+    """A Doc's words without its annotation; what it asks for stays."""
     spaces = [bool(token.whitespace_) for token in doc]
-    return Doc(doc.vocab, words=[token.text for token in doc], spaces=spaces)
+    own = Doc(doc.vocab, words=[token.text for token in doc], spaces=spaces)
+    if LABELS_KEY in doc.user_data:
+        own.user_data[LABELS_KEY] = doc.user_data[LABELS_KEY]
+    return own
 
 
 def write_docs(docs: Iterable[Doc], path: Path) -> None:
     """Write Docs as .spacy."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    DocBin(docs=docs, store_user_data=False).to_disk(path)
+    DocBin(docs=docs, store_user_data=True).to_disk(path)

@@ -211,6 +211,11 @@ class InstructionNERPipe(TrainablePipe):
         return Calibration(**self.cfg.get("calibration", {}))
 
     def set_calibration(self, calibration: Calibration) -> None:
+        """Change what scores say. The threshold follows: it lets through what it let
+        through before."""
+        threshold = self.calibration.inverse(self.cfg["threshold"])
+        if 0.0 < threshold < 1.0:
+            self.cfg["threshold"] = calibration(threshold)
         self.cfg["calibration"] = asdict(calibration)
 
     # Annotating.
@@ -377,11 +382,11 @@ class InstructionNERPipe(TrainablePipe):
         report(self.labels, counts, misaligned)
         if asks:
             self._label_set(None)
-        # Another training's scores.
-        self.cfg.pop("calibration", None)
+        self._bound.clear()
         # Read now: the file that they come from may be gone when they are shown.
         self.cfg.pop("examples", None)
         self._shown()
+        self.cfg.pop("calibration", None)
         begin_afresh(self.model)
 
     def update(
@@ -408,6 +413,8 @@ class InstructionNERPipe(TrainablePipe):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "InstructionNERPipe.update")
+        # It was of scores before this.
+        self.cfg.pop("calibration", None)
         backbone = get_backbone(self.model)
         spec: Spec = self.model.attrs["spec"]
         if spec.adapter is not None:
@@ -484,10 +491,11 @@ class InstructionNERPipe(TrainablePipe):
         return [self._bind(backbone, self._label_set(labels, doc)) for doc in docs]
 
     def _bind(self, backbone: Backbone, labels: LabelSet) -> BoundTask:
-        if labels not in self._bound:
+        bound = self._bound.pop(labels, None)
+        if bound is None:
             while len(self._bound) >= BOUND:
                 del self._bound[next(iter(self._bound))]
-            self._bound[labels] = self.task.bind(
+            bound = self.task.bind(
                 backbone.encoder,
                 labels,
                 end=backbone.tokenizer.eos_token_id,
@@ -495,7 +503,9 @@ class InstructionNERPipe(TrainablePipe):
                 layout="text_first" if backbone.text_first else "text_last",
                 shown=self._shown(),
             )
-        return self._bound[labels]
+        # What was used last is thrown out last.
+        self._bound[labels] = bound
+        return bound
 
     def _shown(self) -> List[Shown]:
         """The examples to show, read once and then saved with the pipeline."""

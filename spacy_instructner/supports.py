@@ -12,21 +12,34 @@ from spacy.tokens import Doc, DocBin
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config, load_model_from_path
 
-from .annotations import find_score
+from .annotations import scores_on
 from .corpora import bare, write_docs
 from .scores import Entity, Scored
 
 
 def support_overrides(config: Config, support: str) -> Dict[str, Any]:
     """What makes a config read this file, and all of it. There is no other development
-    data in a few-shot run than the support set."""
-    overrides: Dict[str, Any] = {"paths.train": support}
-    paths, corpora = config.get("paths", {}), config.get("corpora", {})
-    if "dev" in paths:
-        overrides["paths.dev"] = support
-    if "protocol" in corpora.get("train", {}):
+    data in a few-shot run than the support set. Raises ValueError for a config whose
+    corpora read no file."""
+    overrides: Dict[str, Any] = {}
+    named = config.copy()
+    for name in {"train", "dev"} & set(named.get("paths", {})):
+        named["paths"][name] = overrides[f"paths.{name}"] = support
+    read = named.interpolate()
+    for name in ("train", "dev"):
+        corpus = config["training"].get(f"{name}_corpus", f"corpora.{name}")
+        block: Any = read
+        for part in corpus.split("."):
+            block = block.get(part, {})
+        if "path" not in block:
+            raise ValueError(f"[{corpus}] has no `path` to name the support set in.")
+        if block["path"] != support:
+            overrides[f"{corpus}.path"] = support
         # It is drawn already.
-        overrides["corpora.train.protocol"] = "all"
+        if "protocol" in block:
+            overrides[f"{corpus}.protocol"] = "all"
+        if "exclude" in block:
+            overrides[f"{corpus}.exclude"] = None
     if "logger" in config.get("training", {}):
         overrides["training.logger.progress_bar"] = None
     return overrides
@@ -38,8 +51,14 @@ def train_on(
     overrides: Mapping[str, Any],
     learn: bool = True,
 ) -> Language:
-    """The pipeline as `spacy train` leaves it. overrides: settings by their paths;
-    learn: False only initializes it."""
+    """The pipeline as `spacy train` leaves it.
+
+    config (Config): as `spacy train` takes it.
+    support (Sequence[Doc]): annotated texts, all of them to learn from.
+    overrides (Mapping[str, Any]): settings by their paths.
+    learn (bool): False only initializes it.
+    RETURNS (Language): the pipeline. Raises ValueError as `support_overrides`, and what
+        training raises."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_docs(support, folder / "support.spacy")
@@ -56,24 +75,30 @@ def folds(
     docs: Sequence[Doc], count: int, seed: int
 ) -> Iterator[Tuple[List[Doc], List[Doc]]]:
     """The rest and the part that is left out, for each of `count` parts of about the
-    same size. Raises ValueError for fewer than two, or fewer texts than parts."""
-    if not 2 <= count <= len(docs):
+    same size; what is the same text is in the same part. Raises ValueError for fewer
+    than two, or fewer texts than parts."""
+    texts = sorted({doc.text for doc in docs})
+    if not 2 <= count <= len(texts):
         raise ValueError(
-            f"{len(docs)} texts cannot be divided into {count} folds: take from 2 to "
-            f"{len(docs)}."
+            f"{len(texts)} texts cannot be divided into {count} folds: take from 2 to "
+            f"{len(texts)}."
         )
-    order = list(range(len(docs)))
-    random.Random(seed).shuffle(order)
+    random.Random(seed).shuffle(texts)
     for fold in range(count):
-        left_out = sorted(order[fold::count])
-        rest = [doc for at, doc in enumerate(docs) if at not in set(left_out)]
-        yield rest, [docs[at] for at in left_out]
+        own = set(texts[fold::count])
+        yield (
+            [doc for doc in docs if doc.text not in own],
+            [doc for doc in docs if doc.text in own],
+        )
 
 
 def predicted(
     nlp: Language, docs: Sequence[Doc]
 ) -> Tuple[List[List[Entity]], List[List[Scored]]]:
-    """Annotated and predicted entities of Docs, which keep their tokens."""
+    """Annotated Docs beside what a pipeline finds in them; they keep their tokens.
+
+    RETURNS (Tuple): by text, the annotated entities, and the predicted ones with their
+        scores."""
     own = list(DocBin(docs=docs).get_docs(nlp.vocab))
     found = list(nlp.pipe(map(bare, own)))
     return [entities_of(doc) for doc in own], [scored_of(doc) for doc in found]
@@ -85,7 +110,13 @@ def entities_of(doc: Doc) -> List[Entity]:
 
 def scored_of(doc: Doc) -> List[Scored]:
     """The entities with their scores."""
+    scores = scores_on(doc)
     return [
-        (ent.start_char, ent.end_char, ent.label_, find_score(ent, doc.spans))
+        (
+            ent.start_char,
+            ent.end_char,
+            ent.label_,
+            scores.get((ent.start, ent.end, ent.label_)),
+        )
         for ent in doc.ents
     ]

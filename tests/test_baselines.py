@@ -17,7 +17,7 @@ from benchmarks.baselines import (
     token_classifier,
 )
 from benchmarks.baselines.token_classifier import Tagger, spans_of, tags_of
-from spacy_instructner.annotations import find_score
+from spacy_instructner.annotations import scores_on
 from spacy_instructner.corpora import bare
 from spacy_instructner.resolve import Found
 
@@ -58,7 +58,11 @@ def test_the_token_classifier_learns(
     found = list(annotate(docs))
     assert found == docs
     assert said(found) == [*(entities for _, entities in TEXTS), []]
-    scores = [find_score(ent, doc.spans) for doc in found for ent in doc.ents]
+    scores = [
+        scores_on(doc, doc.spans).get((ent.start, ent.end, ent.label_))
+        for doc in found
+        for ent in doc.ents
+    ]
     assert all(score is not None and 0.5 < score <= 1.0 for score in scores)
     before = token_classifier.fit(nlp, support, 0, steps=0, **settings)
     assert said(before([bare(doc) for doc in support])) != said(found)[:3]

@@ -13,12 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
+from spacy.training import Example
 from spacy.util import load_config
 from typer.testing import CliRunner
 
-from spacy_instructner.calibration import Calibration, fit, log_odds
-from spacy_instructner.cli import app
-from spacy_instructner.scores import Bin, expected_error, reliability
+from spacy_instructner.calibration import (
+    LEAST_SLOPE,
+    PRIOR,
+    Calibration,
+    fit,
+    log_odds,
+)
+from spacy_instructner.cli import app, calibrate
+from spacy_instructner.scores import Bin, best_threshold, expected_error, reliability
 from spacy_instructner.supports import folds, predicted, train_on
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -50,6 +57,55 @@ def test_what_is_fitted_is_what_the_scores_mean(slope: float, intercept: float) 
     assert found.intercept == pytest.approx(intercept, abs=0.12)
     other = [(found(score), right) for score, right in drawn(slope, intercept, 8_000)]
     assert expected_error(reliability(other)) < 0.015
+
+
+def slopes_of_loss(found: Calibration, judged: List[Tuple[float, bool]]) -> List[float]:
+    """Of the negative log-likelihood with its prior, by slope and by intercept."""
+    by_slope = PRIOR * (found.slope - 1.0)
+    by_intercept = PRIOR * found.intercept
+    for score, right in judged:
+        odds = log_odds(score)
+        said = 1 / (1 + math.exp(-found.slope * odds - found.intercept))
+        by_slope += (said - right) * odds
+        by_intercept += said - right
+    return [by_slope, by_intercept]
+
+
+def test_overconfident_scores_come_down() -> None:
+    judged = [(0.999, at % 5 < 3) for at in range(50)]
+    found = fit(judged)
+    assert found(0.999) == pytest.approx(0.605, abs=0.002)
+    # Less than nothing cannot be said of high scores: all of them become the same.
+    upside_down = [(0.999, False)] * 30 + [(0.6, True)] * 20
+    found = fit(upside_down)
+    assert found.slope == LEAST_SLOPE
+    mean = sum(found(score) for score, _ in upside_down) / 50
+    assert mean == pytest.approx(0.4, abs=0.02)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.5, 0.999, 1.0])),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=80,
+    )
+)
+def test_nothing_is_more_likely(judged: List[Tuple[float, bool]]) -> None:
+    found = fit(judged)
+    by_slope, by_intercept = slopes_of_loss(found, judged)
+    assert abs(by_intercept) < 1e-5
+    assert abs(by_slope) < 1e-5 or (found.slope == LEAST_SLOPE and by_slope > 0)
+
+
+def test_what_becomes_a_score() -> None:
+    calibration = Calibration(0.4, -0.7)
+    for score in (0.001, 0.3, 0.99):
+        assert calibration.inverse(calibration(score)) == pytest.approx(score)
+    assert [calibration.inverse(edge) for edge in (0.0, 1.0)] == [0.0, 1.0]
 
 
 def test_a_few_spans_change_little() -> None:
@@ -106,6 +162,10 @@ def test_folds() -> None:
     for rest, left_out in parts:
         assert sorted(rest + left_out) == [str(n) for n in range(10)]
         assert len(left_out) in (3, 4)
+    # A text that comes twice is never on both sides.
+    for rest, left_out in folds([*docs, *docs], 3, 0):
+        assert not {d.text for d in rest} & {d.text for d in left_out}
+        assert len(rest) + len(left_out) == 20
     again = [[d[0].text for d in b] for _, b in folds(docs, 3, 0)]
     assert again == [left_out for _, left_out in parts]
     for count in (1, 11):
@@ -234,6 +294,71 @@ def test_calibrate_by_the_support_set(trained: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "lost").exists()
 
 
+def test_each_part_is_left_out_of_its_own_training(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the config's corpora are called, and with an augmenter in them; with the
+    labels and words that the pipeline has now."""
+    nlp = spacy.load(trained)
+    corpora, support = nlp.config["corpora"], str(tmp_path / "support.spacy")
+    corpora["shots"] = corpora.pop("train")
+    corpora["shots"]["path"] = corpora["dev"]["path"] = support
+    corpora["shots"]["augmenter"] = {
+        "@augmenters": "spacy-instructner.MentionSwap.v1",
+        "level": 1.0,
+    }
+    for name in ("protocol", "k", "seed", "exclude"):
+        corpora["dev"][name] = corpora["shots"][name]
+    nlp.config["training"]["train_corpus"] = "corpora.shots"
+    nlp.get_pipe(NAME).set_labels(["PLACE", "THING"], {"THING": "good"}, {"PLACE": "a"})
+    nlp.to_disk(tmp_path / "other")
+    learned: List[Tuple[List[str], List[str]]] = []
+
+    def train_and_look(config: Any, rest: List[Doc], overrides: Any) -> Language:
+        found = train_on(config, rest, overrides)
+        ((name, pipe),) = found.pipeline
+        assert pipe.labels == ("PLACE", "THING")
+        assert pipe.cfg["label_names"] == {"THING": "good"}
+        assert pipe.cfg["label_definitions"] == {"PLACE": "a"}
+        read = found.config.interpolate()["corpora"]
+        assert read["shots"]["path"] == read["dev"]["path"] != support
+        learned.append(([doc.text for doc in rest], []))
+        return found
+
+    def judge_and_look(nlp: Language, docs: List[Doc]) -> List[Tuple[float, bool]]:
+        learned[-1][1].extend(doc.text for doc in docs)
+        return [(0.5, True)]
+
+    monkeypatch.setattr(calibrate, "train_on", train_and_look)
+    monkeypatch.setattr(calibrate, "of_texts", judge_and_look)
+    done = run_it("calibrate", tmp_path / "other", tmp_path / "out", "--folds", 2)
+    assert done.exit_code == 0, done.output
+    assert len(learned) == 2
+    for rest, left_out in learned:
+        assert not set(rest) & set(left_out)
+        assert sorted(rest + left_out) == sorted(TEXTS)
+
+
+def test_the_threshold_follows_the_scores(make_nlp: MakeNLP) -> None:
+    nlp = make_nlp()
+    pipe = nlp.get_pipe(NAME)
+    scores = sorted(span[3] for of in scores_of(nlp, TEXTS) for span in of)
+    pipe.cfg["threshold"] = (scores[3] + scores[4]) / 2
+    before = [[(e.text, e.label_) for e in doc.ents] for doc in nlp.pipe(TEXTS)]
+    for calibration in (Calibration(0.4, -1.0), Calibration(2.0, 0.5), Calibration()):
+        old = pipe.cfg["threshold"]
+        pipe.set_calibration(calibration)
+        after = [[(e.text, e.label_) for e in doc.ents] for doc in nlp.pipe(TEXTS)]
+        assert after == before and pipe.cfg["threshold"] != old
+    pipe.cfg["threshold"] = 0.0
+    pipe.set_calibration(Calibration(0.4, -1.0))
+    assert pipe.cfg["threshold"] == 0.0
+    # What is learned after it makes it void.
+    doc = nlp("Anna met Bert.")
+    nlp.update([Example(doc, doc.copy())], sgd=nlp.create_optimizer())
+    assert pipe.calibration == Calibration()
+
+
 def test_find_threshold(trained: Path, tmp_path: Path) -> None:
     nlp = spacy.load(trained)
     docs = list(DocBin().from_disk(tmp_path / "dev.spacy").get_docs(nlp.vocab))
@@ -242,12 +367,12 @@ def test_find_threshold(trained: Path, tmp_path: Path) -> None:
     done = run_it(
         "find-threshold", trained, tmp_path / "dev.spacy", "--output", tmp_path / "out"
     )
-    if all(span[:3] not in of for of, s in zip(gold, found) for span in s):
-        # Nothing is right: all thresholds are as good, F1 0.
-        assert "F1 0.00" in done.output
     assert done.exit_code == 0, done.output
     threshold = spacy.load(tmp_path / "out").get_pipe(NAME).cfg["threshold"]
-    assert 0.0 < threshold < 1.0
+    best = best_threshold(gold, found)
+    assert (
+        threshold == pytest.approx(best[0]) and f"F1 {100 * best[1]:.2f}" in done.output
+    )
     shown = done.output.split("Threshold ")[1].split(":")[0]
     assert float(shown) == pytest.approx(threshold, abs=6e-4)
     (tmp_path / "none.jsonl").write_text(json.dumps({"text": "", "spans": []}))

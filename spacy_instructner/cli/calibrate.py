@@ -1,7 +1,7 @@
 """`python -m spacy instructner calibrate`"""
 
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 from spacy.cli._util import import_code, setup_gpu
 from spacy.language import Language
@@ -11,10 +11,10 @@ from typer import Argument, Exit, Option
 from wasabi import msg
 
 from ..calibration import Judged, fit
-from ..corpora import read_docs
 from ..scores import Bin, expected_error, judged, reliability
 from ..supports import folds, predicted, train_on
 from . import app
+from ._annotated import read_annotated
 from .evaluate import find_component
 
 
@@ -44,8 +44,10 @@ def calibrate_cli(
         setup_gpu(gpu_id, silent=True)
         nlp = load_model(pipeline)
         _, pipe = find_component(nlp)
+        # Not after minutes of training.
+        output_path.parent.mkdir(parents=True, exist_ok=True)
         if dev_path is not None:
-            pairs = of_texts(nlp, read_docs(dev_path, nlp)[0])
+            pairs = of_texts(nlp, read_annotated(dev_path, nlp))
         else:
             pairs = of_folds(nlp, support_of(nlp, train_path), count)
         calibration = fit(pairs)
@@ -60,7 +62,9 @@ def calibrate_cli(
     msg.good("Calibrated", str(output_path))
     if plot_path is not None:
         try:
-            plot_path.write_text(plot(before, after), encoding="utf8")
+            drawn = plot(before, after)
+            plot_path.parent.mkdir(parents=True, exist_ok=True)
+            plot_path.write_text(drawn, encoding="utf8")
         except ModuleNotFoundError as error:
             msg.warn(
                 "No plot is drawn", f"{error}: pip install spacy-instructner[bench]"
@@ -68,7 +72,7 @@ def calibrate_cli(
 
 
 def of_texts(nlp: Language, docs: Sequence[Doc]) -> List[Judged]:
-    """The bare scores of all that a pipeline finds in annotated Docs, and what of it is
+    """The bare scores of a pipeline's entities in annotated Docs, and whether they are
     right."""
     _, pipe = find_component(nlp)
     kept = dict(pipe.cfg)
@@ -82,11 +86,16 @@ def of_texts(nlp: Language, docs: Sequence[Doc]) -> List[Judged]:
 
 
 def of_folds(nlp: Language, support: Sequence[Doc], count: int) -> List[Judged]:
-    """The same of a support set: of each part, by a pipeline that learned the others."""
+    """The same of a support set: of each part, by a pipeline that learned the others
+    from the start, with the labels and words that the pipeline has now."""
+    name, pipe = find_component(nlp)
     config = nlp.config.copy()
-    seed = config["training"].get("seed") or 0
+    own = ("labels", "label_names", "label_definitions")
+    config["components"][name] |= {key: pipe.cfg[key] for key in own}
+    config["initialize"]["components"].pop(name, None)
+    seed = config.interpolate()["training"]["seed"]
     found: List[Judged] = []
-    for rest, left_out in folds(support, count, seed if isinstance(seed, int) else 0):
+    for rest, left_out in folds(support, count, seed):
         found += of_texts(train_on(config, rest, {}), left_out)
     return found
 
@@ -94,9 +103,15 @@ def of_folds(nlp: Language, support: Sequence[Doc], count: int) -> List[Judged]:
 def support_of(nlp: Language, path: Optional[Path]) -> List[Doc]:
     """What a pipeline was trained on. Raises ValueError where that cannot be read."""
     if path is not None:
-        return read_docs(path, nlp)[0]
+        return read_annotated(path, nlp)
     config = nlp.config.interpolate()
     name = config["training"]["train_corpus"]
+    block: Any = config
+    for part in name.split("."):
+        block = block.get(part, {})
+    # A changed copy of a text must not be in another part than the text.
+    if block.get("augmenter"):
+        block["augmenter"] = None
     try:
         (corpus,) = resolve_dot_names(config, [name])
         return [example.reference for example in corpus(nlp)]

@@ -1,6 +1,5 @@
 """`python -m spacy instructner evaluate`"""
 
-import json
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -13,9 +12,11 @@ from spacy.training import Example
 from typer import Argument, Exit, Option
 from wasabi import msg
 
-from ..corpora import bare, read_docs
+from ..corpora import bare
+from ..files import to_json, write_whole
 from ..sampling import label_counts
 from . import app
+from ._annotated import read_annotated
 
 if TYPE_CHECKING:
     from ..pipe import InstructionNERPipe
@@ -49,13 +50,7 @@ def evaluate_cli(
         setup_gpu(gpu_id, silent=True)
         nlp = spacy.load(pipeline)
         name, pipe = find_component(nlp)
-        docs, problems = read_docs(data_path, nlp)
-        if not docs:
-            raise ValueError(f"{data_path} holds no text.")
-        for problem in problems:
-            msg.warn(f"{problem}: left out")
-        if unknown := sum(not token.ent_iob for doc in docs for token in doc):
-            msg.warn(f"{unknown} tokens without annotation count as O")
+        docs = read_annotated(data_path, nlp)
         counts = label_counts(docs)
         unasked = {label: counts[label] for label in counts if label not in pipe.labels}
         if unasked:
@@ -72,7 +67,7 @@ def evaluate_cli(
         found = {key: nlp.meta[key] for key in ("name", "version")}
         found.update(labels=pipe.labels, labels_not_asked=unasked, **scores)
         output_path.parent.mkdir(parents=True, exist_ok=True)
-        output_path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf8")
+        write_whole(output_path, to_json(found))
         msg.good(f"Wrote {output_path}")
 
 

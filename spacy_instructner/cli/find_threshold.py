@@ -8,10 +8,10 @@ from spacy.util import load_model
 from typer import Argument, Exit, Option
 from wasabi import msg
 
-from ..corpora import read_docs
 from ..scores import best_threshold, count, total
 from ..supports import predicted
 from . import app
+from ._annotated import read_annotated
 from .evaluate import find_component
 
 
@@ -35,7 +35,7 @@ def find_threshold_cli(
         nlp = load_model(pipeline)
         _, pipe = find_component(nlp)
         pipe.cfg["threshold"] = 0.0
-        gold, found = predicted(nlp, read_docs(data_path, nlp)[0])
+        gold, found = predicted(nlp, read_annotated(data_path, nlp))
         best = best_threshold(gold, found)
         if best is None:
             raise ValueError(f"Nothing is found in {data_path}.")

@@ -78,18 +78,17 @@ def render_cli(
 
 def to_row(doc: Any) -> Dict[str, Any]:
     """A Doc as displaCy's manual mode takes it, its scores in the labels."""
-    from ..annotations import find_score
+    from ..supports import scored_of
 
     row: Dict[str, Any] = {"text": doc.text, "ents": []}
-    for ent in doc.ents:
-        score = find_score(ent, doc.spans)
+    for start, end, label, score in scored_of(doc):
         shown = "" if score is None else f"{score:.2f}"
         row["ents"].append(
             {
-                "start": ent.start_char,
-                "end": ent.end_char,
-                "label": f"{ent.label_} {shown}".strip(),
-                "name": ent.label_,
+                "start": start,
+                "end": end,
+                "label": f"{label} {shown}".strip(),
+                "name": label,
                 "score": shown,
             }
         )
