@@ -4,11 +4,13 @@ import json
 import os
 from pathlib import Path
 from typing import Any, Iterable, Optional
+from uuid import uuid4
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write aside, then put in place; several processes may do so at once."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write aside, then put in place; several processes, on several machines, may do
+    so at once."""
+    aside = path.with_name(f".{path.name}.{uuid4().hex}")
     aside.write_bytes(content)
     os.replace(aside, path)
 

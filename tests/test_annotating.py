@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 import spacy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.language import Language
+from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, DocBin
+from thinc.api import Model
 from typer.testing import CliRunner
 
 from spacy_instructner.annotating.chunk import Options, annotate_chunk
@@ -31,6 +34,7 @@ from spacy_instructner.annotating.texts import (
     repaired,
 )
 from spacy_instructner.cli import app
+from spacy_instructner.files import write_whole
 
 # A pipeline that needs no weights: towns, a component that cannot stand some texts, and
 # one that takes its time.
@@ -38,6 +42,9 @@ CODE = """
 import time
 from spacy.language import Language
 from spacy.tokens import SpanGroup
+from spacy_instructner.annotations import register_score
+
+register_score("instruction_ner_score", "instruction_ner")
 
 @Language.component("fussy")
 def fussy(doc):
@@ -48,7 +55,7 @@ def fussy(doc):
 @Language.component("scored")
 def scored(doc):
     scores = [1 / (1 + ent.start) for ent in doc.ents]
-    doc.spans["towns"] = SpanGroup(doc, spans=doc.ents, attrs={"scores": scores})
+    doc.spans["instruction_ner"] = SpanGroup(doc, spans=doc.ents, attrs={"scores": scores})
     return doc
 
 @Language.component("keeps_thing")
@@ -128,6 +135,35 @@ def test_what_cannot_be_read_is_a_problem_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "b.csv"
     path.write_text("id,text\n1\n2,Rome\n")
     assert items_of(path)[0] == ("1", "", "row 1 is too short")
+
+
+def test_ids_are_the_files_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        '{"id": null, "text": "a"}\n{"id": 0, "text": "b"}\n{"id": "x\\ud800"}\n'
+        + '{"id": "deep", "text": '
+        + "[" * 200_000
+        + "\n"
+    )
+    found = items_of(path)
+    assert [id_ for id_, _, _ in found] == ["1", "0", "x\ufffd", "4"]
+    assert "KeyError" in found[2][2] and "nested too deeply" in found[3][2]
+    (tmp_path / "b.csv").write_bytes(b"id,text\nx\xff,Rome\n")
+    assert items_of(tmp_path / "b.csv") == [("x\ufffd", "Rome", "")]
+    nlp = make_pipeline()
+    items = [Item("own-7", "Rome"), Item("own-8", "\ud800")]
+    done = annotate_chunk(nlp, items, Options(format="spacy"))
+    (tmp_path / "c.spacy").write_bytes(done.content)
+    assert [id_ for id_, _, _ in items_of(tmp_path / "c.spacy")] == ["own-7", "own-8"]
+
+
+def test_a_torn_file_is_named(tmp_path: Path) -> None:
+    whole = gzip.compress(b"Rome\n" * 100_000)
+    path = tmp_path / "a.txt.gz"
+    for content in (whole[:-20], whole[:40] + b"garbage" * 9, b"no gzip"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="a.txt.gz cannot be read any further"):
+            items_of(path)
 
 
 def test_inputs_that_are_none(tmp_path: Path) -> None:
@@ -251,6 +287,42 @@ def test_docs_keep_their_tokens() -> None:
     assert [ent.text for ent in again.ents] == ["Rome"]
 
 
+class Batched(TrainablePipe):
+    """As spaCy's own components: a batch at a time, and given up as one."""
+
+    def __init__(self) -> None:
+        self.name, self.model, self.vocab = (
+            "batched",
+            Model("none", lambda m, x, t: x),
+            None,
+        )
+        self.cfg: Dict[str, Any] = {}
+
+    def predict(self, docs: List[Doc]) -> None:
+        if any("THUD" in doc.text for doc in docs):
+            raise RuntimeError("no such batch")
+
+    def set_annotations(self, docs: List[Doc], scores: None) -> None:
+        for doc in docs:
+            doc.user_data["batched"] = True
+
+
+def test_one_text_does_not_fail_its_batch() -> None:
+    nlp = make_pipeline()
+    pipe = Batched()
+    nlp.add_pipe("keeps_thing")
+    nlp._components[-1] = ("batched", pipe)
+    handler: Any = lambda *given: None  # noqa: E731
+    pipe.set_error_handler(handler)
+    items = [Item(str(n), "THUD" if n == 4 else "Rome") for n in range(10)]
+    done = annotate_chunk(nlp, items, Options(batch_size=5))
+    (problem,) = done.report.problems
+    assert problem["id"] == "4" and "batched: RuntimeError" in problem["problem"]
+    assert done.report.spans == {"TOWN": 9}
+    # A component's own handler is its own again.
+    assert pipe.get_error_handler() is handler
+
+
 def test_what_cannot_be_saved_is_a_problem_of_its_own() -> None:
     nlp = make_pipeline()
     nlp.add_pipe("keeps_thing")
@@ -289,6 +361,7 @@ def run(corpus: Path, output: Path, scored: bool = False, **more: Any) -> Any:
         options,
         size=10,
         shard=more.pop("shard", (1, 1)),
+        retry=more.pop("retry", False),
     )
     return annotate_corpus(nlp, job, **more)
 
@@ -333,7 +406,9 @@ def test_a_run(corpus: Path, tmp_path: Path) -> None:
 def test_shards_share_a_folder(corpus: Path, tmp_path: Path) -> None:
     run(corpus, tmp_path / "whole")
     for which in (3, 1, 2):
-        run(corpus, tmp_path / "shared", shard=(which, 3), resume=True)
+        run(corpus, tmp_path / "shared", shard=(which, 3))
+        with pytest.raises(ValueError, match="Go on with --resume"):
+            run(corpus, tmp_path / "shared", shard=(which, 3))
     whole, shared = files(tmp_path / "whole"), files(tmp_path / "shared")
     parts = {name for name in whole if name.startswith("part")}
     assert len(parts) == 20
@@ -364,6 +439,70 @@ def test_a_folder_with_another_run_is_left_alone(corpus: Path, tmp_path: Path) -
     (tmp_path / "mine" / "letter.txt").touch()
     with pytest.raises(ValueError, match="is not empty"):
         run(corpus, tmp_path / "mine")
+
+
+def test_a_shorter_input_is_another(corpus: Path, tmp_path: Path) -> None:
+    run(corpus, tmp_path / "out")
+    lines = corpus.read_text(encoding="utf8").split("\n")
+    corpus.write_text("\n".join(lines[:50]), encoding="utf8")
+    with pytest.raises(ValueError, match="it has no chunk 5"):
+        run(corpus, tmp_path / "out", resume=True)
+
+
+def test_another_pipeline_of_the_same_name_is_another(
+    corpus: Path, tmp_path: Path
+) -> None:
+    job = Job(Source(str(corpus)), Folder(tmp_path / "out", ".jsonl"), Options())
+    nlp = make_pipeline()
+    nlp.to_disk(tmp_path / "pipeline")
+    annotate_corpus(spacy.load(tmp_path / "pipeline"), job)
+    annotate_corpus(spacy.load(tmp_path / "pipeline"), job, resume=True)
+    nlp.get_pipe("entity_ruler").add_patterns([{"label": "TOWN", "pattern": "old"}])
+    nlp.to_disk(tmp_path / "other")
+    with pytest.raises(ValueError, match="differs in sha256"):
+        annotate_corpus(spacy.load(tmp_path / "other"), job, resume=True)
+
+
+def test_when_every_text_fails_nothing_counts_as_done(
+    tmp_path: Path, make_nlp: Callable[..., Language]
+) -> None:
+    corpus = tmp_path / "a.txt"
+    corpus.write_text("Rome\n" * 10 + "BOOM\n" * 10)
+    with pytest.raises(
+        ValueError, match="None of the 10 texts of chunk 1.*no such text"
+    ):
+        run(corpus, tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("part-*.jsonl"))) == 1
+    # What fails for every text fails before the first.
+    job = Job(Source(str(corpus)), Folder(tmp_path / "none", ".jsonl"), Options())
+    with pytest.raises(ValueError, match="no labels"):
+        annotate_corpus(make_nlp(labels=[]), job)
+    lost = make_nlp(model={"name": str(tmp_path / "nowhere")})
+    with pytest.raises(OSError, match="nowhere"):
+        annotate_corpus(lost, job)
+    assert not (tmp_path / "none").exists()
+
+
+def test_chunks_with_problems_can_be_done_again(corpus: Path, tmp_path: Path) -> None:
+    run(corpus, tmp_path / "out")
+    seen: List[int] = []
+    more: Dict[str, Any] = {"said": lambda p: seen.append(p.annotated), "resume": True}
+    run(corpus, tmp_path / "out", **more)
+    assert seen[-1] == 0
+    run(corpus, tmp_path / "out", retry=True, **more)
+    assert seen[-1] == 10
+
+
+def test_many_may_write_a_file_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    contents = [str(n).encode() * 5000 for n in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda c: [write_whole(path, c) for _ in range(50)], contents))
+    assert path.read_bytes() in contents and list(tmp_path.iterdir()) == [path]
+    # Of a run that was killed at its first file nothing is lost.
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".run.json.abc").touch()
+    Folder(tmp_path / "out", ".jsonl").begin({}, False, (1, 1))
 
 
 def test_what_is_done_is_not_done_again(corpus: Path, tmp_path: Path) -> None:

@@ -2,9 +2,21 @@
 
 import hashlib
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Literal, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Literal,
+    Sequence,
+    Tuple,
+    Union,
+)
 
+import numpy
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
@@ -49,6 +61,14 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """Why a text could not be annotated. texts: how many were given up for it."""
+
+    why: str
+    texts: int = 1
+
+
+@dataclass(frozen=True)
 class Annotated:
     """content: of the chunk's file; uncertain: (lowest score, row) of texts to correct,
     the least certain first."""
@@ -86,11 +106,12 @@ def _annotated(nlp: Language, items: Sequence[Item], options: Options) -> Annota
             answer.user_data["id"] = item.id
             try:
                 docs.merge(pack(answer))
-            except TypeError as error:
-                answer = f"it cannot be saved: {error}"
-        if isinstance(answer, str):
-            row["error"] = answer
-            report.problems.append({"id": item.id, "problem": answer})
+            except Exception as error:
+                # Whatever somebody keeps in a Doc.
+                answer = Problem(f"it cannot be saved: {error}")
+        if isinstance(answer, Problem):
+            row["error"] = answer.why
+            report.problems.append({"id": item.id, "problem": answer.why})
             continue
         counts.update(ent.label_ for ent in answer.ents)
         spans = scored_of(answer)
@@ -109,63 +130,87 @@ def _annotated(nlp: Language, items: Sequence[Item], options: Options) -> Annota
 
 def _annotate(
     nlp: Language, items: Sequence[Item], options: Options, report: Report
-) -> List[Union[Doc, str]]:
+) -> List[Union[Doc, Problem]]:
     """A Doc for each text, or why there is none."""
+    numbered = list(enumerate(items))
+    answers = _piped(nlp, numbered, options.batch_size)
+    for at, item in numbered:
+        answer = answers[at]
+        if isinstance(answer, Problem) and answer.texts > 1:
+            # A component stumbled over one text, and gave all of its batch up.
+            answers |= _piped(nlp, [(at, item)], 1)
+        report.replaced += not item.doc and repaired(item.text)[1] > 0
+        report.cut += not item.doc and len(item.text) > nlp.max_length
+    return [answers[at] for at, _ in numbered]
+
+
+def _piped(
+    nlp: Language, items: Sequence[Tuple[int, Item]], batch_size: int
+) -> Dict[int, Union[Doc, Problem]]:
+    """What becomes of texts, by the number that they are given with."""
+    answers: Dict[int, Union[Doc, Problem]] = {}
+    found: Dict[int, List[Doc]] = {}
+    wanted: Dict[int, int] = {}
     given: List[Tuple[Doc, int]] = []
-    wanted: Counter = Counter()
-    why: Dict[int, str] = {}
-    for at, item in enumerate(items):
+    for at, item in items:
         try:
-            made = _docs(nlp, item, report)
+            docs = _docs(nlp, item)
         except Exception as error:
-            why[at] = f"{type(error).__name__}: {error}"
+            answers[at] = Problem(f"{type(error).__name__}: {error}")
         else:
-            given += [(doc, at) for doc in made]
-            wanted[at] = len(made)
+            found[at], wanted[at] = [], len(docs)
+            given += [(doc, at) for doc in docs]
 
     def failed(name: str, proc: Any, docs: List[Doc], error: Exception) -> None:
-        for doc in docs:
-            why[doc._context] = f"{name}: {type(error).__name__}: {error}"
+        numbers = {doc._context for doc in docs}
+        why = f"{name}: {type(error).__name__}: {error}"
+        answers.update(dict.fromkeys(numbers, Problem(why, len(numbers))))
 
-    before = nlp.default_error_handler
-    nlp.set_error_handler(failed)  # type: ignore[arg-type]
-    try:
-        found: Dict[int, List[Doc]] = {}
-        piped = nlp.pipe(given, as_tuples=True, batch_size=options.batch_size)
-        for doc, at in piped:
-            found.setdefault(at, []).append(doc)
-    finally:
-        nlp.set_error_handler(before)
-    answers: List[Union[Doc, str]] = []
-    for at in range(len(items)):
-        own = found.get(at, [])
-        if at not in why and len(own) == wanted[at]:
-            answers.append(own[0] if len(own) == 1 else _joined(own))
+    with error_handler(nlp, failed):
+        for doc, at in nlp.pipe(given, as_tuples=True, batch_size=batch_size):
+            found[at].append(doc)
+    for at in wanted.keys() - answers.keys():
+        if len(found[at]) == wanted[at]:
+            answers[at] = found[at][0] if wanted[at] == 1 else _joined(found[at])
         else:
-            answers.append(why.get(at, "a component dropped the text"))
+            answers[at] = Problem("a component dropped the text")
     return answers
 
 
-def _docs(nlp: Language, item: Item, report: Report) -> List[Doc]:
+@contextmanager
+def error_handler(nlp: Language, handler: Callable[..., None]) -> Iterator[None]:
+    """One handler for the pipeline and all its components, for a while."""
+    default = nlp.default_error_handler
+    pipes: List[Any] = [pipe for _, pipe in nlp.pipeline]
+    own = [(p, p.get_error_handler()) for p in pipes if hasattr(p, "get_error_handler")]
+    nlp.set_error_handler(handler)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        nlp.set_error_handler(default)
+        for pipe, before in own:
+            pipe.set_error_handler(before)
+
+
+def _docs(nlp: Language, item: Item) -> List[Doc]:
     if item.problem:
         raise ValueError(item.problem)
     if item.doc:
         return list(DocBin().from_bytes(item.doc).get_docs(nlp.vocab))
-    text, replaced = repaired(item.text)
-    report.replaced += bool(replaced)
-    cut = pieces(text, nlp.max_length)
-    report.cut += len(cut) > 1
-    return [nlp.make_doc(piece) for piece in cut]
+    return [nlp.make_doc(p) for p in pieces(repaired(item.text)[0], nlp.max_length)]
 
 
 def _joined(docs: Sequence[Doc]) -> Doc:
-    whole = Doc.from_docs(list(docs), ensure_whitespace=False)
+    """One Doc of the pieces of a text; user data of pieces is left out."""
+    given = {"ensure_whitespace": False, "exclude": ["user_data"]}
+    whole = Doc.from_docs(list(docs), **given)  # type: ignore[arg-type]
     assert whole is not None
     # spaCy joins span groups, but not what they say of their spans.
     for key, group in whole.spans.items():
         groups = [doc.spans[key] for doc in docs if key in doc.spans]
         if all("scores" in own.attrs for own in groups):
-            group.attrs["scores"] = [s for own in groups for s in own.attrs["scores"]]
+            scores = [numpy.asarray(own.attrs["scores"], "float32") for own in groups]
+            group.attrs["scores"] = numpy.concatenate(scores)
     return whole
 
 

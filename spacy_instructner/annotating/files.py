@@ -11,7 +11,7 @@ correct.jsonl                the least certain texts of all
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator, Optional, Set, Tuple
 
 from ..files import to_json, to_lines, write_whole
 from .chunk import Annotated, Report
@@ -21,6 +21,10 @@ MANIFEST = "manifest.json"
 TO_CORRECT = "correct.jsonl"
 
 
+# i and n: every n-th chunk, from the i-th on.
+Shard = Tuple[int, int]
+
+
 class Folder:
     """An output folder. suffix: of the chunks' files."""
 
@@ -28,9 +32,9 @@ class Folder:
         self.path = path
         self.suffix = suffix
 
-    def begin(self, run: Dict[str, Any], resume: bool) -> None:
-        """Raises ValueError for a folder with another run in it, or with this one
-        unless it is to go on."""
+    def begin(self, run: Dict[str, Any], resume: bool, shard: Shard) -> None:
+        """Raises ValueError for a folder with another run in it, or with chunks of this
+        shard unless it is to go on."""
         said = self.path / RUN
         if said.is_file():
             before = json.loads(said.read_text(encoding="utf8"))
@@ -40,22 +44,32 @@ class Folder:
                     f"{self.path} holds another run: it differs in {', '.join(other)}. "
                     "Name another folder, or give what it was begun with."
                 )
-            if not resume:
+            if not resume and self.numbers(shard):
                 raise ValueError(
                     f"{self.path} holds this run already, whole or in part. Go on with "
                     "--resume, or name another folder."
                 )
-        elif self.path.exists() and any(self.path.iterdir()):
-            raise ValueError(f"{self.path} is not empty. Name another folder.")
+        elif self.path.exists():
+            # Of one that was killed at its very first file, nothing is lost.
+            begun = f".{RUN}."
+            if not all(path.name.startswith(begun) for path in self.path.iterdir()):
+                raise ValueError(f"{self.path} is not empty. Name another folder.")
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(said, to_json(run))
+
+    def numbers(self, shard: Shard) -> Set[int]:
+        """Chunks of a shard that are done."""
+        which, of = shard
+        said = self.path.glob("part-" + "[0-9]" * 6 + "*.json")
+        numbers = {int(path.stem.removeprefix("part-")) for path in said}
+        return {number for number in numbers if number % of == which - 1}
 
     def part(self, number: int, suffix: str) -> Path:
         return self.path / f"part-{number:06}{suffix}"
 
-    def done(self, number: int, made_of: str) -> Optional[Report]:
-        """A finished chunk's report; None where it is to be done. Raises ValueError
-        where it was made of other texts."""
+    def done(self, number: int, made_of: str, retry: bool) -> Optional[Report]:
+        """A finished chunk's report; None where it is to be done. retry: so it is where
+        a text had a problem. Raises ValueError where it was made of other texts."""
         said = self.part(number, ".json")
         if not said.is_file():
             return None
@@ -68,7 +82,8 @@ class Folder:
         data = self.part(number, self.suffix)
         if not data.is_file() or data.stat().st_size != row["bytes"]:
             return None
-        return Report(**row["report"])
+        report = Report(**row["report"])
+        return None if retry and report.problems else report
 
     def keep(self, number: int, made_of: str, chunk: Annotated) -> None:
         """Write a chunk; that it is done comes last."""

@@ -22,7 +22,7 @@ from ray.data.block import BlockMetadata
 
 from .chunk import Report
 from .files import Folder
-from .pipelines import Pipeline
+from .pipelines import Pipeline, check_ready
 from .run import Done, Job, Said, begin, finish
 from .texts import Source
 
@@ -61,6 +61,7 @@ class Annotator:
 
     def __init__(self, pipeline: Pipeline, job: Job) -> None:
         self.nlp, self.job = pipeline.load(), job
+        check_ready(self.nlp)
 
     def __call__(self, batch: Dict[str, Any]) -> Dict[str, Any]:
         found = [self.job.do(self.nlp, pickle.loads(row)) for row in batch[COLUMN]]

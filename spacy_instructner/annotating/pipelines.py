@@ -1,5 +1,6 @@
 """A pipeline by its name, for every process that annotates with it."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Tuple
@@ -8,7 +9,9 @@ from spacy.cli._util import import_code, setup_gpu
 from spacy.language import Language
 from spacy.util import load_model
 
-from ..pipe import InstructionNERPipe
+from ..models.layer import get_backbone
+from ..models.sources import sha256_of
+from ..pipe import NO_LABELS, InstructionNERPipe
 
 
 @dataclass(frozen=True)
@@ -39,3 +42,24 @@ class Pipeline:
             for pipe in ours:
                 pipe.set_labels(list(self.labels))
         return nlp
+
+
+def check_ready(nlp: Language) -> None:
+    """What would fail for every text fails now. Raises ValueError for a component that
+    has no labels, and OSError for one without weights."""
+    for name, pipe in nlp.pipeline:
+        if isinstance(pipe, InstructionNERPipe):
+            if not pipe.labels:
+                raise ValueError(NO_LABELS.format(name=name))
+            get_backbone(pipe.model).answer()
+
+
+def fingerprint(nlp: Language) -> str:
+    """SHA-256 of a saved pipeline's files (of its config, where it was not loaded):
+    what its name does not say."""
+    own = hashlib.sha256(nlp.config.to_bytes())
+    folder = Path(nlp.path) if nlp.path else Path()
+    for path in sorted(folder.rglob("*")) if nlp.path else ():
+        if path.is_file() and path.suffix != ".pyc":
+            own.update(f"{path.relative_to(folder)}\0{sha256_of([path])}\0".encode())
+    return own.hexdigest()

@@ -2,16 +2,18 @@
 
 import heapq
 from dataclasses import asdict, dataclass
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List
 
 from spacy.language import Language
 
 from ..files import to_json, to_lines, write_whole
 from .chunk import Options, Report, annotate_chunk, digest, pipeline_name
-from .files import MANIFEST, TO_CORRECT, Folder
+from .files import MANIFEST, TO_CORRECT, Folder, Shard
+from .pipelines import check_ready, fingerprint
 from .texts import Item, Source, chunks
 
-Shard = Tuple[int, int]
+# Texts of which all fail: no accident.
+MANY = 8
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,16 @@ class Job:
     """What is to be done: plain data, for any process.
 
     source, folder: where texts come from, and where answers go; options: what is
-    written; size: texts a chunk; shard: i and n: every n-th chunk, from the i-th on. All
-    shards may share a folder, at the same time. Raises ValueError for a shard that
-    cannot be."""
+    written; size: texts a chunk; shard: which chunks; all shards may share a folder, at
+    the same time; retry: do chunks again that have a problem. Raises ValueError for a
+    shard that cannot be."""
 
     source: Source
     folder: Folder
     options: Options
     size: int = 1000
     shard: Shard = (1, 1)
+    retry: bool = False
 
     def __post_init__(self) -> None:
         which, of = self.shard
@@ -75,11 +78,19 @@ class Job:
                 yield Chunk(number, items, self.source.position)
 
     def do(self, nlp: Language, chunk: Chunk) -> Done:
-        """Annotate a chunk, unless it is done."""
+        """Annotate a chunk, unless it is done. Raises ValueError where all its texts
+        fail: that is the pipeline's fault, and would be told of every text to come."""
         made_of = digest(chunk.items)
-        report, texts = self.folder.done(chunk.number, made_of), 0
+        report, texts = self.folder.done(chunk.number, made_of, self.retry), 0
         if report is None:
             annotated = annotate_chunk(nlp, chunk.items, self.options)
+            problems = annotated.report.problems
+            if len(problems) == len(chunk.items) >= MANY:
+                raise ValueError(
+                    f"None of the {len(problems)} texts of chunk {chunk.number} could "
+                    f"be annotated; the first, {problems[0]['id']}: "
+                    f"{problems[0]['problem']}. Mend that, and go on with --resume."
+                )
             self.folder.keep(chunk.number, made_of, annotated)
             report, texts = annotated.report, len(chunk.items)
         return Done(chunk.number, chunk.position, texts, report)
@@ -106,9 +117,12 @@ def annotate_corpus(
 
 
 def begin(nlp: Language, job: Job, resume: bool) -> Dict[str, Any]:
-    """Prepare the folder. RETURNS: what is annotated with what."""
+    """Prepare the folder. RETURNS: what is annotated with what. Raises ValueError and
+    OSError for a pipeline that could annotate nothing."""
+    check_ready(nlp)
     run: Dict[str, Any] = {
         "pipeline": pipeline_name(nlp),
+        "sha256": fingerprint(nlp),
         "labels": {name: list(labels) for name, labels in nlp.pipe_labels.items()},
         "input": job.source.name,
         "column": job.source.column,
@@ -116,7 +130,7 @@ def begin(nlp: Language, job: Job, resume: bool) -> Dict[str, Any]:
         "chunk": job.size,
         **asdict(job.options),
     }
-    job.folder.begin(run, resume)
+    job.folder.begin(run, resume, job.shard)
     return run
 
 
@@ -132,6 +146,12 @@ def finish(
         texts += done.report.texts
         annotated += done.texts
         said(Progress(texts, annotated, done.position))
+    others = job.folder.numbers(job.shard) - reports.keys()
+    if others:
+        raise ValueError(
+            f"The input is not the one that {job.folder.path} was begun with: it has no "
+            f"chunk {min(others)}."
+        )
     whole = Report()
     for number in sorted(reports):
         whole.add(reports[number])

@@ -6,10 +6,11 @@ import io
 import json
 import re
 import sys
+import zlib
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, BinaryIO, Iterator, List, Optional, Tuple, TypeVar
+from typing import IO, Any, BinaryIO, Iterator, List, Optional, Tuple, TypeVar
 
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
@@ -25,7 +26,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Item:
-    """id: the file's own, else the line's number (of a .spacy file, the Doc's, from 1);
+    """id: the file's own (in a .spacy file, `user_data["id"]`), else the number of the
+    line, of the row (.csv) or of the Doc, from 1;
     doc: a DocBin of one, where the file holds tokens; problem: why there is no text."""
 
     id: str
@@ -59,8 +61,13 @@ class Source:
 
     def __iter__(self) -> Iterator[Item]:
         read = {".csv": self._csv, ".spacy": self._spacy, ".txt": self._lines}
-        with self._open() as file_:
-            yield from read.get(self.kind, self._jsonl)(file_)
+        try:
+            with self._open() as file_:
+                yield from read.get(self.kind, self._jsonl)(file_)
+        except (EOFError, gzip.BadGzipFile, zlib.error, csv.Error) as error:
+            raise ValueError(
+                f"{self.name} cannot be read any further: {error}"
+            ) from error
 
     def _open(self) -> BinaryIO:
         if self.path is None:
@@ -76,16 +83,20 @@ class Source:
 
     def _jsonl(self, file_: BinaryIO) -> Iterator[Item]:
         for number, line in _decoded(file_):
+            id_ = str(number)
             try:
                 row = json.loads(line)
+                id_ = _id(row.get(self.id_column), number)
                 text = row[self.column]
                 if not isinstance(text, str):
                     raise TypeError("it is no text")
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 why = f"line {number} is no JSON object with a text {self.column!r}"
-                yield Item(str(number), "", problem=f"{why}: {error!r}")
+                yield Item(id_, "", problem=f"{why}: {error!r}")
+            except RecursionError:
+                yield Item(id_, "", problem=f"line {number} is nested too deeply")
             else:
-                yield Item(str(row.get(self.id_column, number)), text)
+                yield Item(id_, text)
 
     def _csv(self, file_: BinaryIO) -> Iterator[Item]:
         csv.field_size_limit(sys.maxsize)
@@ -96,18 +107,19 @@ class Source:
                 f"{', '.join(rows.fieldnames or ())}."
             )
         for number, row in enumerate(rows, 1):
-            own = row.get(self.id_column)
+            id_ = _id(row.get(self.id_column) or None, number)
             text = row[self.column]
             if text is None:
-                yield Item(own or str(number), "", problem=f"row {number} is too short")
+                yield Item(id_, "", problem=f"row {number} is too short")
             else:
-                yield Item(own or str(number), text)
+                yield Item(id_, text)
 
     def _spacy(self, file_: BinaryIO) -> Iterator[Item]:
         try:
             docs = DocBin().from_bytes(file_.read()).get_docs(Vocab())
             for number, doc in enumerate(docs, 1):
-                yield Item(str(number), doc.text, pack(doc).to_bytes())
+                id_ = _id(doc.user_data.get("id"), number)
+                yield Item(id_, doc.text, pack(doc).to_bytes())
         except Exception as error:
             raise ValueError(f"{self.name} is no .spacy file: {error}") from error
 
@@ -120,6 +132,10 @@ def _kind(path: Path) -> str:
             f"{path} ends with none of {', '.join(SUFFIXES)} (.gz may follow)."
         )
     return kind
+
+
+def _id(own: Any, number: int) -> str:
+    return repaired(str(number if own is None else own))[0]
 
 
 def _text(file_: BinaryIO, newline: Optional[str] = None) -> IO[str]:

@@ -40,6 +40,9 @@ def annotate_cli(
     batch_size: int = Option(256, "--batch-size", help="Texts at a time"),
     shard: str = Option("1/1", "--shard", help="i/n: the i-th of n machines"),
     resume: bool = Option(False, "--resume", help="Go on in a folder with this run"),
+    retry: bool = Option(
+        False, "--retry", help="Do chunks again in which a text had a problem"
+    ),
     engine: str = Option(
         "plain", "--engine", "-e", help="plain, or ray: Ray Data, see docs/scale.md"
     ),
@@ -66,8 +69,10 @@ def annotate_cli(
         which, _, of = shard.partition("/")
         if not (which.isdigit() and of.isdigit()):
             raise ValueError(f"`--shard` is i/n, such as 1/4, not {shard!r}.")
-        if min(chunk, batch_size) < 1:
-            raise ValueError("`--chunk` and `--batch-size` must be at least 1.")
+        if min(chunk, batch_size) < 1 or uncertain < 0:
+            raise ValueError(
+                "`--chunk` and `--batch-size` must be at least 1, `--uncertain` 0."
+            )
         if workers < 1:
             raise ValueError(f"`--workers` must be at least 1, not {workers}.")
         pipeline = Pipeline(model, tuple(labels or ()), code_path, gpu_id)
@@ -78,6 +83,7 @@ def annotate_cli(
             Options(format, with_text, uncertain, batch_size),  # type: ignore[arg-type]
             size=chunk,
             shard=(int(which), int(of)),
+            retry=retry,
         )
         with tqdm.tqdm(
             total=source.size, unit="B", unit_scale=True, leave=False
