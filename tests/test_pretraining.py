@@ -17,9 +17,10 @@ from typing import Any, Callable, Dict, List
 import pytest
 import spacy
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 from spacy.language import Language
-from spacy.tokens import Span
+from spacy.tokens import DocBin, Span
 from spacy.training import Example
 from thinc.api import Adam, Config
 from typer.testing import CliRunner
@@ -28,6 +29,7 @@ from spacy_instructner.cli import app
 from spacy_instructner.models import starts
 from spacy_instructner.models.adapters import adapter_state
 from spacy_instructner.models.layer import get_backbone
+from spacy_instructner.pretraining import checkpoints
 from spacy_instructner.pretraining.loop import ADAPTER, LOG, MODEL, pretrain, read_log
 from spacy_instructner.pretraining.variety import (
     LabelVariety,
@@ -95,7 +97,7 @@ def test_texts_depend_on_seed_and_number_alone(wording: Path) -> None:
 def test_what_a_text_asks_for(wording: Path) -> None:
     nlp = spacy.blank("en")
     gold = {text.words: text for text in read_texts(WORKSHOP, nlp)}
-    sizes, absent = Counter[int](), 0
+    sizes, absent, answered = Counter[int](), 0, 0
     config = {"lowered": 0.0, "joined": 0.0, "most_labels": 4}
     for example in islice(variety(wording, **config)(nlp), 300):
         labels = asked(example)
@@ -107,11 +109,14 @@ def test_what_a_text_asks_for(wording: Path) -> None:
         found = [(e.start, e.end, e.label_) for e in example.reference.ents]
         assert found == [each for each in text.entities if each[2] in labels]
         assert not example.predicted.ents
-        if text.entities:
-            assert found
-    # More are asked for only where the text has more.
-    assert min(sizes) == 1 and all(sizes[n] > 10 for n in (1, 2, 3, 4))
+        answered += bool(found)
+    # Never more, also where the text has more; an answer in nine of ten.
+    assert min(sizes) == 1 and max(sizes) == 4
+    assert all(sizes[n] > 10 for n in (1, 2, 3, 4))
     assert 100 < absent < 290
+    assert 0.04 < 1 - answered / 300 < 0.17
+    always = islice(variety(wording, empty=0.0, **config)(nlp), 100)
+    assert all(example.reference.ents for example in always)
 
 
 def test_words_of_labels_vary(wording: Path) -> None:
@@ -159,14 +164,79 @@ def test_shares_of_sources_and_of_texts_without_entities(
 def test_held_out(wording: Path) -> None:
     nlp = spacy.blank("en")
     sources = {"workshop": WORKSHOP}
-    read = build_held_out_v1(sources, wording, ["TOOL", "NOWHERE"], texts=10)
+    read = build_held_out_v1(sources, wording, ["TOOL"], texts=10)
     examples = list(read(nlp))
     assert len(examples) == 10
     said = {"TOOL": {"name": "device", "definition": "to work with"}}
-    for example in examples:
+    for at, example in enumerate(examples):
         assert asked(example) == said
-        assert {ent.label_ for ent in example.reference.ents} == {"TOOL"}
+        found = {ent.label_ for ent in example.reference.ents}
+        # Two of ten have no answer.
+        assert found == ({"TOOL"} if at < 8 else set())
     assert [row(each) for each in read(nlp)] == [row(each) for each in examples]
+
+
+def annotated(path: Path, *rows: Dict[str, str]) -> Path:
+    """A file of texts: word to label, in order."""
+    with path.open("w") as file_:
+        for words in rows:
+            text, spans = "", []
+            for word, label in words.items():
+                start = len(text)
+                text += f"{word} "
+                if label:
+                    end = start + len(word)
+                    spans.append({"start": start, "end": end, "label": label})
+            file_.write(json.dumps({"text": text, "spans": spans}) + "\n")
+    return path
+
+
+def test_held_out_labels_are_asked_of_files_that_have_them(
+    wording: Path, tmp_path: Path
+) -> None:
+    nlp = spacy.blank("en")
+    one = annotated(tmp_path / "one.jsonl", {"x": "A", "y": "C"}, {"z": "C"})
+    two = annotated(tmp_path / "two.jsonl", {"u": "B"}, {"v": "A", "w": "B"})
+    sources = {"one": one, "two": two}
+    read = build_held_out_v1(sources, wording, ["A", "B"], texts=4, empty=0.25)
+    rows = {
+        example.text.split()[0]: (set(asked(example)), len(example.reference.ents))
+        for example in read(nlp)
+    }
+    assert rows == {
+        "x": ({"A"}, 1),
+        "u": ({"A", "B"}, 1),
+        "v": ({"A", "B"}, 2),
+        "z": ({"A"}, 0),
+    }
+    with pytest.raises(
+        ValueError, match="held-out labels .'D'.. The sources have: .'A'"
+    ):
+        list(build_held_out_v1(sources, wording, ["A", "D"])(nlp))
+    with pytest.raises(ValueError, match="held-out labels .'D'."):
+        next(
+            variety(
+                wording, sources=sources, shares={"one": 1, "two": 1}, held_out=["D"]
+            )(nlp)
+        )
+    with pytest.raises(ValueError, match="'two' has no entity to learn from"):
+        next(
+            variety(
+                wording, sources=sources, shares={"one": 1, "two": 1}, held_out=["B"]
+            )(nlp)
+        )
+
+
+def test_a_held_out_text_is_held_out_of_every_file(
+    wording: Path, tmp_path: Path
+) -> None:
+    nlp = spacy.blank("en")
+    one = annotated(tmp_path / "one.jsonl", {"x": "A", "y": ""}, {"z": "C"})
+    two = annotated(tmp_path / "two.jsonl", {"x": "", "y": "B"}, {"w": "B"})
+    both = {"sources": {"one": one, "two": two}, "shares": {"one": 1, "two": 1}}
+    read = variety(wording, held_out=["A"], joined=0.0, lowered=0.0, **both)
+    seen = {example.text.strip() for example in islice(read(nlp), 60)}
+    assert seen == {"z", "w"}
 
 
 TEXT = Text(
@@ -196,13 +266,39 @@ def test_joined_texts() -> None:
 def test_what_cannot_be_read_is_told(wording: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="same names; only one has: .'other'."):
         variety(wording, shares={"workshop": 1.0, "other": 1.0})
-    wording.write_text('{"PART": {"names": []}}')
-    with pytest.raises(ValueError, match="must hold one JSON object, label to"):
-        read_wording(wording)
+    for config, message in (
+        ({"shares": {"workshop": 0}}, "not all of them 0"),
+        ({"shares": {"workshop": -1}}, "must not be negative"),
+        ({"most_labels": 0}, "at least 1"),
+        ({"kept": 85, "lowered": -0.1}, "not these: .'kept', 'lowered'."),
+    ):
+        with pytest.raises(ValueError, match=message):
+            variety(wording, **config)
+    for said in (
+        '{"PART": {"names": []}}',
+        '{"PART": {"names": "song", "definitions": ["x"]}}',
+        '{"PART": {"names": ["", "y"], "definitions": ["x"]}}',
+        '{"PART": {"names": ["y"], "definitions": [3]}}',
+        '["PART"]',
+        "{",
+    ):
+        wording.write_text(said)
+        with pytest.raises(ValueError, match="wording.json must hold one JSON object"):
+            read_wording(wording)
     path = tmp_path / "bad.jsonl"
     path.write_text('{"text": "abc", "spans": [{"start": 0, "end": 2, "label": "A"}]}')
     with pytest.raises(ValueError, match="1 spans cannot be kept, first .*borders"):
         read_texts(path, spacy.blank("en"))
+    nlp = spacy.blank("en")
+    for ents in ({"missing": [0]}, {"blocked": [0]}):
+        doc = nlp.make_doc("a b c")
+        spans = {name: [doc[at : at + 1] for at in own] for name, own in ents.items()}
+        doc.set_ents([Span(doc, 1, 2, label="A")], **spans, default="outside")
+        DocBin(docs=[doc]).to_disk(tmp_path / "some.spacy")
+        with pytest.raises(
+            ValueError, match="1 words of .* have no annotation, first a"
+        ):
+            read_texts(tmp_path / "some.spacy", nlp)
 
 
 def test_words_of_the_project() -> None:
@@ -213,6 +309,25 @@ def test_words_of_the_project() -> None:
         for kind in (said.names, said.definitions):
             assert len(kind) == len(set(kind)) >= 2 and all(kind)
         assert len(said.names) >= 3
+    config = Config().from_disk(ROOT / "configs" / "base.cfg", interpolate=False)
+    held_out = config["corpora"]["train"]["held_out"]
+    firsts = [words[label].names[0] for label in held_out]
+    assert len(firsts) == len(set(firsts)) == 5
+
+
+def test_a_start_fits_the_configs_that_begin_from_it() -> None:
+    """The same prompt, adapter and weights, in three places."""
+    base, *others = (
+        Config().from_disk(ROOT / "configs" / name, interpolate=False)["components"][
+            "instruction_ner"
+        ]
+        for name in ("base.cfg", "fewshot.cfg", "zeroshot.cfg")
+    )
+    for other in others:
+        assert other["task"] == base["task"]["tasks"][base["task"]["asks"]]
+        assert other["model"]["adapter"] == base["model"]["adapter"]
+        assert other["model"]["name"] == base["model"]["name"]
+        assert other["model"]["start"] == "auto"
 
 
 # Tasks side by side.
@@ -390,15 +505,129 @@ def read_lines(path: Path) -> List[str]:
 def test_another_config_does_not_go_on(config: Config, tmp_path: Path) -> None:
     assert not pretrain(config, tmp_path, seconds=0.0)
     config["training"]["optimizer"]["L2"] = 0.1
-    with pytest.raises(ValueError, match="made with another config"):
+    with pytest.raises(ValueError, match="differs in training.optimizer.L2. Name"):
         pretrain(config, tmp_path)
     assert steps_of(tmp_path) == [0, 2]
+    config["training"]["optimizer"]["L2"] = 0.0
+    # What is in a file counts, not where it lies; nor on what it runs.
+    words = Path(config["paths"]["wording"])
+    config["paths"]["wording"] = str(words.rename(tmp_path / "elsewhere.json"))
+    config["components"]["instruction_ner"]["device"] = "cpu"
+    assert not pretrain(config, tmp_path, seconds=0.0)
+    assert steps_of(tmp_path) == [0, 2, 4]
+    (tmp_path / "elsewhere.json").write_text(
+        json.dumps({**WORDING, "X": WORDING["TOOL"]})
+    )
+    with pytest.raises(ValueError, match="differs in corpora.dev.wording, corpora.tr"):
+        pretrain(config, tmp_path)
+
+
+def test_one_at_a_time(config: Config, tmp_path: Path) -> None:
+    with FileLock(tmp_path / ".lock"):
+        with pytest.raises(ValueError, match="Another process trains in"):
+            pretrain(config, tmp_path)
+
+
+def test_a_torn_line_of_the_log_is_written_again(
+    config: Config, tmp_path: Path
+) -> None:
+    assert pretrain(config, tmp_path / "one")
+    assert not pretrain(config, tmp_path / "two", seconds=0.0)
+    with (tmp_path / "two" / LOG).open("a") as file_:
+        file_.write('{"step": 4, "te')
+    assert pretrain(config, tmp_path / "two")
+    assert told(tmp_path / "two") == told(tmp_path / "one")
+
+
+@pytest.mark.parametrize("at", range(7))
+def test_a_checkpoint_is_whole_at_any_time(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """The end comes at each of the steps in which one takes the place of another; at
+    the last of them, nothing is left to do."""
+    assert not pretrain(config, tmp_path, seconds=0.0)
+    calls = 0
+
+    def until(do: Callable[..., Any]) -> Callable[..., Any]:
+        def done(*given: Any, **named: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == at:
+                raise KeyboardInterrupt
+            return do(*given, **named)
+
+        return done
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints.shutil, "rmtree", until(shutil.rmtree))
+        patched.setattr(checkpoints.Path, "rename", until(Path.rename))
+        if 0 < at < 6:
+            with pytest.raises(KeyboardInterrupt):
+                pretrain(config, tmp_path, seconds=0.0)
+        else:
+            assert not pretrain(config, tmp_path, seconds=0.0)
+            assert calls == 5
+    assert not pretrain(config, tmp_path, seconds=0.0)
+    steps = steps_of(tmp_path)
+    # The checkpoint before, or the one that was being written: never the start.
+    assert steps == sorted(set(steps)) and steps[-1] in (4, 6)
+
+
+def test_all_weights_in_half_precision_go_on_as_they_were(
+    config: Config, tmp_path: Path
+) -> None:
+    model = config["components"]["instruction_ner"]["model"]
+    model.update(adapter=None, precision="bfloat16")
+    config["components"]["instruction_ner"]["bundle"] = "full"
+    config["training"].update(max_steps=4)
+    assert pretrain(config, tmp_path / "one")
+    assert not pretrain(config, tmp_path / "two", seconds=0.0)
+    assert pretrain(config, tmp_path / "two")
+    assert told(tmp_path / "two") == told(tmp_path / "one")
+
+
+def test_averages_are_measured_and_saved(config: Config, tmp_path: Path) -> None:
+    config["training"]["optimizer"]["learn_rate"].update(
+        initial_rate=0.05, warmup_steps=1
+    )
+    assert pretrain(config, tmp_path / "averaged")
+    config["training"]["optimizer"]["use_averages"] = False
+    assert pretrain(config, tmp_path / "last")
+    averaged, last = result(tmp_path / "averaged"), result(tmp_path / "last")
+    assert averaged.keys() == last.keys() and averaged != last
+    losses = [[r["loss"] for r in told(tmp_path / n)] for n in ("averaged", "last")]
+    assert losses[0] == losses[1]
+    (moments,) = (tmp_path / "averaged").rglob("optimizer.safetensors")
+    kept = [v for name, v in load_file(moments).items() if name.startswith("averages")]
+    for values in map(torch.tensor, averaged.values()):
+        same = [each for each in kept if each.shape == values.shape]
+        assert any(each.allclose(values, atol=1e-6) for each in same)
 
 
 def test_what_cannot_be_trained_is_told(config: Config, tmp_path: Path) -> None:
     config["training"]["train_corpus"] = "corpora.dev"
     with pytest.raises(ValueError, match="cannot begin anywhere"):
         pretrain(config, tmp_path)
+    training = config["training"]
+    for name, value, message in (
+        ("eval_frequency", 0, "at least 1"),
+        ("seed", None, "`.training. seed` must be a number"),
+        (
+            "batcher",
+            {
+                **training["batcher"],
+                "@batchers": "spacy.batch_by_words.v1",
+                "tolerance": 0.2,
+                "discard_oversize": False,
+            },
+            "with a number as `size`",
+        ),
+    ):
+        other = config.copy()
+        other["training"].update(train_corpus="corpora.train")
+        other["training"][name] = value
+        with pytest.raises(ValueError, match=message):
+            pretrain(other, tmp_path)
     config["training"].update(train_corpus="corpora.train", accumulate_gradient=2)
     with pytest.raises(ValueError, match="`accumulate_gradient` 1"):
         pretrain(config, tmp_path)
@@ -514,6 +743,14 @@ def test_the_start_that_comes_with_the_package(
         assert said(make_nlp(model={"adapter": lora(r=4)})) == bare
     nlp = make_nlp(model={"adapter": None})
     assert said(nlp) == bare
+    # Of several the one that fits.
+    other = tmp_path / "shipped" / "another"
+    shutil.copytree(start, other)
+    own = json.loads((other / "info.json").read_text())
+    own["adapter"]["r"] = 4
+    (other / "info.json").write_text(json.dumps(own))
+    assert said(make_nlp()) == given
+    shutil.rmtree(other)
     info = json.loads((tmp_path / "shipped" / "tiny" / "info.json").read_text())
     info["identity"]["sha256"] = "0" * 64
     (tmp_path / "shipped" / "tiny" / "info.json").write_text(json.dumps(info))
@@ -530,6 +767,10 @@ def test_starts_that_do_not_fit_are_told(
         begun(adapter=lora(r=4))
     with pytest.raises(ValueError, match="targets = 'all-linear'; one with .*q_proj"):
         begun(adapter=lora(targets=["q_proj"]))
+    with pytest.raises(
+        ValueError, match="no adapter that could begin from .*start = n"
+    ):
+        begun(adapter=None)
     with pytest.raises(ValueError, match="no saved model in .*nowhere"):
         begun(start=str(tmp_path / "nowhere"))
     info = json.loads((start / "info.json").read_text())

@@ -50,6 +50,8 @@ def pretrain_cli(
     try:
         with show_validation_error(config_path):
             config = load_config(config_path, overrides=overrides, interpolate=False)
+        if config["paths"].get("data", "") is None:
+            raise ValueError("Say where the data lie: --paths.data FOLDER.")
         done = pretrain(
             config,
             output_path,
@@ -57,7 +59,7 @@ def pretrain_cli(
             said=say,
         )
     except (OSError, ValueError) as error:
-        msg.fail("Nothing is trained", str(error))
+        msg.fail("Training cannot go on", str(error))
         raise Exit(1) from error
     if done:
         msg.good("All steps are done", str(output_path / "model"))

@@ -6,7 +6,7 @@ Those that come with the package lie in `adapters/`.
 
 import warnings
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, List, Optional, Tuple
 
 import srsly
 import torch
@@ -34,11 +34,16 @@ def read_start(
     for these base weights and an adapter of this shape; or None. kind, identity: of the
     base; any_base: whether a start made on another will do. Raises ValueError for a
     folder that holds no start, a damaged one, or one that does not fit."""
-    if start is None or lora is None:
+    if start is None or (lora is None and start == AUTO):
         return None
+    if lora is None:
+        raise ValueError(
+            f"There is no adapter that could begin from {start}. Set `adapter`, or write "
+            "`start = null`."
+        )
     folder = Path(start)
     if start == AUTO:
-        shipped = find_shipped(kind, identity)
+        shipped = find_shipped(kind, identity, lora)
         if shipped is None:
             return None
         folder = shipped
@@ -73,14 +78,18 @@ def read_start(
     }
 
 
-def find_shipped(kind: str, identity: Identity) -> Optional[Path]:
-    """The folder of the start that comes with the package for these base weights."""
+def find_shipped(kind: str, identity: Identity, lora: LoRA) -> Optional[Path]:
+    """The folder of the start that comes with the package for these base weights: one
+    of this shape, if there is one."""
+    found: List[Tuple[bool, Path]] = []
     for path in sorted(SHIPPED.glob(f"*/{storage.INFO}")):
         info = srsly.read_json(path)
         same = info["identity"]["sha256"] == identity.sha256
         if same and info["kind"] == kind:
-            return path.parent
-    return None
+            own = LoRA(**info["adapter"])
+            fits = (own.r, own.targets) == (lora.r, lora.targets)
+            found.append((not fits, path.parent))
+    return min(found)[1] if found else None
 
 
 def write_start(saved: Path, folder: Path) -> None:

@@ -10,7 +10,7 @@ Which texts and which random numbers come next follows from the step alone.
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, Mapping, Optional
 
 import srsly
 import torch
@@ -25,10 +25,10 @@ FOLDER = "checkpoint"
 @dataclass(frozen=True)
 class State:
     """How far training is. step: updates made; texts, ids: that were learned from
-    (ids: those the model read and wrote); seconds: of training, without evaluation;
-    config: a digest of what is trained, and how."""
+    (ids: of all records, prompts and answers); seconds: of training, without
+    evaluation; settings: what is trained, how and on what, by the settings' names."""
 
-    config: str
+    settings: Mapping[str, str]
     step: int = 0
     texts: int = 0
     ids: int = 0
@@ -56,18 +56,19 @@ def write(folder: Path, state: State, model: Model, optimizer: Optimizer) -> Non
     }
     srsly.write_json(aside / "state.json", {**asdict(state), "updates": updates})
     old = folder / f"{FOLDER}.old"
-    shutil.rmtree(old, ignore_errors=True)
     if (folder / FOLDER).exists():
+        # One at least is whole at any time.
+        shutil.rmtree(old, ignore_errors=True)
         (folder / FOLDER).rename(old)
     aside.rename(folder / FOLDER)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def read(
-    folder: Path, config: str, model: Model, optimizer: Optimizer
+    folder: Path, settings: Mapping[str, str], model: Model, optimizer: Optimizer
 ) -> Optional[State]:
     """Put a checkpoint into a model and an optimizer that are as they were at the
-    start; None where there is none. Raises ValueError for one of another config."""
+    start; None where there is none. Raises ValueError for one of other settings."""
     found = folder / FOLDER
     if not found.exists():
         # Killed between two names.
@@ -77,11 +78,16 @@ def read(
     said = srsly.read_json(found / "state.json")
     updates: Dict[str, int] = said.pop("updates")
     state = State(**said)
-    if state.config != config:
+    names = state.settings.keys() | settings.keys()
+    other = sorted(n for n in names if state.settings.get(n) != settings.get(n))
+    if other:
         raise ValueError(
-            f"{found} was made with another config. Name another output folder to train "
-            "anew, or give the config it was begun with."
+            f"{found} was made with another config or other data; it differs in "
+            f"{', '.join(other)}. Name another output folder to train anew, or give "
+            "what it was begun with."
         )
+    # In the precision that is trained in, which is not that of the weights at rest.
+    get_backbone(model).learn()
     trained = _trained(model)
     weights = load_file(str(found / "weights.safetensors"))
     if set(weights) != set(trained):

@@ -8,9 +8,9 @@ sentences. So a model learns to follow the question, not to know the types.
 import random
 from collections import Counter
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
 
 import srsly
 from spacy.language import Language
@@ -82,19 +82,29 @@ def build_label_variety_v1(
     seed (int): the same seed makes the same texts, in the same order, without end.
     most_labels (int): that a text asks for.
     kept (float): how likely a label that a text has is asked for.
-    empty (float): share of texts without entities.
+    empty (float): share of texts without an answer: that have no entity, where the
+        source has such, or are asked only for labels that they do not have.
     own_words (float): how likely a label goes by its default name and first meaning.
     undefined (float): how likely nothing is said of what a label means.
     lowered (float): share of texts in lower case, half of them without punctuation.
     joined (float): share of texts of two or three sentences.
     RETURNS (LabelVariety): reads Examples without end. Raises ValueError for a share of
-        an unknown source.
+        an unknown source, for shares that are none, and, when it reads, for a held-out
+        label that no source has, and for files as `read_texts` and `read_wording`.
     """
     unknown = sorted(set(shares) ^ set(sources))
     if unknown:
         raise ValueError(
             f"`sources` and `shares` must have the same names; only one has: {unknown}."
         )
+    if min(shares.values(), default=0) < 0 or not sum(shares.values()):
+        raise ValueError("`shares` must not be negative, and not all of them 0.")
+    likely = {"kept": kept, "empty": empty, "own_words": own_words}
+    likely |= {"undefined": undefined, "lowered": lowered, "joined": joined}
+    if wrong := [name for name, value in likely.items() if not 0.0 <= value <= 1.0]:
+        raise ValueError(f"Shares lie between 0 and 1, but not these: {wrong}.")
+    if most_labels < 1:
+        raise ValueError("`most_labels` must be at least 1.")
     return LabelVariety(
         sources=sources,
         shares=shares,
@@ -135,10 +145,8 @@ class LabelVariety:
         """The Examples from the one with this number on: each depends on seed and
         number alone."""
         words = read_wording(self.wording)
-        read = {
-            name: _source(read_texts(path, nlp), self.held_out)
-            for name, path in self.sources.items()
-        }
+        texts = {name: read_texts(path, nlp) for name, path in self.sources.items()}
+        read = _sources(texts, self.held_out)
         for number in count(at):
             rng = random.Random(f"{self.seed} {number}")
             (name,) = rng.choices(list(read), [self.shares[name] for name in read])
@@ -151,12 +159,16 @@ class LabelVariety:
         words: Mapping[str, Words],
         rng: random.Random,
     ) -> Example:
-        text = self._text(source, rng)
+        empty = rng.random() < self.empty
+        text = self._text(source, rng, empty)
         present = text.labels
-        asked = [label for label in present if rng.random() < self.kept]
-        if present and not asked:
-            asked = [rng.choice(present)]
         absent = [label for label in source.by_label if label not in present]
+        asked: List[str] = []
+        if present and not (empty and absent):
+            asked = [label for label in present if rng.random() < self.kept]
+            asked = asked or [rng.choice(present)]
+            rng.shuffle(asked)
+            asked = asked[: self.most_labels]
         room = rng.randint(1, self.most_labels) - len(asked)
         asked += rng.sample(absent, min(len(absent), max(room, not asked)))
         rng.shuffle(asked)
@@ -174,8 +186,8 @@ class LabelVariety:
             text = lowered(text, bare=rng.random() < 0.5)
         return make_example(nlp, text, said)
 
-    def _text(self, source: Source, rng: random.Random) -> Text:
-        if source.empty and rng.random() < self.empty:
+    def _text(self, source: Source, rng: random.Random, empty: bool) -> Text:
+        if empty and source.empty:
             text = rng.choice(source.empty)
         else:
             text = self._with_entities(source, rng)
@@ -193,7 +205,7 @@ class LabelVariety:
         self, label: str, words: Mapping[str, Words], rng: random.Random
     ) -> Tuple[str, str]:
         """A name and a meaning, "" where nothing is said of it."""
-        own = words.get(label) or Words((default_name(label),), ("",))
+        own = words_of(label, words)
         if rng.random() < self.own_words:
             name, definition = default_name(label), own.definitions[0]
         else:
@@ -208,16 +220,19 @@ def build_held_out_v1(
     labels: List[str],
     texts: int = 200,
     seed: int = 0,
+    empty: float = 0.2,
 ) -> "HeldOut":
     """Registered as `spacy-instructner.HeldOut.v1`.
 
     sources, wording: see `spacy-instructner.LabelVariety.v1`.
     labels (List[str]): what is asked for: in each text, those of them that its file has.
-    texts (int): how many, drawn by `seed` (int) from those that have such an entity.
+    texts (int): how many, drawn by `seed` (int).
+    empty (float): share of texts without an answer.
     RETURNS (HeldOut): reads Examples with only these labels, by their first name and
-        meaning.
+        meaning. When it reads it raises ValueError for a label that no file has, and
+        for files as `read_texts` and `read_wording`.
     """
-    return HeldOut(sources, wording, tuple(labels), texts, seed)
+    return HeldOut(sources, wording, tuple(labels), texts, seed, empty)
 
 
 @dataclass(frozen=True)
@@ -229,48 +244,94 @@ class HeldOut:
     labels: Tuple[str, ...]
     texts: int
     seed: int
+    empty: float
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
         words = read_wording(self.wording)
-        found: List[Tuple[Text, Tuple[str, ...]]] = []
+        said = {label: words_of(label, words) for label in self.labels}
+        rows: Dict[bool, List[Tuple[Text, List[str]]]] = {True: [], False: []}
+        known: Set[str] = set()
         for path in self.sources.values():
             texts = read_texts(path, nlp)
             have = {label for text in texts for label in text.labels}
-            asked = tuple(label for label in self.labels if label in have)
-            found += [(text, asked) for text in texts if set(text.labels) & set(asked)]
-        random.Random(self.seed).shuffle(found)
-        for text, asked in islice(found, self.texts):
-            said = {}
-            for label in asked:
-                own = words.get(label) or Words((default_name(label),), ("",))
-                said[label] = {"name": own.names[0], "definition": own.definitions[0]}
-            yield make_example(nlp, text, said)
+            asked = [label for label in self.labels if label in have]
+            known |= have
+            for text in texts if asked else ():
+                rows[bool(set(text.labels) & set(asked))].append((text, asked))
+        check_known(self.labels, known)
+        rng = random.Random(self.seed)
+        without = round(self.texts * self.empty)
+        found: List[Tuple[Text, List[str]]] = []
+        for answered, most in ((True, self.texts - without), (False, without)):
+            rng.shuffle(rows[answered])
+            found += rows[answered][:most]
+        for text, asked in found:
+            first = {
+                label: {
+                    "name": said[label].names[0],
+                    "definition": said[label].definitions[0],
+                }
+                for label in asked
+            }
+            yield make_example(nlp, text, first)
+
+
+def words_of(label: str, words: Mapping[str, Words]) -> Words:
+    return words.get(label) or Words((default_name(label),), ("",))
+
+
+def check_known(labels: Sequence[str], known: Set[str]) -> None:
+    """Raises ValueError for a label that no data has."""
+    if unknown := [label for label in labels if label not in known]:
+        raise ValueError(
+            f"No source has the held-out labels {unknown}. The sources have: "
+            f"{sorted(known)}."
+        )
 
 
 def read_wording(path: Path) -> Dict[str, Words]:
     """Label to its words. Raises ValueError for a file of another shape."""
     try:
-        return {
-            label: Words(
-                [plain(name) for name in said["names"]],
-                [plain(meaning) for meaning in said["definitions"]],
-            )
+        found = {
+            label: Words(_lines(said["names"]), _lines(said["definitions"]))
             for label, said in srsly.read_json(path).items()
-            if said["names"][0] and said["definitions"][0]
         }
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'{path} must hold one JSON object, label to {{"names": […], '
             f'"definitions": […]}}, both with one text at least: {error!r}'
         ) from error
+    return found
+
+
+def _lines(texts: Any) -> List[str]:
+    """Texts on one line each. Raises ValueError for anything else."""
+    if not isinstance(texts, list) or not texts:
+        raise ValueError(f"{texts!r} is no list of texts")
+    found = [plain(text) for text in texts if isinstance(text, str)]
+    if len(found) < len(texts) or not all(found):
+        raise ValueError(f"not all of {texts!r} are texts")
+    return found
 
 
 def read_texts(path: Path, nlp: Language) -> List[Text]:
     """A file's texts. Raises as `corpora.read_docs`, and ValueError for spans that
-    cannot be kept: what is left out would be learnt as none."""
+    cannot be kept and words without annotation: they would be learnt as none."""
     docs, problems = read_docs(Path(path), nlp)
     if problems:
         raise ValueError(f"{len(problems)} spans cannot be kept, first {problems[0]}.")
+    # 0: nobody said; 3 without a label: barred from being an entity.
+    unknown = [
+        token
+        for doc in docs
+        for token in doc
+        if token.ent_iob == 0 or (token.ent_iob == 3 and not token.ent_type)
+    ]
+    if unknown:
+        raise ValueError(
+            f"{len(unknown)} words of {path} have no annotation, first {unknown[0]}. "
+            "Annotate them, or leave their texts out."
+        )
     return [
         Text(
             tuple(token.text for token in doc),
@@ -281,8 +342,23 @@ def read_texts(path: Path, nlp: Language) -> List[Text]:
     ]
 
 
-def _source(texts: Sequence[Text], held_out: Sequence[str]) -> Source:
-    seen = [text for text in texts if not set(text.labels) & set(held_out)]
+def _sources(
+    texts: Mapping[str, Sequence[Text]], held_out: Sequence[str]
+) -> Dict[str, Source]:
+    """Without texts that have a held-out label, in whatever source. Raises ValueError
+    for a label that none has, and for a source that has nothing to learn."""
+    everything = [text for own in texts.values() for text in own]
+    check_known(held_out, {label for text in everything for label in text.labels})
+    barred = {text.words for text in everything if set(text.labels) & set(held_out)}
+    read: Dict[str, Source] = {}
+    for name, own in texts.items():
+        read[name] = _source([text for text in own if text.words not in barred])
+        if not read[name].by_label:
+            raise ValueError(f"The source {name!r} has no entity to learn from.")
+    return read
+
+
+def _source(seen: Sequence[Text]) -> Source:
     counts = Counter(label for text in seen for label in text.labels)
     by_label: Dict[str, List[Text]] = {label: [] for label in sorted(counts)}
     for text in seen:
