@@ -1,5 +1,8 @@
 """The component's ladder: added, set up, asked, changed, disabled, sourced."""
 
+import json
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any, Callable, List
@@ -14,7 +17,7 @@ from spacy.training import Example
 from spacy.util import load_model_from_config, raise_error
 from thinc.api import Config
 
-from spacy_instructner.models.layer import has_backbone
+from spacy_instructner.models.layer import check_process, has_backbone
 from spacy_instructner.tasks.cllmfs import CLLMFS
 
 MakeNLP = Callable[..., Language]
@@ -394,6 +397,51 @@ def test_n_process(make_nlp: MakeNLP) -> None:
     finally:
         torch.set_num_threads(1)
     assert shared == alone
+
+
+SPAWNED = """
+import json, multiprocessing, sys
+import spacy
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    nlp = spacy.load(sys.argv[2])
+    texts = json.loads(sys.argv[3])
+    docs = nlp.pipe(texts, n_process=2, batch_size=2)
+    print(json.dumps([[[e.start, e.end, e.label_] for e in doc.ents] for doc in docs]))
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_n_process_however_processes_are_started(
+    make_nlp: MakeNLP, tmp_path: Path, method: str
+) -> None:
+    nlp = make_nlp()
+    texts = [TEXT, "", "Anna and Bert", "Rome"]
+    expected = [[[e.start, e.end, e.label_] for e in nlp(text).ents] for text in texts]
+    assert any(expected)
+    nlp.to_disk(tmp_path / "pipeline")
+    script = tmp_path / "script.py"
+    script.write_text(SPAWNED)
+    done = subprocess.run(
+        [sys.executable, script, method, tmp_path / "pipeline", json.dumps(texts)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == expected
+
+
+def test_cuda_in_a_forked_process_is_refused(
+    make_nlp: MakeNLP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_process(torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
+    check_process(torch.device("cpu"))
+    make_nlp()(TEXT)
+    with pytest.raises(RuntimeError, match="forked process.*n_process=1.*spawn"):
+        check_process(torch.device("cuda"))
 
 
 @on_every_kind

@@ -193,6 +193,7 @@ def get_backbone(model: Model) -> Backbone:
         # A forked child: torch's threads stayed with the parent, and waiting for
         # them would never end.
         torch.set_num_threads(1)
+        check_process(shim._model.device)
         shim.pid = os.getpid()
     return shim._model
 
@@ -326,3 +327,14 @@ def choose_device(name: str) -> torch.device:
             'or "cuda:0".'
         ) from error
     return device
+
+
+def check_process(device: torch.device) -> None:
+    """Raises RuntimeError where a process was forked from one that had begun to use
+    CUDA: CUDA does not survive that."""
+    if device.type == "cuda" and torch.cuda._is_in_bad_fork():
+        raise RuntimeError(
+            "A model on CUDA cannot be used in a forked process. Annotate with "
+            "n_process=1, a process for each GPU, or call "
+            'multiprocessing.set_start_method("spawn") before anything else.'
+        )
