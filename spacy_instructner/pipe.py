@@ -66,7 +66,13 @@ from .objectives.base import Objective
 from .resolve import Found, merge
 from .tasks.base import BoundTask, Record, Shown, Task
 from .tasks.labels import Labels, LabelSet, make_label_set, with_own_words
-from .windows import SpanGetter, Window, encode_windows, spaces_before
+from .windows import (
+    SpanGetter,
+    UnreadWarning,
+    Window,
+    encode_windows,
+    spaces_before,
+)
 
 NO_LABELS = (
     "The component {name!r} has no labels to look for. Give them in one of three ways: "
@@ -299,11 +305,11 @@ class InstructionNERPipe(TrainablePipe):
             by_doc[window.doc].append((window, found, io))
         broken = sum(not answer.complete for answer in answers)
         if broken:
-            warnings.warn(
+            message = (
                 f"{broken} answers did not fit into the model's {backbone.positions} "
-                "positions; what they said before is kept. Lower `max_window`.",
-                stacklevel=2,
+                "positions; what they said before is kept. Lower `max_window`."
             )
+            warnings.warn(UnreadWarning(message, "answers", broken), stacklevel=2)
         calibration = self.calibration
         return [
             Prediction(

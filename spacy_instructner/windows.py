@@ -17,6 +17,16 @@ from .decoding.answers import Words
 if TYPE_CHECKING:
     from .models.encoding import TextEncoder
 
+
+class UnreadWarning(UserWarning):
+    """Something of the texts was not read, or an answer about them not written to its
+    end. what: "tokens" or "answers"; count: how many."""
+
+    def __init__(self, message: str, what: str, count: int) -> None:
+        super().__init__(message)
+        self.what, self.count = what, count
+
+
 SpanGetter = Callable[[List[Doc]], List[List[Span]]]
 
 
@@ -54,11 +64,11 @@ def propose(getter: SpanGetter, docs: List[Doc]) -> List[List[Tuple[int, int]]]:
         seen = {token for start, end in borders for token in range(start, end)}
         lost = [t for t in doc if t.i not in seen and not t.is_space]
         if lost:
-            warnings.warn(
+            message = (
                 f"The windows leave out {len(lost)} of {len(doc)} tokens, the first "
-                f"of them {lost[0].text[:50]!r}: no entity can be found there.",
-                stacklevel=2,
+                f"of them {lost[0].text[:50]!r}: no entity can be found there."
             )
+            warnings.warn(UnreadWarning(message, "tokens", len(lost)), stacklevel=2)
     return proposed
 
 
@@ -122,12 +132,12 @@ def encode_windows(
                     Words(encoded.first[begin:stop], encoded.following[begin:stop])
                 )
     if unreadable:
-        warnings.warn(
+        message = (
             f"{len(unreadable)} tokens cannot be written by the model's tokenizer or "
             f"are longer than a window of {min(room)[0]} model tokens and are passed over, "
-            f"the first of them {unreadable[0]!r}.",
-            stacklevel=3,
+            f"the first of them {unreadable[0]!r}."
         )
+        warnings.warn(UnreadWarning(message, "tokens", len(unreadable)), stacklevel=3)
     return windows, words
 
 

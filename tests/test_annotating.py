@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
@@ -40,6 +41,7 @@ from spacy_instructner.files import write_whole
 # one that takes its time.
 CODE = """
 import time
+import warnings
 from spacy.language import Language
 from spacy.tokens import SpanGroup
 from spacy_instructner.annotations import register_score
@@ -62,6 +64,11 @@ def scored(doc):
 def keeps_thing(doc):
     if "THING" in doc.text:
         doc.user_data["thing"] = object()
+    return doc
+
+@Language.component("warns")
+def warns(doc):
+    warnings.warn("have a care")
     return doc
 
 @Language.component("slow")
@@ -267,6 +274,26 @@ def test_a_text_over_the_limit_is_read_in_pieces() -> None:
     # One that fails in one of its pieces fails whole.
     done = annotate_chunk(nlp, [Item("a", text + "BOOM")], Options())
     assert "error" in rows_of(done.content)[0] and not done.report.spans
+
+
+def test_what_was_not_read_is_counted(make_nlp: Callable[..., Language]) -> None:
+    nlp = make_nlp(max_window=20, window_overlap=5)
+    words = "Anna met Bert in Paris. " * 5
+    items = [
+        Item("1", words),
+        Item("2", words + "x" * 400),
+        Item("3", "x" * 300 + " a"),
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        done = annotate_chunk(nlp, items, Options())
+    assert not done.report.problems and done.report.unfinished_answers == 0
+    assert done.report.unread_tokens == 2
+    # Other warnings are heard outside as ever.
+    nlp = make_pipeline()
+    nlp.add_pipe("warns")
+    with pytest.warns(UserWarning, match="have a care"):
+        assert annotate_chunk(nlp, items, Options()).report.unread_tokens == 0
 
 
 def test_ids_that_come_twice() -> None:

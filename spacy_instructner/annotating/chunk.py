@@ -1,6 +1,7 @@
 """One chunk of texts, annotated: a function of the chunk alone, for any engine."""
 
 import hashlib
+import warnings
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from spacy.tokens import Doc, DocBin
 from ..files import to_lines
 from ..scores import Scored
 from ..supports import scored_of
+from ..windows import UnreadWarning
 from .texts import Item, pack, pieces, repaired
 
 Format = Literal["jsonl", "spacy"]
@@ -44,12 +46,16 @@ class Options:
 class Report:
     """What happened in a chunk. texts; spans, by label; replaced: texts with halves of
     characters, which became U+FFFD; cut: texts over the pipeline's `max_length`, read
-    in pieces; problems: id and reason of each text that could not be annotated."""
+    in pieces; unread_tokens: that no model could read; unfinished_answers: that did not
+    fit into the model; problems: id and reason of each text that could not be
+    annotated."""
 
     texts: int = 0
     spans: Dict[str, int] = field(default_factory=dict)
     replaced: int = 0
     cut: int = 0
+    unread_tokens: int = 0
+    unfinished_answers: int = 0
     problems: List[Dict[str, str]] = field(default_factory=list)
 
     def add(self, other: "Report") -> None:
@@ -57,6 +63,8 @@ class Report:
         self.spans = dict(sorted((Counter(self.spans) + Counter(other.spans)).items()))
         self.replaced += other.replaced
         self.cut += other.cut
+        self.unread_tokens += other.unread_tokens
+        self.unfinished_answers += other.unfinished_answers
         self.problems += other.problems
 
 
@@ -87,8 +95,19 @@ def annotate_chunk(nlp: Language, items: Sequence[Item], options: Options) -> An
     items (Sequence[Item]): the texts.
     options (Options): what to write.
     RETURNS (Annotated): what there is to write."""
-    with nlp.memory_zone():
-        return _annotated(nlp, items, options)
+    with nlp.memory_zone(), warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        annotated = _annotated(nlp, items, options)
+    for each in heard:
+        said = each.message
+        if not isinstance(said, UnreadWarning):
+            # By whatever filters there are outside.
+            warnings.warn_explicit(said, each.category, each.filename, each.lineno)
+        elif said.what == "tokens":
+            annotated.report.unread_tokens += said.count
+        else:
+            annotated.report.unfinished_answers += said.count
+    return annotated
 
 
 def _annotated(nlp: Language, items: Sequence[Item], options: Options) -> Annotated:

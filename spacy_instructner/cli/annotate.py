@@ -114,6 +114,11 @@ def annotate_cli(
             f"{report.replaced} texts could not be decoded whole; {report.cut} were read "
             "in pieces"
         )
+    if report.unread_tokens or report.unfinished_answers:
+        msg.warn(
+            f"{report.unread_tokens} tokens could not be read, and "
+            f"{report.unfinished_answers} answers did not fit into the model"
+        )
     if report.problems:
         first = report.problems[0]
         msg.warn(
