@@ -21,6 +21,7 @@ from benchmarks.report import (
     three,
     write,
 )
+from spacy_instructner.bench.markdown import text_of
 
 SPEED = [
     Row("docs_s.wnut2017", "generate()", "docs/s", [2.0, 4.0, 2.5], note="one by one"),
@@ -483,3 +484,44 @@ def test_few_shot_cells_are_done_once_and_told(
         "",
         "<!-- end -->",
     ]
+
+
+def test_the_page_of_reliability_says_what_was_measured() -> None:
+    from benchmarks.reliability import page_of
+
+    bins = [{"spans": 2, "score": 0.9, "right": 0.5}]
+    results = {
+        "kills": {"chunks": 60, "shares": [0.5, 0.02], "between": 1, "same": 2},
+        "ray": {"workers": 2, "done": 10, "chunks": 60, "same": False},
+        "long": {
+            "rows": [
+                {"words": 9, "before": 1.0, "peak": 2.0, "seconds": 3.4, "entities": 5}
+            ]
+        },
+        "calibration": {
+            "rows": [
+                {
+                    "data": "some",
+                    "k": 10,
+                    "support": 40,
+                    "spans": 2,
+                    "before": bins,
+                    "after": bins,
+                    "errors": [0.4, 0.1],
+                }
+            ]
+        },
+    }
+    page = page_of(results)
+    text = text_of(page, "plots", {plot.name: "" for plot in page.plots()})
+    assert "killed (SIGKILL) 2 times" in text and "2 outputs were the same" in text
+    assert "in %: 2, 50." in text and "NOT the same as" in text
+    assert (
+        "| 9 | 1 | 2 | 3 | 5 |" in text
+        and "| some | 10 | 40 | 2 | 0.400 | 0.100 |" in text
+    )
+    assert "plots/long.svg" in text and "plots/calibration-some.svg" in text
+    assert (
+        "kills"
+        not in text_of(page_of({"ray": results["ray"]}), "plots", {}).split("##", 2)[2]
+    )

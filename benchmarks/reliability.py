@@ -1,0 +1,369 @@
+"""`python -m benchmarks.reliability`: kills, lost workers, long texts, scores.
+
+Each part can be run by itself; it replaces its own figures in benchmarks/reliability.json,
+from which docs/reliability.md is written anew.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Sequence
+
+import spacy
+from spacy.util import load_config
+from wasabi import msg
+
+from spacy_instructner.bench.draws import draws
+from spacy_instructner.bench.machine import machine
+from spacy_instructner.bench.markdown import write
+from spacy_instructner.bench.matrix import read_matrix
+from spacy_instructner.bench.page import Block, Page, Plot, Section, Series, Table
+from spacy_instructner.calibration import fit
+from spacy_instructner.cli.calibrate import of_folds, of_texts
+from spacy_instructner.files import to_json, write_whole
+from spacy_instructner.scores import expected_error, reliability
+from spacy_instructner.supports import train_on
+
+from .scaling import occupied
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "reliability.json"
+PAGE = ROOT / "docs" / "reliability.md"
+SENTENCES = ROOT / "assets" / "workshop"
+LABELS = {"PART": "a part of a bicycle", "BIKE": "a kind of bicycle"}
+Figures = Dict[str, Any]
+
+
+def texts() -> List[str]:
+    """The workshop sentences."""
+    lines = [
+        line
+        for name in ("train", "test")
+        for line in (SENTENCES / f"{name}.jsonl").read_text("utf8").splitlines()
+    ]
+    return [json.loads(line)["text"] for line in lines]
+
+
+def prepared(cache: Path) -> Path:
+    """A saved pipeline on the default weights, and a corpus of one text a line."""
+    cache.mkdir(parents=True, exist_ok=True)
+    nlp = spacy.blank("en")
+    config = {"labels": list(LABELS), "label_definitions": LABELS}
+    nlp.add_pipe("instruction_ner", config=config)
+    if not (cache / "pipeline").exists():
+        nlp.to_disk(cache / "pipeline")
+    (cache / "corpus.txt").write_text("\n".join(texts()), encoding="utf8")
+    return cache
+
+
+def command(cache: Path, output: str, *more: str) -> List[str]:
+    line = [sys.executable, "-m", "spacy", "instructner", "annotate"]
+    paths = [str(cache / name) for name in ("pipeline", "corpus.txt", output)]
+    return [*line, *paths, "--chunk", "4", "--text", *more]
+
+
+def begin(cache: Path, output: str, *more: str) -> "subprocess.Popen[str]":
+    """`annotate`, in a folder that is not there yet."""
+    shutil.rmtree(cache / output, ignore_errors=True)
+    return subprocess.Popen(
+        command(cache, output, *more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process: "subprocess.Popen[str]") -> None:
+    out, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError(out)
+
+
+def files(folder: Path) -> Dict[str, bytes]:
+    """Without what was being written when a process was killed."""
+    paths = [path for path in sorted(folder.iterdir()) if path.name[0] != "."]
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def chunks_of(folder: Path) -> int:
+    return len(list(folder.glob("part-??????.json")))
+
+
+def kills(cache: Path, times: int) -> Figures:
+    """Kill `annotate` at random moments, resume, compare with an undisturbed run."""
+    prepared(cache)
+    began = time.monotonic()
+    finish(begin(cache, "whole"))
+    seconds = time.monotonic() - began
+    whole, count = files(cache / "whole"), chunks_of(cache / "whole")
+    rng = random.Random(0)
+    shares: List[float] = []
+    same = 0
+    while len(shares) < times:
+        process = begin(cache, "killed")
+        time.sleep(rng.uniform(0.1, 1.0) * seconds)
+        process.send_signal(signal.SIGKILL)
+        if process.wait() != -signal.SIGKILL:
+            continue  # It was faster this time.
+        shares.append(chunks_of(cache / "killed") / count)
+        again = command(cache, "killed", "--resume")
+        subprocess.run(again, check=True, capture_output=True)
+        same += files(cache / "killed") == whole
+        msg.info(f"Killed after {100 * shares[-1]:.0f} % of the chunks")
+    between = sum(0.05 < share < 0.95 for share in shares)
+    return {"chunks": count, "shares": shares, "between": between, "same": same}
+
+
+def lost_worker(cache: Path) -> Figures:
+    """Two workers of Ray, of which one is killed on its way."""
+    prepared(cache)
+    finish(begin(cache, "whole"))
+    process = begin(cache, "ray", "--engine", "ray", "--workers", "2")
+    while chunks_of(cache / "ray") < 10 and process.poll() is None:
+        time.sleep(0.1)
+    found = workers()
+    os.kill(found[0], signal.SIGKILL)
+    done = chunks_of(cache / "ray")
+    finish(process)
+    whole = files(cache / "whole")
+    same = files(cache / "ray") == whole
+    count = chunks_of(cache / "whole")
+    return {"workers": len(found), "done": done, "chunks": count, "same": same}
+
+
+def workers() -> List[int]:
+    """Processes that annotate for Ray."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"MapWorker(MapBatches(Annotator)" in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            pass  # It has just ended.
+    return found
+
+
+def one_long_text(folder: Path, words: int) -> Figures:
+    """Memory before and at most, and seconds; in a process of its own."""
+    nlp = spacy.load(folder)
+    nlp("The chain of my cargo bike broke.")
+    own = " ".join(texts()).split()
+    text = " ".join((own * (words // len(own) + 1))[:words])
+    nlp.max_length = len(text) + 1
+    before = occupied()["resident"]
+    began = time.monotonic()
+    doc = nlp(text)
+    seconds = time.monotonic() - began
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (peak,) = (int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    return {
+        "words": words,
+        "before": before,
+        "peak": peak * 1024 / 1e6,
+        "seconds": seconds,
+        "entities": len(doc.ents),
+        "last": doc.ents[-1].end / len(doc) if doc.ents else 0.0,
+    }
+
+
+def long_texts(cache: Path, sizes: Sequence[int]) -> Figures:
+    prepared(cache)
+    rows = []
+    for words in sizes:
+        with get_context("spawn").Pool(1) as pool:
+            rows.append(pool.apply(one_long_text, (cache / "pipeline", words)))
+        msg.info(f"{words} words: {rows[-1]['peak']:.0f} MB at most")
+    return {"rows": rows}
+
+
+def calibrated(data: Path, names: Sequence[str], k: int, parts: int) -> Figures:
+    """The default, trained on a draw; calibrated by its support set alone; scores of
+    test texts before and after."""
+    cells = read_matrix(ROOT / "configs" / "benchmark.yml", data).cells
+    rows = []
+    for name in names:
+        (cell,) = (
+            cell
+            for cell in cells
+            if (cell.data.name, cell.method.name, cell.k, cell.seed)
+            == (name, "default", k, 0)
+        )
+        drawn = draws(cell, spacy.blank("en"))
+        config = load_config(cell.method.config)
+        overrides = {"paths.definitions": str(cell.data.definitions)}
+        nlp = train_on(config, drawn.support, {**overrides, **cell.method.overrides})
+        learned = fit(of_folds(nlp, drawn.support, parts))
+        pairs = of_texts(nlp, drawn.test)
+        before = reliability(pairs)
+        after = reliability([(learned(score), right) for score, right in pairs])
+        rows.append(
+            {
+                "data": name,
+                "k": k,
+                "support": len(drawn.support),
+                "spans": len(pairs),
+                "before": [vars(each) for each in before],
+                "after": [vars(each) for each in after],
+                "errors": [expected_error(before), expected_error(after)],
+                "slope": learned.slope,
+                "intercept": learned.intercept,
+            }
+        )
+        msg.info(f"{name}: {rows[-1]['errors']}")
+    return {"rows": rows}
+
+
+# The page.
+
+
+def page_of(results: Dict[str, Figures]) -> Page:
+    tell: Dict[str, Callable[[Figures], Section]] = {
+        "kills": tell_kills,
+        "ray": tell_ray,
+        "long": tell_long,
+        "calibration": tell_calibration,
+    }
+    first: List[Block] = [
+        "What happens when things go wrong, and whether scores can be trusted. All "
+        "figures are measured by `python -m benchmarks.reliability`, part by part, on "
+        "the default weights; texts that nobody would write are `python -m pytest "
+        "--slow tests/test_fuzz.py`.",
+    ]
+    sections = [tell[name](results[name]) for name in tell if name in results]
+    return Page("Reliability", [Section("What is measured", first), *sections])
+
+
+def tell_kills(own: Figures) -> Section:
+    shares = ", ".join(f"{100 * share:.0f}" for share in sorted(own["shares"]))
+    return Section(
+        "Kills",
+        [
+            f"`annotate` was killed (SIGKILL) {len(own['shares'])} times at random "
+            f"moments, {own['between']} of them between 5 % and 95 % of its "
+            f"{own['chunks']} chunks, and went on with `--resume`. "
+            f"{own['same']} outputs were the same, byte for byte, as that of a run "
+            "that nothing disturbed.",
+            f"Chunks that were done when the end came, in %: {shares}.",
+            "`python -m benchmarks.reliability kills`",
+        ],
+    )
+
+
+def tell_ray(own: Figures) -> Section:
+    same = "the same, byte for byte, as" if own["same"] else "NOT the same as"
+    return Section(
+        "A lost worker",
+        [
+            f"`annotate --engine ray` on a local cluster with {own['workers']} workers, "
+            f"of which one was killed when {own['done']} of {own['chunks']} chunks were "
+            f"done: the output is {same} that of the plain run.",
+            "`python -m benchmarks.reliability ray`",
+        ],
+    )
+
+
+def tell_long(own: Figures) -> Section:
+    header = ("Words", "Before (MB)", "At most (MB)", "Seconds", "Entities")
+    rows = [
+        (
+            row["words"],
+            *(f"{row[name]:.0f}" for name in ("before", "peak", "seconds")),
+            row["entities"],
+        )
+        for row in own["rows"]
+    ]
+    places = tuple(row["words"] for row in own["rows"])
+    lines = [
+        Series(said, number, places, tuple((row[name],) for row in own["rows"]))
+        for number, (name, said) in enumerate(
+            (("before", "before the text"), ("peak", "at most"))
+        )
+    ]
+    title = "Memory of one long text"
+    plot = Plot("curves", "long", title, "memory (MB)", tuple(lines), "words")
+    return Section(
+        "Long texts",
+        [
+            "One text of so many words, read in windows, in a process of its own.",
+            Table(header, rows),
+            plot,
+            "`python -m benchmarks.reliability long`",
+        ],
+    )
+
+
+def tell_calibration(own: Figures) -> Section:
+    blocks: List[Block] = [
+        "The default, trained on a draw of the benchmark (seed 0), and calibrated by "
+        "cross-fitting inside its support set alone. Expected calibration error of the "
+        "entities in 500 test texts, ten bins.",
+        Table(
+            ("Data", "k", "Texts to learn from", "Entities", "Before", "After"),
+            [
+                (
+                    *(row[name] for name in ("data", "k", "support", "spans")),
+                    *(f"{error:.3f}" for error in row["errors"]),
+                )
+                for row in own["rows"]
+            ],
+        ),
+    ]
+    for row in own["rows"]:
+        lines = [Series("as often as it says", 0, (0.0, 1.0), ((0.0,), (1.0,)))]
+        for number, name in enumerate(("before", "after"), 1):
+            places = tuple(each["score"] for each in row[name])
+            values = tuple((each["right"],) for each in row[name])
+            lines.append(Series(name, number, places, values))
+        title = f"{row['data']}: scores and how often they are right"
+        name = f"calibration-{row['data']}"
+        quantity = "share that is right"
+        blocks.append(Plot("curves", name, title, quantity, tuple(lines), "score"))
+    blocks.append("`python -m benchmarks.reliability calibration`")
+    return Section("Scores", blocks)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    # fmt: off
+    parser.add_argument("parts", nargs="*", help="kills, ray, long, calibration; page for the page alone; all by default")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder with the data sets")
+    parser.add_argument("--cache", type=Path, default=ROOT / "training" / "reliability", help="where pipelines and outputs are kept")
+    parser.add_argument("--times", type=int, default=20, help="kills")
+    parser.add_argument("--words", type=int, nargs="*", default=[1000, 10_000, 30_000, 100_000], help="of long texts")
+    # fmt: on
+    args = parser.parse_args()
+    parts: Dict[str, Callable[[], Figures]] = {
+        "kills": lambda: kills(args.cache, args.times),
+        "ray": lambda: lost_worker(args.cache),
+        "long": lambda: long_texts(args.cache, args.words),
+        "calibration": lambda: calibrated(
+            args.data, ("mit_restaurant", "mit_movie_eng"), 10, 5
+        ),
+    }
+    names = args.parts or list(parts)
+    if unknown := sorted(set(names) - {*parts, "page"}):
+        parser.error(f"unknown parts: {', '.join(unknown)}")
+    results: Dict[str, Figures] = {}
+    if RESULTS.exists():
+        results = json.loads(RESULTS.read_text("utf8"))
+    for name in names:
+        if name != "page":
+            results[name] = {**parts[name](), "machine": machine()}
+            write_whole(RESULTS, to_json(results))
+    from spacy_instructner.bench.plots import draw_all
+
+    page = page_of(results)
+    write(page, PAGE, draw_all(page))
+    msg.good(f"Wrote {PAGE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
