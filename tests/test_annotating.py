@@ -296,6 +296,21 @@ def test_what_was_not_read_is_counted(make_nlp: Callable[..., Language]) -> None
         assert annotate_chunk(nlp, items, Options()).report.unread_tokens == 0
 
 
+def test_a_chunk_leaves_nothing_behind(make_nlp: Callable[..., Language]) -> None:
+    """Memory stays as it is, however many words there are."""
+    nlp = make_nlp()
+    annotate_chunk(nlp, [Item("0", "Anna met Bert in Paris.")], Options())
+    strings = len(nlp.vocab.strings)
+    lexemes = len(list(nlp.vocab))
+    for chunk in range(3):
+        items = [Item(str(n), f"Anna{chunk}x{n} met Bert{n}y") for n in range(10)]
+        done = annotate_chunk(nlp, items, Options(format="spacy"))
+        docs = list(DocBin().from_bytes(done.content).get_docs(spacy.blank("en").vocab))
+        assert [doc.text for doc in docs] == [item.text for item in items]
+    assert (len(nlp.vocab.strings), len(list(nlp.vocab))) == (strings, lexemes)
+    assert nlp("Anna met Bert in Paris.").text == "Anna met Bert in Paris."
+
+
 def test_ids_that_come_twice() -> None:
     items = [Item("a", "BOOM"), Item("a", "Rome"), Item("a", "", problem="torn")]
     rows = rows_of(annotate_chunk(make_pipeline(), items, Options()).content)

@@ -397,6 +397,8 @@ def page(folder: Path) -> Iterator[Any]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
+    while not server.started:
+        time.sleep(0.05)
     try:
         with playwright.sync_playwright() as browsers:
             browser = browsers.chromium.launch(
