@@ -1,6 +1,8 @@
 """`python -m spacy instructner …`"""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Callable
 
@@ -192,3 +194,38 @@ def test_fetch_says_where_weights_lie(tiny_causal: Path) -> None:
 
 def test_fetch_says_why_not(tmp_path: Path) -> None:
     assert "no config.json" in fail("fetch", tmp_path)
+
+
+OWN = """
+from spacy.language import Language
+
+@Language.component("own_of_test_cli")
+def own(doc):
+    return doc
+"""
+
+
+def test_code_that_a_pipeline_needs(make_nlp: Callable, tmp_path: Path) -> None:
+    code = tmp_path / "own.py"
+    code.write_text(OWN)
+    script = (
+        "import sys, spacy; exec(open(sys.argv[2]).read()); "
+        "nlp = spacy.load(sys.argv[1]); nlp.add_pipe('own_of_test_cli'); "
+        "nlp.to_disk(sys.argv[1] + '-own')"
+    )
+    folder = tmp_path / "pipeline"
+    make_nlp().to_disk(folder)
+    subprocess.run([sys.executable, "-c", script, folder, code], check=True)
+    own = f"{folder}-own"
+    (tmp_path / "data.jsonl").write_text('{"text": "Anna in Rome", "spans": []}\n')
+    for line in (
+        ("render", own, tmp_path / "a.html", "--text", "Anna"),
+        ("evaluate", own, tmp_path / "data.jsonl"),
+        ("debug-data", f"{own}/config.cfg", tmp_path / "data.jsonl"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "spacy", "instructner", *line, "--code", code],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
+from spacy.cli._util import import_code
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -34,11 +35,15 @@ def debug_data_cli(
     test_path: Optional[Path] = Option(
         None, "--test", "-t", help="Test data, to look for leaks", exists=True
     ),
+    code_path: Optional[Path] = Option(
+        None, "--code", "-c", help="Python file with functions that the config names"
+    ),
 ) -> None:
     """Look for what would go wrong in training: misaligned, overlapping and duplicate
     annotation, leaks into the test set, labels with the same words, texts over the
     window, entities that no answer can say. Exits with 1 where training is
     impossible."""
+    import_code(code_path)
     config = load_config(config_path, interpolate=False)
     nlp = load_model_from_config(config, auto_fill=True)
     try:

@@ -4,7 +4,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from spacy.cli._util import setup_gpu
+from spacy.cli._util import import_code, setup_gpu
 from spacy.language import Language
 from spacy.scorer import get_ner_prf
 from spacy.tokens import Doc, Span
@@ -41,12 +41,15 @@ def evaluate_cli(
     threshold: Optional[float] = Option(
         None, "--threshold", "-t", help="In place of the pipeline's own",
         min=0.0, max=1.0),
+    code_path: Optional[Path] = Option(
+        None, "--code", "-c", help="Python file with functions that the pipeline needs"),
 ) -> None:  # fmt: skip
     """Score strict spans twice: asked for all types in every text, and asked only for
     those that occur in it."""
     import spacy
 
     try:
+        import_code(code_path)
         setup_gpu(gpu_id, silent=True)
         nlp = spacy.load(pipeline)
         name, pipe = find_component(nlp)

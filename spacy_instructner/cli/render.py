@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from spacy.cli._util import import_code
 from typer import Argument, Exit, Option
 from wasabi import msg
 
@@ -32,11 +33,15 @@ def render_cli(
         exists=True,
         dir_okay=False,
     ),
+    code_path: Optional[Path] = Option(
+        None, "--code", "-c", help="Python file with functions that the pipeline needs"
+    ),
 ) -> None:
     """Annotate texts, print entities with their scores, and write a displaCy page."""
     import spacy
     from spacy import displacy
 
+    import_code(code_path)
     texts = list(text or [])
     if input_path is not None:
         lines = input_path.read_text(encoding="utf8").splitlines()
