@@ -153,8 +153,14 @@ def test_training_changes_answers_and_can_be_kept(folder: Path, tmp_path: Path) 
     again = Served(Pipeline(str(tmp_path / "trained")))
     (same,) = again.annotate("Anna lives in Paris.", LABELS, later())
     assert same == event and again.labels() == LABELS
-    # Taken up where it was: nothing lies about.
+    # Once more, in its place; nothing lies about.
+    *_, end = served.learn(lesson, {**LABELS, "TOOL": ""})
+    later_ = Served(Pipeline(str(tmp_path / "trained")))
+    assert later_.labels() == {**LABELS, "TOOL": ""}
     assert [path.name for path in tmp_path.iterdir()] == ["trained"]
+    (tmp_path / "letters").mkdir()
+    with pytest.raises(ValueError, match="letters is no pipeline, and would be overw"):
+        Served(Pipeline(str(folder)), tmp_path / "letters")
 
 
 def test_what_cannot_be_learned_leaves_everything_as_it_was(folder: Path) -> None:

@@ -1,7 +1,5 @@
 """The pipeline behind the page, event by event. Source: ours."""
 
-import os
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -29,8 +27,13 @@ class Served:
 
     def __init__(self, pipeline: Pipeline, save_to: Optional[Path] = None) -> None:
         """save_to: a folder for the pipeline as it is after each training. Raises
-        ValueError for a pipeline without an instruction_ner component, and OSError
-        where there is none."""
+        ValueError for a pipeline without an instruction_ner component, and for a folder
+        with something else in it; OSError where there is no pipeline."""
+        if save_to is not None and save_to.exists() and not is_pipeline(save_to):
+            raise ValueError(
+                f"{save_to} is no pipeline, and would be overwritten. Name a folder that "
+                "is not there yet, or a pipeline that may go."
+            )
         self.pipeline, self.save_to = pipeline, save_to
         self.nlp = pipeline.load()
         ours = [n for n, p in self.nlp.pipeline if isinstance(p, InstructionNERPipe)]
@@ -139,11 +142,16 @@ def checked(
     return docs
 
 
+def is_pipeline(folder: Path) -> bool:
+    return (folder / "meta.json").is_file() and (folder / "config.cfg").is_file()
+
+
 def save(nlp: Language, folder: Path) -> str:
-    """Put a pipeline in the place of the one before."""
-    aside = folder.with_name(f"{folder.name}.{os.getpid()}")
-    shutil.rmtree(aside, ignore_errors=True)
-    nlp.to_disk(aside)
-    shutil.rmtree(folder, ignore_errors=True)
-    aside.rename(folder)
+    """Put a pipeline in the place of the one before, which stays until then."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as aside:
+        nlp.to_disk(Path(aside) / "new")
+        if folder.exists():
+            folder.rename(Path(aside) / "old")
+        (Path(aside) / "new").rename(folder)
     return str(folder)
