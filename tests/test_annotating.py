@@ -292,8 +292,11 @@ def test_what_was_not_read_is_counted(make_nlp: Callable[..., Language]) -> None
     # Other warnings are heard outside as ever.
     nlp = make_pipeline()
     nlp.add_pipe("warns")
-    with pytest.warns(UserWarning, match="have a care"):
-        assert annotate_chunk(nlp, items, Options()).report.unread_tokens == 0
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            assert annotate_chunk(nlp, items, Options()).report.unread_tokens == 0
+    assert [str(each.message) for each in heard] == ["have a care"]
 
 
 def test_a_chunk_leaves_nothing_behind(make_nlp: Callable[..., Language]) -> None:
@@ -535,6 +538,20 @@ def test_chunks_with_problems_can_be_done_again(corpus: Path, tmp_path: Path) ->
     assert seen[-1] == 10
 
 
+def test_it_is_the_same_input_wherever_it_lies(corpus: Path, tmp_path: Path) -> None:
+    run(corpus, tmp_path / "out")
+    elsewhere_ = corpus.rename(tmp_path / "elsewhere.txt")
+    seen: List[int] = []
+    options = {"batch_size": 3}
+    more: Dict[str, Any] = {"said": lambda p: seen.append(p.annotated), "resume": True}
+    run(elsewhere_, tmp_path / "out", options=options, **more)
+    assert seen[-1] == 0
+    # A marker that a power cut emptied is none.
+    (tmp_path / "out" / "part-000002.json").write_bytes(b"")
+    run(elsewhere_, tmp_path / "out", **more)
+    assert seen[-1] == 10
+
+
 def test_many_may_write_a_file_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     contents = [str(n).encode() * 5000 for n in range(8)]
@@ -716,6 +733,21 @@ def test_ray_does_the_same_and_survives_the_loss_of_a_worker(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(marker.read_text()) > 0
+    # What goes wrong there is told as here.
+    (tmp_path / "bad.txt").write_text("BOOM\n" * 20)
+    other = [
+        *command[:2],
+        str(tmp_path / "bad.txt"),
+        str(tmp_path / "bad"),
+        *command[3:],
+    ]
+    failed = subprocess.run(
+        elsewhere(tmp_path / "pipeline", [*other, "--chunk", "10", "--engine", "ray"]),
+        capture_output=True,
+        text=True,
+    )
+    told = " ".join((failed.stdout + failed.stderr).split())
+    assert failed.returncode == 1 and "None of the 10 texts of chunk 0" in told
     plain = CliRunner().invoke(app, [*command, str(tmp_path / "plain")])
     assert plain.exit_code == 0, plain.output
     assert files(tmp_path / "ray") == files(tmp_path / "plain")

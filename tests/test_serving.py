@@ -163,6 +163,30 @@ def test_training_changes_answers_and_can_be_kept(folder: Path, tmp_path: Path) 
         Served(Pipeline(str(folder)), tmp_path / "letters")
 
 
+def test_texts_leave_nothing_behind(folder: Path) -> None:
+    served = Served(Pipeline(str(folder)))
+    list(served.annotate("Anna", LABELS, later()))
+    strings = len(served.nlp.vocab.strings)
+    for at in range(5):
+        list(served.annotate(f"Anna{at} met B{at}x", {f"L{at}": ""}, later()))
+    assert len(served.nlp.vocab.strings) == strings
+
+
+def test_a_training_that_cannot_be_saved_is_not_lost(
+    folder: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    served = Served(Pipeline(str(folder)), tmp_path / "trained")
+    before = served.nlp
+
+    def full(*given: Any) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Language, "to_disk", full)
+    with pytest.raises(OSError, match="No space left"):
+        list(served.learn(rows("Anna lives in Paris."), LABELS))
+    assert served.nlp is not before and not (tmp_path / "trained").exists()
+
+
 def test_what_cannot_be_learned_leaves_everything_as_it_was(folder: Path) -> None:
     served = Served(Pipeline(str(folder)))
     nlp = served.nlp
@@ -171,7 +195,7 @@ def test_what_cannot_be_learned_leaves_everything_as_it_was(folder: Path) -> Non
         ([], "no entity"),
         (
             [{"text": "Anna", "spans": [{"start": 0, "end": 2, "label": "PERSON"}]}],
-            "does not fall on token borders",
+            "Example 1 .'Anna' ….: PERSON at 0-2 .* does not fall on token borders",
         ),
         (
             [{"text": "Anna", "spans": [{"start": 0, "end": 4, "label": "DOG"}]}],
@@ -265,13 +289,16 @@ def test_limits(client: Any) -> None:
     refused(client.post("/api/train", json=lesson), 413, "at most 2 examples")
     body = b'{"text": "\\ud800", "labels": {"a": ""}}'
     own = {"content-type": "application/json"}
-    assert ask(client, json=None, content=body, headers=own).status_code in (200, 422)
+    # Halves of characters are replaced; places stay.
+    (event,) = lines(ask(client, json=None, content=body, headers=own))
+    assert (event["start"], event["end"], event["tokens"]) == (0, 1, [[0, 1]])
     # No other site's page gets in, by whatever name.
     plain = {"content-type": "text/plain"}
     refused(
         ask(client, json=None, content=body, headers=plain), 415, "application/json"
     )
-    refused(ask(client, headers={"origin": "http://evil.example"}), 403, "other sites")
+    for origin in ("http://evil.example", "http://[", "null"):
+        refused(ask(client, headers={"origin": origin}), 403, "other sites")
     assert ask(client, headers={"origin": "http://localhost:8000"}).status_code == 200
     assert ask(client, headers={"host": "evil.example"}).status_code == 400
 
@@ -327,7 +354,7 @@ def test_turns_are_given_back(folder: Path) -> None:
         except Exception:
             pass
 
-    turns = Turns(1)
+    turns = Turns(1, -1)
     for _ in range(3):
         turns.take("busy")
         asyncio.run(once(turns))
@@ -478,8 +505,18 @@ def test_the_whole_loop_in_a_browser(page: Any, tmp_path: Path) -> None:
     text = "<b onclick=x> Anna 👩‍👩‍👧 lives in Paris."
     find(page, text)
     assert page.inner_text("#result") == text
+    assert entities(page)
     for name, _ in entities(page):
         assert name in text
+    # With the keyboard: a menu opens, and nothing is chosen yet.
+    before = entities(page)
+    page.locator("#result mark").first.focus()
+    page.keyboard.press("Enter")
+    page.locator("#menu").wait_for(state="visible")
+    assert entities(page) == before
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    assert len(entities(page)) == len(before) - 1
     # Remove everything, then say what is right.
     while entities(page):
         page.locator("#result mark").first.click()
@@ -490,6 +527,12 @@ def test_the_whole_loop_in_a_browser(page: Any, tmp_path: Path) -> None:
     assert entities(page) == [["Anna", "PLACE"], ["Paris", "PLACE"]]
     page.locator("#result mark").first.click()
     page.click("#menu >> text=PERSON")
+    assert entities(page) == [["Anna", "PERSON"], ["Paris", "PLACE"]]
+    page.locator("#result mark").last.click()
+    page.click("#menu >> text=Remove")
+    page.select_option("#label", "PLACE")
+    page.fill("#words", "Paris")
+    page.press("#words", "Enter")
     assert entities(page) == [["Anna", "PERSON"], ["Paris", "PLACE"]]
     page.click("#keep")
     assert page.inner_text("#count") == "1"
@@ -505,7 +548,8 @@ def test_the_whole_loop_in_a_browser(page: Any, tmp_path: Path) -> None:
     page.click("#train")
     page.wait_for_selector("#change:visible", timeout=60_000)
     assert entities(page) == [["Anna", "PERSON"], ["Paris", "PLACE"]]
-    assert page.inner_text("#changes").strip()
+    changes = page.inner_text("#changes")
+    assert "“Anna” PERSON" in changes and "“Paris” PLACE" in changes
     # Errors are said, not swallowed.
     page.fill("#labels", "")
     page.click("#annotate")
@@ -518,3 +562,28 @@ def test_a_refusal_is_shown(page: Any) -> None:
     page.fill("#text", "x " * 15_000)
     page.click("#annotate")
     said(page, "at most 20000")
+    # What was not read is no example.
+    assert page.is_disabled("#keep")
+
+
+@pytest.mark.usefixtures("tiny_settings")
+def test_corrections_are_kept_and_training_is_one(page: Any) -> None:
+    ready(page)
+    sent: List[str] = []
+    page.on("request", lambda request: sent.append(request.url.rpartition("/")[2]))
+    find(page, "Anna lives in Paris.")
+    while entities(page):
+        page.locator("#result mark").first.click()
+        page.click("#menu >> text=Remove")
+    mark_words(page, "Anna", "PERSON")
+    page.click("#keep")
+    mark_words(page, "Paris", "PLACE")
+    # Whatever is typed meanwhile: what is compared is one text.
+    page.evaluate("document.getElementById('train').click()")
+    page.evaluate("document.getElementById('train').click()")
+    assert page.is_disabled("#train") and page.inner_text("#count") == "1"
+    page.fill("#text", "Bo")
+    page.wait_for_selector("#change:visible", timeout=60_000)
+    assert entities(page) == [["Anna", "PERSON"], ["Paris", "PLACE"]]
+    assert "Bo" not in page.inner_text("#changes")
+    assert sent.count("train") == 1 and page.is_enabled("#train")

@@ -13,7 +13,9 @@ from typing import (
     List,
     Literal,
     Sequence,
+    Set,
     Tuple,
+    Type,
     Union,
 )
 
@@ -27,6 +29,8 @@ from ..supports import scored_of
 from ..windows import UnreadWarning
 from .texts import Item, pack, pieces, repaired
 
+# Warnings of components.
+HEARD: Set[Tuple[str, Type[Warning], str, int]] = set()
 Format = Literal["jsonl", "spacy"]
 
 
@@ -101,8 +105,11 @@ def annotate_chunk(nlp: Language, items: Sequence[Item], options: Options) -> An
     for each in heard:
         said = each.message
         if not isinstance(said, UnreadWarning):
-            # By whatever filters there are outside.
-            warnings.warn_explicit(said, each.category, each.filename, each.lineno)
+            # By whatever filters there are outside, once a process.
+            own = (str(said), each.category, each.filename, each.lineno)
+            if own not in HEARD:
+                HEARD.add(own)
+                warnings.warn_explicit(*own)
         elif said.what == "tokens":
             annotated.report.unread_tokens += said.count
         else:
@@ -187,6 +194,11 @@ def _piped(
 
     with error_handler(nlp, failed):
         for doc, at in nlp.pipe(given, as_tuples=True, batch_size=batch_size):
+            if at is None:
+                raise ValueError(
+                    "A component gives back other Docs than it gets, so that nobody "
+                    "knows whose they are. It must annotate those that it is given."
+                )
             found[at].append(doc)
     for at in wanted.keys() - answers.keys():
         if len(found[at]) == wanted[at]:

@@ -36,9 +36,17 @@ class Folder:
         """Raises ValueError for a folder with another run in it, or with chunks of this
         shard unless it is to go on."""
         said = self.path / RUN
+        self.path.mkdir(parents=True, exist_ok=True)
+        # Of one that was killed at its very first file, nothing is lost.
+        others = [p.name for p in self.path.iterdir() if p.name[0] != "."]
+        # Looked at afterwards: another shard may be beginning, too.
         if said.is_file():
             before = json.loads(said.read_text(encoding="utf8"))
-            other = sorted(key for key in run if run[key] != before.get(key))
+            # What texts there are is known chunk by chunk.
+            free = ("input", "batch_size")
+            other = sorted(
+                key for key in run if run[key] != before.get(key) and key not in free
+            )
             if other:
                 raise ValueError(
                     f"{self.path} holds another run: it differs in {', '.join(other)}. "
@@ -49,12 +57,8 @@ class Folder:
                     f"{self.path} holds this run already, whole or in part. Go on with "
                     "--resume, or name another folder."
                 )
-        elif self.path.exists():
-            # Of one that was killed at its very first file, nothing is lost.
-            begun = f".{RUN}."
-            if not all(path.name.startswith(begun) for path in self.path.iterdir()):
-                raise ValueError(f"{self.path} is not empty. Name another folder.")
-        self.path.mkdir(parents=True, exist_ok=True)
+        elif others:
+            raise ValueError(f"{self.path} is not empty. Name another folder.")
         write_whole(said, to_json(run))
 
     def numbers(self, shard: Shard) -> Set[int]:
@@ -73,7 +77,10 @@ class Folder:
         said = self.part(number, ".json")
         if not said.is_file():
             return None
-        row = json.loads(said.read_text(encoding="utf8"))
+        try:
+            row = json.loads(said.read_text(encoding="utf8"))
+        except ValueError:
+            return None  # The machine went down before it was on the disk.
         if row["made_of"] != made_of:
             raise ValueError(
                 f"The input is not the one that {self.path} was begun with: its chunk "

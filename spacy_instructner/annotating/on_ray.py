@@ -19,6 +19,7 @@ import pyarrow
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
 from ray.data.block import BlockMetadata
+from ray.exceptions import RayTaskError
 
 from .chunk import Report
 from .files import Folder
@@ -27,7 +28,7 @@ from .run import Done, Job, Said, begin, finish
 from .texts import Source
 
 COLUMN = "pickled"
-# A chunk that so many annotators died of ends the run.
+# How often a chunk that an annotator died of is tried again.
 RETRIES = 5
 
 
@@ -83,13 +84,15 @@ def annotate_on_ray(
     standard input, which only this process could read."""
     if job.source.path is None:
         raise ValueError("Ray's workers cannot read standard input: name a file.")
-    run = begin(pipeline.load(), job, resume)
+    # A head node may have no GPU; what is asked here needs none.
+    run = begin(replace(pipeline, gpu=-1).load(), job, resume)
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False)
     context = DataContext.get_current().copy()
     # Else small chunks would be put together into one block, for one annotator.
     context.target_max_block_size = 1
     context.enable_progress_bars = False
+    context.raise_original_map_exception = True
     on_gpu = pipeline.gpu >= 0
     there = everywhere(job)
     with DataContext.current(context):
@@ -105,7 +108,13 @@ def annotate_on_ray(
             num_gpus=1 if on_gpu else 0,
             max_task_retries=RETRIES,
         )
-        return finish(job, run, map(_unpickled, done.iter_rows()), said)
+        try:
+            return finish(job, run, map(_unpickled, done.iter_rows()), said)
+        except RayTaskError as error:
+            # As if it had gone wrong here, without the worker's traceback.
+            if isinstance(error.cause, (OSError, ValueError)):
+                raise error.cause from None
+            raise
 
 
 def everywhere(job: Job) -> Job:

@@ -49,13 +49,22 @@ def serve_cli(
     except (OSError, ValueError) as error:
         msg.fail(f"Cannot serve {model}", str(error))
         raise Exit(1) from error
+    if wrong := [each for each in name or () if "*" in each and each != "*"]:
+        msg.fail(f"`--name` is a whole name, or * alone, not {wrong[0]}")
+        raise Exit(1)
     if not is_loopback(host):
         msg.warn("Whoever reaches this machine can use the page, and train on it.")
     limits = Limits(characters=characters, seconds=seconds, waiting=waiting)
-    hosts = [host, "localhost", "127.0.0.1", *(name or [])]
-    msg.info(f"http://{host}:{port}", f"{model}; stop with Ctrl-C")
+    shown = f"[{host}]" if ":" in host else host
+    hosts = [shown, "localhost", "127.0.0.1", *(name or [])]
+    msg.info(f"http://{shown}:{port}", f"{model}; stop with Ctrl-C")
     uvicorn.run(
-        make_app(served, limits, hosts), host=host, port=port, log_level="warning"
+        make_app(served, limits, hosts),
+        host=host,
+        port=port,
+        log_level="warning",
+        # A training that is under way ends with its step.
+        timeout_graceful_shutdown=1,
     )
 
 

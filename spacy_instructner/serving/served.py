@@ -13,6 +13,7 @@ from ..annotating.texts import pieces, repaired
 from ..annotations import LABELS_KEY
 from ..corpora import read_docs
 from ..files import to_lines, write_whole
+from ..models.layer import get_backbone
 from ..pipe import InstructionNERPipe
 from ..supports import scored_of
 from .learning import learn
@@ -28,7 +29,7 @@ class Served:
     def __init__(self, pipeline: Pipeline, save_to: Optional[Path] = None) -> None:
         """save_to: a folder for the pipeline as it is after each training. Raises
         ValueError for a pipeline without an instruction_ner component, and for a folder
-        with something else in it; OSError where there is no pipeline."""
+        with something else in it; OSError where there is no pipeline, or no weights."""
         if save_to is not None and save_to.exists() and not is_pipeline(save_to):
             raise ValueError(
                 f"{save_to} is no pipeline, and would be overwritten. Name a folder that "
@@ -43,10 +44,15 @@ class Served:
                 f"{', '.join(self.nlp.pipe_names) or 'nothing'}."
             )
         self.name = ours[0]
+        get_backbone(self._pipe.model).answer()
+
+    @property
+    def _pipe(self) -> InstructionNERPipe:
+        return cast(InstructionNERPipe, self.nlp.get_pipe(self.name))
 
     def labels(self) -> Dict[str, str]:
         """The component's labels, and what they mean, "" where nobody said."""
-        pipe = cast(InstructionNERPipe, self.nlp.get_pipe(self.name))
+        pipe = self._pipe
         meanings = pipe.cfg["label_definitions"]
         return {label: meanings.get(label, "") for label in pipe.labels}
 
@@ -66,29 +72,15 @@ class Served:
             if time.monotonic() > until:
                 yield {"error": "Time is up. The rest of the text is not annotated."}
                 return
-            doc = nlp.make_doc(piece)
-            doc.user_data[LABELS_KEY] = dict(labels)
             event: Event = {"start": begin, "end": begin + len(piece)}
             try:
-                doc = nlp(doc)
+                # What strangers type is not remembered.
+                with nlp.memory_zone():
+                    event |= annotated(nlp, piece, labels, begin)
             except Exception as error:
                 # Whatever a component stumbles over: the next piece may do.
-                yield {**event, "error": f"{type(error).__name__}: {error}"}
-                continue
-            tokens = [t for t in doc if not t.is_space]
-            yield {
-                **event,
-                "tokens": [[begin + t.idx, begin + t.idx + len(t)] for t in tokens],
-                "spans": [
-                    {
-                        "start": begin + start,
-                        "end": begin + end,
-                        "label": label,
-                        "score": None if score is None else round(score, 4),
-                    }
-                    for start, end, label, score in scored_of(doc)
-                ],
-            }
+                event["error"] = f"{type(error).__name__}: {error}"
+            yield event
 
     def learn(
         self, rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]
@@ -106,9 +98,31 @@ class Served:
         docs = checked(rows, labels, nlp)
         for step, of, loss in learn(nlp, self.name, docs, labels):
             yield {"step": step, "of": of, "loss": round(loss, 4)}
-        saved = None if self.save_to is None else save(nlp, self.save_to)
         self.nlp = nlp
+        saved = None if self.save_to is None else save(nlp, self.save_to)
         yield {"seconds": round(time.monotonic() - began, 1), "saved": saved}
+
+
+def annotated(
+    nlp: Language, piece: str, labels: Mapping[str, str], begin: int
+) -> Event:
+    """The tokens and entities of a piece of text that begins there."""
+    doc = nlp.make_doc(piece)
+    doc.user_data[LABELS_KEY] = dict(labels)
+    doc = nlp(doc)
+    tokens = [token for token in doc if not token.is_space]
+    return {
+        "tokens": [[begin + t.idx, begin + t.idx + len(t)] for t in tokens],
+        "spans": [
+            {
+                "start": begin + start,
+                "end": begin + end,
+                "label": label,
+                "score": None if score is None else round(score, 4),
+            }
+            for start, end, label, score in scored_of(doc)
+        ],
+    }
 
 
 def places(text: str) -> Iterator[Tuple[int, str]]:
@@ -138,7 +152,9 @@ def checked(
         write_whole(path, to_lines(whole))
         docs, problems = read_docs(path, nlp)
     if problems:
-        raise ValueError(problems[0].why)
+        number = int(problems[0].where.rpartition(" ")[2])
+        begin = rows[number - 1]["text"][:40]
+        raise ValueError(f"Example {number} ({begin!r} …): {problems[0].why}.")
     return docs
 
 
@@ -153,5 +169,9 @@ def save(nlp: Language, folder: Path) -> str:
         nlp.to_disk(Path(aside) / "new")
         if folder.exists():
             folder.rename(Path(aside) / "old")
-        (Path(aside) / "new").rename(folder)
+        try:
+            (Path(aside) / "new").rename(folder)
+        except BaseException:
+            (Path(aside) / "old").rename(folder)
+            raise
     return str(folder)

@@ -13,14 +13,25 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, AsyncIterator, Callable, Dict, Iterator, List, Sequence
+from typing import (
+    Any,
+    AsyncIterator,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+)
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
+from spacy.cli._util import setup_gpu
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -76,9 +87,10 @@ class Turns:
     """So many at a time, each of them on one thread: no two of them ever meet in the
     model."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, gpu: int) -> None:
         self.most, self.now = most, 0
-        self.thread = ThreadPoolExecutor(1)
+        # What computes on a GPU is a matter of each thread.
+        self.thread = ThreadPoolExecutor(1, initializer=partial(setup_gpu, gpu, True))
 
     def take(self, busy: str) -> None:
         """Raises HTTPException where there is no room."""
@@ -151,8 +163,7 @@ class Guard:
         headers = {
             name.decode(): value.decode("latin1") for name, value in scope["headers"]
         }
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        if not is_own(headers.get("origin"), headers.get("host", "")):
             await refuse(send, 403, "Requests from other sites are not answered.")
             return
         if headers.get("content-type", "").split(";")[0].strip() != "application/json":
@@ -177,6 +188,14 @@ class Guard:
         await self.app(scope, again, send)
 
 
+def is_own(origin: Optional[str], host: str) -> bool:
+    """Was a request made by a page of ours, or by no page at all?"""
+    try:
+        return origin is None or urlsplit(origin).netloc == host
+    except ValueError:
+        return False
+
+
 def guarded(send: Send) -> Send:
     async def with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -199,7 +218,8 @@ def make_app(served: Served, limits: Limits, hosts: Sequence[str]) -> FastAPI:
     app = FastAPI(title="spacy-instructner", docs_url=None, redoc_url=None)
     app.add_middleware(Guard, most=limits.bytes)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    answers, lessons = Turns(limits.waiting), Turns(1)
+    gpu = served.pipeline.gpu
+    answers, lessons = Turns(limits.waiting, gpu), Turns(1, gpu)
 
     @app.get("/api/info")
     def info() -> Dict[str, Any]:

@@ -2,8 +2,8 @@
 
 // What is shown: a text, the places of its tokens, and its entities.
 let shown = null;
-let before = null; // the entities before a training
 let asking = null; // the request under way
+let training = false;
 const examples = [];
 const tints = ["#cfe8ff", "#ffe2b3", "#d3efc9", "#ffd3c4", "#e5d6fa", "#fbd0d9", "#c9f0ea", "#ecec9e"];
 const $ = (id) => document.getElementById(id);
@@ -19,9 +19,8 @@ const say = (text) => { $("status").textContent = text; };
 function labels() {
   const found = {};
   for (const line of $("labels").value.split("\n")) {
-    const at = line.indexOf(":");
-    const label = (at < 0 ? line : line.slice(0, at)).trim();
-    if (label) found[label] = at < 0 ? "" : line.slice(at + 1).trim();
+    const [label, ...meaning] = line.split(/:(?:\s+|$)/);
+    if (label.trim()) found[label.trim()] = meaning.join(": ").trim();
   }
   return found;
 }
@@ -64,18 +63,20 @@ function units(text) {
   return found;
 }
 
-async function annotate() {
+// Shows what is found in a text, as it is found. Returns it when it is whole, else null.
+async function annotate(text, asked) {
   stop();
-  const text = $("text").value;
   const own = new AbortController();
   asking = own;
-  shown = { text, at: units(text), tokens: [], spans: [], failed: [] };
-  const mine = shown;
+  const mine = { text, at: units(text), tokens: [], spans: [], failed: [], whole: false, changed: false };
+  shown = mine;
+  show();
   say("Looking …");
   $("stop").hidden = false;
   const began = performance.now();
+  let said;
   try {
-    await post("api/annotate", { text, labels: labels() }, (event) => {
+    await post("api/annotate", { text, labels: asked }, (event) => {
       if (shown !== mine) return;
       if (event.error) mine.failed.push(event);
       else {
@@ -84,16 +85,20 @@ async function annotate() {
       }
       show();
     }, own.signal);
+    mine.whole = !mine.failed.length;
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
-    const failed = mine.failed.map((event) => event.error).join(" ");
-    say(failed || `${mine.spans.length} found in ${seconds} s`);
+    said = mine.failed.map((event) => event.error).join(" ") || `${mine.spans.length} found in ${seconds} s`;
   } catch (error) {
-    say(error.name === "AbortError" ? "Stopped." : error.message);
-  } finally {
-    if (asking === own) { asking = null; $("stop").hidden = true; }
+    said = error.name === "AbortError" ? "Stopped." : error.message;
+  }
+  // Another request may be under way already.
+  if (asking === own) {
+    asking = null;
+    $("stop").hidden = true;
+    say(said);
     show();
   }
-  return mine;
+  return mine.whole ? mine : null;
 }
 
 function stop() {
@@ -106,27 +111,41 @@ function marked(text, at, spans, act) {
   let end = 0;
   for (const span of [...spans].sort((a, b) => a.start - b.start)) {
     parts.push(text.slice(at[end], at[span.start]));
-    const mark = make("mark", text.slice(at[span.start], at[span.end]));
-    mark.dataset.label = span.label;
-    mark.dataset.score = span.score == null ? "" : span.score.toFixed(2);
-    mark.style.setProperty("--tint", tint(span.label));
-    if (span.own) mark.classList.add("new");
-    if (act) {
-      mark.tabIndex = 0;
-      mark.addEventListener("click", () => act(span, mark));
-      mark.addEventListener("keydown", (key) => { if (key.key === "Enter") act(span, mark); });
-    }
-    parts.push(mark);
+    const words = text.slice(at[span.start], at[span.end]);
+    parts.push(span.error ? make("span", words, { className: "failed", title: span.error }) : mark(words, span, act));
     end = span.end;
   }
   parts.push(text.slice(at[end]));
   return parts;
 }
 
+function mark(words, span, act) {
+  const made = make("mark", words);
+  made.dataset.label = span.label;
+  made.dataset.score = span.score == null ? "" : span.score.toFixed(2);
+  made.style.setProperty("--tint", tint(span.label));
+  if (span.own) made.classList.add("new");
+  if (act) {
+    span.mark = made;
+    made.tabIndex = 0;
+    made.setAttribute("role", "button");
+    made.setAttribute("aria-label", `${words}, ${span.label}. Change or remove`);
+    made.addEventListener("click", () => act(span, made));
+    made.addEventListener("keydown", (key) => {
+      if (key.key !== "Enter" && key.key !== " ") return;
+      key.preventDefault(); // Else it would press the menu's first button, too.
+      act(span, made);
+    });
+  }
+  return made;
+}
+
 function show() {
   if (!shown) return;
-  $("result").replaceChildren(...marked(shown.text, shown.at, shown.spans, choose));
-  $("keep").disabled = asking !== null || !shown.text.trim();
+  const failed = shown.failed.filter((event) => event.end);
+  $("result").replaceChildren(...marked(shown.text, shown.at, [...shown.spans, ...failed], choose));
+  // Of what was not read nobody has said that there is nothing.
+  $("keep").disabled = !shown.whole || !shown.text.trim();
 }
 
 // Change or remove an entity.
@@ -134,7 +153,7 @@ function choose(span, mark) {
   const act = (name, change) => {
     const button = make("button", name, { type: "button" });
     button.setAttribute("role", "menuitem");
-    button.addEventListener("click", () => { change(); $("menu").hidden = true; show(); });
+    button.addEventListener("click", () => { change(); shown.changed = true; show(); closeMenu(); });
     return button;
   };
   const corrected = (label) => () => Object.assign(span, { label, score: null, own: true });
@@ -146,7 +165,25 @@ function choose(span, mark) {
   $("menu").style.left = `${box.left + window.scrollX}px`;
   $("menu").style.top = `${box.bottom + window.scrollY + 2}px`;
   $("menu").hidden = false;
+  $("menu").span = span;
   $("menu").firstChild.focus();
+}
+
+// Back to the entity that it was opened on, or to the button after the text.
+function closeMenu() {
+  if ($("menu").hidden) return;
+  $("menu").hidden = true;
+  const { mark } = $("menu").span;
+  (mark && mark.isConnected ? mark : $("keep")).focus();
+}
+
+function walkMenu(key) {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[key.key];
+  if (!step) return;
+  key.preventDefault();
+  const buttons = [...$("menu").children];
+  const at = buttons.indexOf(document.activeElement) + step;
+  buttons[(at + buttons.length) % buttons.length].focus();
 }
 
 // Where in the shown text a place of the page is, in JavaScript's characters.
@@ -160,16 +197,37 @@ function offset(node, inside) {
 // The marked words become an entity; what it overlaps gives way.
 function add() {
   const selection = window.getSelection();
+  const [result, whole] = [$("result"), document.createRange()];
   if (!shown || selection.isCollapsed || !$("label").value) return;
-  const range = selection.getRangeAt(0);
-  if (!$("result").contains(range.startContainer) || !$("result").contains(range.endContainer)) return;
-  const [from, to] = [offset(range.startContainer, range.startOffset), offset(range.endContainer, range.endOffset)];
-  const inside = shown.tokens.filter(([start, end]) => shown.at[start] < to && shown.at[end] > from);
+  if (!result.contains(selection.anchorNode) && !result.contains(selection.focusNode)) return;
+  whole.selectNodeContents(result);
+  // The mouse may have left the text before it was let go.
+  const range = selection.getRangeAt(0).cloneRange();
+  if (range.compareBoundaryPoints(Range.START_TO_START, whole) < 0) range.setStart(result, 0);
+  if (range.compareBoundaryPoints(Range.END_TO_END, whole) > 0) range.setEnd(whole.endContainer, whole.endOffset);
   selection.removeAllRanges();
+  addBetween(offset(range.startContainer, range.startOffset), offset(range.endContainer, range.endOffset));
+}
+
+// For keyboards: the first place of some words where nothing is marked yet.
+function addWords() {
+  const words = $("words").value.trim();
+  if (!shown || !words || !$("label").value) return;
+  const taken = (from, to) => shown.spans.some((span) => shown.at[span.start] < to && shown.at[span.end] > from);
+  let from = shown.text.indexOf(words);
+  while (from >= 0 && taken(from, from + words.length)) from = shown.text.indexOf(words, from + 1);
+  if (from < 0) { say(`“${words}” is not in the text, or marked already.`); return; }
+  addBetween(from, from + words.length);
+  $("words").value = "";
+}
+
+function addBetween(from, to) {
+  const inside = shown.tokens.filter(([start, end]) => shown.at[start] < to && shown.at[end] > from);
   if (!inside.length) return;
   const [start, end] = [inside[0][0], inside[inside.length - 1][1]];
   shown.spans = shown.spans.filter((span) => span.end <= start || span.start >= end);
   shown.spans.push({ start, end, label: $("label").value, score: null, own: true });
+  shown.changed = true;
   show();
 }
 
@@ -179,6 +237,7 @@ function keep() {
   const same = examples.findIndex((row) => row.text === shown.text);
   if (same >= 0) examples.splice(same, 1);
   examples.push({ text: shown.text, spans });
+  shown.changed = false;
   showExamples();
 }
 
@@ -186,12 +245,14 @@ function showExamples() {
   $("examples").replaceChildren(...examples.map((row, place) => {
     const item = make("li");
     const remove = make("button", "×", { type: "button", title: "Forget this example" });
+    remove.setAttribute("aria-label", `Forget example ${place + 1}`);
     remove.addEventListener("click", () => { examples.splice(place, 1); showExamples(); });
     item.append(...marked(row.text, units(row.text), row.spans), " ", remove);
     return item;
   }));
   $("count").textContent = examples.length;
-  $("train").disabled = $("download").disabled = !examples.length;
+  $("train").disabled = training || !examples.length;
+  $("download").disabled = !examples.length;
 }
 
 // One example a line, as `spacy instructner convert` and configs/fewshot.cfg read them.
@@ -205,12 +266,18 @@ function download() {
 const key = (span) => `${span.start} ${span.end} ${span.label}`;
 
 async function train() {
-  before = (await annotate()).spans;
-  $("train").disabled = true;
-  $("progress").hidden = false;
+  if (training) return;
+  training = true;
+  // Corrections that nobody kept would be lost with the text that is shown.
+  if (shown && shown.whole && shown.changed) keep();
+  showExamples();
+  const [text, asked] = [$("text").value, labels()];
   let failed = "";
   try {
-    await post("api/train", { examples, labels: labels() }, (event) => {
+    const first = text.trim() ? await annotate(text, asked) : null;
+    const before = first && first.spans.map((span) => ({ ...span }));
+    $("progress").hidden = false;
+    await post("api/train", { examples, labels: asked }, (event) => {
       if (event.error) failed = event.error;
       else if (event.step) {
         $("progress").max = event.of;
@@ -218,21 +285,26 @@ async function train() {
         say(`Step ${event.step} of ${event.of}, loss ${event.loss.toFixed(2)}`);
       }
     });
+    if (!failed) {
+      const second = before && await annotate(text, asked);
+      if (second) showChange(second, before);
+      else say("Trained.");
+      await showInfo(false);
+    }
   } catch (error) {
     failed = error.message;
+  } finally {
+    training = false;
+    $("progress").hidden = true;
+    showExamples();
   }
-  $("progress").hidden = true;
-  $("train").disabled = !examples.length;
-  if (failed) { say(failed); return; }
-  const after = (await annotate()).spans;
-  showChange(after);
-  await showInfo(false);
+  if (failed) say(failed);
 }
 
-function showChange(after) {
+function showChange({ text, at, spans: after }, before) {
   const was = new Map(before.map((span) => [key(span), span]));
   const is = new Map(after.map((span) => [key(span), span]));
-  const words = (span) => `“${shown.text.slice(shown.at[span.start], shown.at[span.end])}” ${span.label}`;
+  const words = (span) => `“${text.slice(at[span.start], at[span.end])}” ${span.label}`;
   const rows = [
     ...after.filter((span) => !was.has(key(span))).map((span) => `Found now: ${words(span)}`),
     ...before.filter((span) => !is.has(key(span))).map((span) => `No longer found: ${words(span)}`),
@@ -248,19 +320,21 @@ async function showInfo(first) {
   $("pipeline").textContent = info.pipeline;
   if (first) {
     $("labels").value = Object.entries(info.labels)
-      .map(([label, meaning]) => (meaning ? `${label}: ${meaning}` : label)).join("\n");
+      .map(([label, meaning]) => (meaning ? `${label}: ${meaning.replace(/\s+/g, " ")}` : label)).join("\n");
     $("text").maxLength = info.limits.characters;
     showLabels();
   }
 }
 
-$("annotate").addEventListener("click", () => { $("change").hidden = true; annotate(); });
+$("annotate").addEventListener("click", () => { $("change").hidden = true; annotate($("text").value, labels()); });
 $("stop").addEventListener("click", stop);
 $("labels").addEventListener("input", showLabels);
-$("result").addEventListener("mouseup", add);
+$("words").addEventListener("keydown", (press) => { if (press.key === "Enter") addWords(); });
 $("keep").addEventListener("click", keep);
 $("train").addEventListener("click", train);
 $("download").addEventListener("click", download);
+$("menu").addEventListener("keydown", walkMenu);
+document.addEventListener("mouseup", add);
 document.addEventListener("mousedown", (press) => { if (!$("menu").contains(press.target)) $("menu").hidden = true; });
-document.addEventListener("keydown", (press) => { if (press.key === "Escape") $("menu").hidden = true; });
+document.addEventListener("keydown", (press) => { if (press.key === "Escape") closeMenu(); });
 showInfo(true).catch((error) => say(error.message));
