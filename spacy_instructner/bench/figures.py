@@ -5,14 +5,24 @@ from typing import Dict, List
 
 from ..scores import ERRORS
 from .page import Plot, Series
-from .tables import Groups, Setting, called, f1_by_label, methods_of, settings_of
+from .tables import (
+    Groups,
+    Setting,
+    called,
+    f1_by_label,
+    methods_of,
+    seen,
+    settings_of,
+)
 
 F1 = "F1 (%)"
 
 
 def f1(groups: Groups) -> List[Plot]:
     """One for each data set and protocol: over k where there are several, else by
-    method."""
+    method. What is not few-shot is left out."""
+    numbers = {method: number for number, method in enumerate(methods_of(groups))}
+    groups = {of: records for of, records in groups.items() if not seen(records)}
     panels: Dict[tuple, List[Setting]] = {}
     for setting in settings_of(groups):
         panels.setdefault(setting[:2], []).append(setting)
@@ -20,7 +30,7 @@ def f1(groups: Groups) -> List[Plot]:
     for at, ((data, protocol), settings) in enumerate(panels.items()):
         several = len(settings) > 1
         series = []
-        for number, method in enumerate(methods_of(groups)):
+        for method, number in numbers.items():
             own = sorted((s for s in settings if (s, method) in groups), key=_k)
             values = [[100 * r["f1"] for r in groups[s, method]] for s in own]
             if own:

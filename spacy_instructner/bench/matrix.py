@@ -18,6 +18,7 @@ from typing import (
 import srsly
 
 from ..sampling import Protocol
+from .weights import Weights
 
 # Draws that come with the data, in files of their own.
 GIVEN = "given"
@@ -48,9 +49,10 @@ class Method:
 
     function: its module and name, as `module:name`; without: sections of the config
     that are left out, as `components.ner.model`; overrides: of the config's settings,
-    or the function's own; weights: settings that get a folder of weights, and the
-    packages that it comes from (`weights.folder_of`); train: False to ask the config's
-    model as it is, with the support set's labels.
+    or the function's own; weights: settings that get a folder of weights, and where it
+    comes from; train: False to ask the config's
+    model as it is, with the support set's labels; seen: data sets that it has learned
+    the train split of, so that it is not few-shot there.
     """
 
     name: str
@@ -58,8 +60,9 @@ class Method:
     function: str = ""
     without: Tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    weights: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
+    weights: Mapping[str, Weights] = field(default_factory=dict)
     train: bool = True
+    seen: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,11 @@ class Cell:
         """The protocol with its numbers."""
         ways = f"{self.ways}-" if self.ways else ""
         return f"{self.protocol}-{ways}{self.k}"
+
+    @property
+    def seen(self) -> bool:
+        """Whether the method has learned the data's train split before."""
+        return self.data.name in self.method.seen
 
     @property
     def name(self) -> str:
@@ -116,10 +124,13 @@ def read_matrix(path: Path, data: Path) -> Matrix:
         for name in top.section("data").raw
     }
     weights = {
-        name: tuple(packages) for name, packages in top.pop("weights", dict, {}).items()
+        name: path.parent / own if isinstance(own, str) else tuple(own)
+        for name, own in top.pop("weights", dict, {}).items()
     }
     methods = {
-        name: _method(name, top.section("methods").section(name), path.parent, weights)
+        name: _method(
+            name, top.section("methods").section(name), path.parent, weights, sets
+        )
         for name in top.section("methods").raw
     }
     runs = top.pop("runs", list)
@@ -193,7 +204,11 @@ def _data_set(name: str, raw: Section, data: Path, beside: Path) -> DataSet:
 
 
 def _method(
-    name: str, raw: Section, beside: Path, weights: Mapping[str, Tuple[str, ...]]
+    name: str,
+    raw: Section,
+    beside: Path,
+    weights: Mapping[str, Weights],
+    sets: Mapping[str, DataSet],
 ) -> Method:
     config, function = raw.pop("config", str, ""), raw.pop("function", str, "")
     if bool(config) == bool(function):
@@ -201,6 +216,9 @@ def _method(
     named = raw.pop("weights", dict, {})
     if unknown := sorted(set(named.values()) - set(weights)):
         raise ValueError(f"{raw.where}: weights: unknown: {', '.join(unknown)}.")
+    seen = raw.pop("seen", list, [])
+    if unknown := [data for data in seen if data not in sets]:
+        raise ValueError(f"{raw.where}: seen: unknown: {', '.join(unknown)}.")
     found = Method(
         name,
         config=beside / config if config else None,
@@ -210,6 +228,7 @@ def _method(
         # What a function has no use for stays, and is refused.
         without=tuple(raw.pop("without", list, [])) if config else (),
         train=raw.pop("train", bool, True) if config else True,
+        seen=tuple(seen),
     )
     raw.done()
     return found

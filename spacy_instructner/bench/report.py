@@ -69,7 +69,7 @@ def _measured(groups: tables.Groups, reference: str) -> Dict[str, List[Block]]:
         "F1": [
             "Strict micro F1 in percent over all labels, mean ± standard deviation "
             "over draws (number of draws). A seed is the same draw for all methods. "
-            f"Draws are {'; '.join(meant)}.",
+            f"Draws are {'; '.join(meant)}.{_of_seen(groups)}",
             tables.f1(groups),
             *figures.f1(groups),
         ]
@@ -109,3 +109,12 @@ def _measured(groups: tables.Groups, reference: str) -> Dict[str, List[Block]]:
             figures.by_label(groups, setting),
         ]
     return parts
+
+
+def _of_seen(groups: tables.Groups) -> str:
+    if not any(map(tables.seen, groups.values())):
+        return ""
+    return (
+        f" {tables.SEEN} train split seen: the method had learned from it before, which "
+        "is no few-shot figure."
+    )

@@ -13,6 +13,8 @@ from .page import Table
 # episode), k; and the method.
 Setting = Tuple[str, str, int]
 Groups = Dict[Tuple[Setting, str], List[Record]]
+# Beside what a method says of data whose train split it has learned.
+SEEN = "†"
 
 
 def group(matrix: Matrix, records: Iterable[Record]) -> Groups:
@@ -69,6 +71,8 @@ def beside(groups: Groups, reference: str) -> Table:
 
     def entry(own: List[Record]) -> Optional[str]:
         one = own[0]
+        if seen(own):
+            return None
         setting = (one["data"], _drawn(one["protocol"], one["ways"]), one["k"])
         theirs = {r["seed"]: r["f1"] for r in groups.get((setting, reference), ())}
         gaps = [r["f1"] - theirs[r["seed"]] for r in own if r["seed"] in theirs]
@@ -140,7 +144,10 @@ def by_label(groups: Groups, setting: Setting) -> Table:
     """F1 by label and method (number of draws). All draws together: of a rare label one
     draw has too few to tell."""
     shares = f1_by_label(groups, setting)
-    methods = [f"{method} ({len(groups[setting, method])})" for method in shares]
+    records = [groups[setting, method] for method in shares]
+    methods = [
+        marked(f"{method} ({len(own)})", own) for method, own in zip(shares, records)
+    ]
     rows = [
         [label, *(f"{100 * own[label]:.1f}" for own in shares.values())]
         for label in next(iter(shares.values()))
@@ -162,6 +169,15 @@ def f1_by_label(groups: Groups, setting: Setting) -> Dict[str, Dict[str, float]]
     }
 
 
+def seen(records: Sequence[Record]) -> bool:
+    """Whether the method had learned the data's train split before."""
+    return any(record.get("seen", False) for record in records)
+
+
+def marked(text: str, records: Sequence[Record]) -> str:
+    return f"{text} {SEEN}" if text and seen(records) else text
+
+
 def counts_of(record: Record) -> Dict[str, Counts]:
     return {label: Counts(**own) for label, own in record["counts"].items()}
 
@@ -173,7 +189,9 @@ def _wide(groups: Groups, entry: Callable[[List[Record]], Optional[str]]) -> Tab
         [
             method,
             *(
-                (entry(groups[s, method]) or "") if (s, method) in groups else ""
+                marked(entry(groups[s, method]) or "", groups[s, method])
+                if (s, method) in groups
+                else ""
                 for s in settings
             ),
         ]
@@ -187,7 +205,7 @@ def _long(
 ) -> Table:
     """Several entries by setting and method."""
     rows = [
-        [called(setting), method, len(records), *entries(records)]
+        [called(setting), marked(method, records), len(records), *entries(records)]
         for (setting, method), records in groups.items()
     ]
     return Table(["data", "method", "draws", *columns], rows)

