@@ -1,5 +1,6 @@
 """The baselines that the project brings."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any, List
@@ -8,9 +9,16 @@ import pytest
 import spacy
 import torch
 from spacy.tokens import Doc, Span
-from transformers import AutoTokenizer
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    BertTokenizerFast,
+)
 
 from benchmarks.baselines import (
+    first_trained,
     free,
     prompted,
     span_marker_model,
@@ -111,23 +119,76 @@ def test_spacy_llm_is_asked_for_the_labels_of_the_support_set(
     assert all(doc.vocab is nlp.vocab for doc in found)
 
 
-def test_span_marker_learns(nlp: Any, support: List[Doc], tmp_path: Path) -> None:
-    pytest.importorskip("span_marker")
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
+def make_encoder(folder: Path) -> Path:
+    """A tiny BERT that knows the words of the texts."""
     words = sorted({word.lower() for text, _ in TEXTS for word in text.split()})
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
-    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary))
-    tokenizer = BertTokenizerFast(str(tmp_path / "vocab.txt"), model_max_length=128)
-    tokenizer.save_pretrained(tmp_path / "encoder")
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=128)
+    tokenizer.save_pretrained(folder / "encoder")
     torch.manual_seed(0)
     config = BertConfig(len(vocabulary), 32, 2, 2, 64)
-    BertModel(config).save_pretrained(tmp_path / "encoder")
+    BertModel(config).save_pretrained(folder / "encoder")
+    return folder / "encoder"
+
+
+def test_span_marker_learns(nlp: Any, support: List[Doc], tmp_path: Path) -> None:
+    pytest.importorskip("span_marker")
+    encoder = make_encoder(tmp_path)
     annotate = span_marker_model.fit(
-        nlp, support, 0, str(tmp_path / "encoder"), steps=200, learn_rate=5e-3
+        nlp, support, 0, str(encoder), steps=200, learn_rate=5e-3
     )
     found = list(annotate([bare(doc) for doc in support] + [Doc(nlp.vocab)]))
     assert said(found) == [*(entities for _, entities in TEXTS), []]
+
+
+def test_an_encoder_learns_before_and_goes_on_where_it_was(
+    support: List[Doc], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = make_encoder(tmp_path)
+    own = first_trained.tagged(support)
+    assert own[1] == (
+        ["Bert", "lives", "in", "Old", "Paris"],
+        ["B-PERSON", "O", "O", "B-PLACE", "I-PLACE"],
+    )
+    # Texts of the second source are those of the first, with nothing annotated.
+    none = [(words, ["O"] * len(words)) for words, _ in own]
+    sources = {"some": own * 30, "none": none * 30}
+
+    def train(output: Path) -> None:
+        first_trained.first_train(encoder, sources, output, 5e-3, 6, every=10)
+
+    train(tmp_path / "whole")
+    record = json.loads((tmp_path / "whole" / "trained.json").read_text())
+    assert record["texts"] == {"some": 90, "none": 90}
+    assert [line["steps"] for line in record["log"]] == [10, 20, 30]
+    assert record["log"][-1]["loss"] < 0.1 < 0.4 < record["log"][0]["loss"]
+    save = torch.save
+
+    def killed(state: Any, path: Path) -> None:
+        if state["steps"] == 20:
+            raise KeyboardInterrupt
+        save(state, path)
+
+    monkeypatch.setattr(torch, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "broken")
+    assert not (tmp_path / "broken" / "trained.json").exists()
+    monkeypatch.setattr(torch, "save", save)
+    train(tmp_path / "broken")
+    weights = [
+        AutoModel.from_pretrained(tmp_path / name).state_dict()
+        for name in ("whole", "broken", "encoder")
+    ]
+    for name, values in weights[0].items():
+        assert torch.equal(values, weights[1][name]), name
+    changed = "encoder.layer.1.output.dense.weight"
+    assert not torch.equal(weights[0][changed], weights[2][changed])
+    # What is there is not made again.
+    before = (tmp_path / "whole" / "trained.json").stat().st_mtime_ns
+    train(tmp_path / "whole")
+    assert (tmp_path / "whole" / "trained.json").stat().st_mtime_ns == before
+    assert not list((tmp_path / "whole").glob("checkpoint*"))
 
 
 def test_an_answer_is_read_as_a_string(nlp: Any) -> None:
