@@ -632,6 +632,46 @@ def test_report(folder: Path) -> None:
     assert "## F1\n\nNothing is measured yet.\n" in report_text(matrix, [])
 
 
+def test_the_mean_of_data_sets_is_of_what_all_have(folder: Path) -> None:
+    seen = MATRIX.replace("k: [1, 2]", "k: [1]").replace(
+        "untrained: {", "known: {config: quick.cfg, seen: [one-file]}\n  untrained: {"
+    )
+    seen = seen.replace("[quick, untrained]", "[quick, untrained, known]")
+    (folder / "matrix.yml").write_text(seen)
+    matrix = matrix_in(folder)
+    cells = {cell.name: cell for cell in matrix.matching(["*.at-least-k-*"])}
+    scores = {
+        "workshop.at-least-k-1.0.quick": 0.5,
+        "workshop.at-least-k-1.1.quick": 0.7,
+        "one-file.at-least-k-1.0.quick": 0.3,
+        "one-file.at-least-k-1.1.quick": 0.1,
+        "workshop.at-least-k-1.0.untrained": 0.1,
+        "workshop.at-least-k-1.1.untrained": 0.9,
+        "one-file.at-least-k-1.0.untrained": 0.2,
+        "workshop.at-least-k-1.0.known": 0.9,
+        "one-file.at-least-k-1.0.known": 0.9,
+    }
+    records = [
+        record_of(cells[name], f1, seen=cells[name].seen) for name, f1 in scores.items()
+    ]
+    text = report_text(matrix, records)
+    assert (
+        "## F1, mean of data sets\n\n"
+        "Of each draw the mean F1 over the data sets.\n\n"
+        "| method | mean of workshop and one-file, at-least-k 1 |\n"
+        "| --- | --- |\n"
+        "| quick | 40.0 ± 0.0 (2) |\n"
+        "| untrained | 15.0 (1) |\n\n"
+        "Beside quick: the difference, draw by draw.\n\n"
+        "| method | mean of workshop and one-file, at-least-k 1 |\n"
+        "| --- | --- |\n"
+        "| quick |  |\n"
+        "| untrained | -25.0 (1), better on 0 |\n"
+    ) in text
+    one = [r for r in records if r["data"] == "workshop"]
+    assert "mean of data sets" not in report_text(matrix, one)
+
+
 def test_what_has_seen_the_train_split_is_marked_and_not_compared(
     folder: Path,
 ) -> None:

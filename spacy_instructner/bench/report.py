@@ -79,6 +79,15 @@ def _measured(groups: tables.Groups, reference: str) -> Dict[str, List[Block]]:
             "The difference, draw by draw; and on how many draws it is above zero.",
             tables.beside(groups, reference),
         ]
+    if means := tables.averaged(groups):
+        blocks: List[Block] = ["Of each draw the mean F1 over the data sets."]
+        blocks.append(tables.f1(means))
+        if reference in tables.methods_of(means):
+            blocks += [
+                f"Beside {reference}: the difference, draw by draw.",
+                tables.beside(means, reference),
+            ]
+        parts["F1, mean of data sets"] = blocks
     parts |= {
         "Errors, in percent of all": [
             "A wrong prediction is told by the annotated entity that it touches; it is "

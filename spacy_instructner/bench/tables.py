@@ -84,6 +84,36 @@ def beside(groups: Groups, reference: str) -> Table:
     return _wide(groups, entry)
 
 
+def averaged(groups: Groups) -> Groups:
+    """Means over data sets, draw by draw, for `f1` and `beside`: of each protocol and k
+    that several have, of the methods that all of them have and the seeds that all of a
+    method's have."""
+    found: Groups = {}
+    alike: Dict[Tuple[str, int], List[Setting]] = {}
+    for setting in settings_of(groups):
+        alike.setdefault(setting[1:], []).append(setting)
+    for (protocol, k), settings in alike.items():
+        name = f"mean of {' and '.join(data for data, _, _ in settings)}"
+        for method in methods_of(groups):
+            parts = [groups.get((setting, method), []) for setting in settings]
+            if len(parts) < 2 or not all(parts) or any(map(seen, parts)):
+                continue
+            scores = [{r["seed"]: r["f1"] for r in part} for part in parts]
+            own = [
+                {
+                    **parts[0][0],
+                    "data": name,
+                    "seed": seed,
+                    "f1": statistics.mean(score[seed] for score in scores),
+                }
+                for seed in scores[0]
+                if all(seed in score for score in scores)
+            ]
+            if own:
+                found[(name, protocol, k), method] = own
+    return found
+
+
 def error_shares(groups: Groups) -> Table:
     def entries(own: List[Record]) -> List[str]:
         wrong = sum(sum(r["errors"].values()) for r in own)
