@@ -390,7 +390,7 @@ class InstructionNERPipe(TrainablePipe):
             self._label_set(None)
         self._bound.clear()
         # Read now: the file that they come from may be gone when they are shown.
-        self.cfg.pop("examples", None)
+        self.cfg.pop("shown", None)
         self._shown()
         self.cfg.pop("calibration", None)
         begin_afresh(self.model)
@@ -517,9 +517,9 @@ class InstructionNERPipe(TrainablePipe):
         """The examples to show, read once and then saved with the pipeline."""
         if self.task.examples is None:
             return []
-        if "examples" not in self.cfg:
+        if "shown" not in self.cfg:
             nlp = util.get_lang_class(self.vocab.lang or "xx")(vocab=self.vocab)
-            self.cfg["examples"] = [
+            self.cfg["shown"] = [
                 {
                     "words": [token.text for token in example.predicted],
                     "spaces": spaces_before(example.predicted),
@@ -533,7 +533,7 @@ class InstructionNERPipe(TrainablePipe):
                 tuple(row["spaces"]),
                 tuple((start, end, label) for start, end, label in row["entities"]),
             )
-            for row in self.cfg["examples"]
+            for row in self.cfg["shown"]
         ]
 
     def _cut(

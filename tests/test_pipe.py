@@ -502,6 +502,9 @@ def test_examples_are_shown_without_training_and_saved(
     assert entry["prompt"].count("Sentence:") == 2
     assert "arl is a person." in entry["prompt"]
     assert spans(doc) != spans(make_nlp(model=model)(TEXT))
+    # spaCy hands a component's cfg to its scorer, beside the examples to score.
+    found = nlp.evaluate([Example(nlp.make_doc(TEXT), doc)])
+    assert found["ents_f"] == 1.0 and len(doc.ents) > 0
     # Read once: the pipeline is whole without the file, also one that is not asked
     # anything before.
     begun = make_nlp(task=task, model=model)
