@@ -151,7 +151,7 @@ def test_two_runs_must_agree_on_a_cell(folder: Path) -> None:
         ("benchmark.yml", SHARED, "mit_*.at-least-k-*.tok2vec", 2 * 2 * 3),
         ("benchmark_workshop.yml", WORKSHOP, "*", 3 * 4),
         ("tuning.yml", SHARED, "*.mpnet-*", 7 + 2),
-        ("ablations.yml", SHARED, "*.cllmfs*", 2 * 6),
+        ("ablations.yml", SHARED, "*.cllmfs*", 2 * 5),
     ],
 )
 def test_the_projects_own_matrices(
@@ -677,12 +677,16 @@ def test_what_has_seen_the_train_split_is_marked_and_not_compared(
 ) -> None:
     """It is no few-shot figure of that data; of other data it is one."""
     seen = MATRIX.replace("train: false", "train: false, seen: [one-file]")
-    (folder / "matrix.yml").write_text(seen)
+    (folder / "matrix.yml").write_text(seen + "title: What was seen\n")
     cells = matrix_in(folder).matching(["*.at-least-k-*.0.*"])
     assert [cell.seen for cell in cells] == [False] * 5 + [True, False, True]
     records = [record_of(cell, 0.25, seen=cell.seen) for cell in cells]
     page = report(matrix_in(folder), records)
     text = markdown.text_of(page, "", {})
+    assert text.startswith("# What was seen\n")
+    settings = "training.max_steps = 4; training.eval_frequency = 4"
+    assert f"| quick | quick.cfg | {settings} |" in text
+    assert "| untrained | quick.cfg | not trained |" in text
     assert "† train split seen: the method had learned from it before" in text
     assert "| untrained | 25.0 (1) | 25.0 (1) | 25.0 (1) † | 25.0 (1) † |" in text
     assert "| untrained | 0.0 (1), better on 0 | 0.0 (1), better on 0 |  |  |" in text

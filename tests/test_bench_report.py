@@ -332,7 +332,7 @@ def test_both_pages_have_the_same_tables(matrix: Matrix) -> None:
     theirs = read_published(matrix.published)
     page = report(matrix, records_of(matrix), literature=theirs)
     count = sum(isinstance(b, Table) for s in page.sections for b in s.blocks)
-    assert count == 6 + 3 + 2 + 1
+    assert count == 7 + 3 + 2 + 1
     rows = Reader(webpage.text_of(page, {})).rows
     assert rows == markdown_rows(markdown.text_of(page, "", {}))
     assert len(rows) > 40

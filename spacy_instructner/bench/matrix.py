@@ -27,6 +27,9 @@ EPISODES = "episodes"
 PROTOCOLS = (*get_args(Protocol), GIVEN, EPISODES)
 
 
+TITLE = "Few-shot results"
+
+
 @dataclass(frozen=True)
 class DataSet:
     """Annotated files.
@@ -97,10 +100,11 @@ class Cell:
 @dataclass(frozen=True)
 class Matrix:
     """All cells: of each run the first seed of everything, then the next. published: a
-    file with figures of others."""
+    file with figures of others; title: of the report."""
 
     cells: Tuple[Cell, ...]
     published: Optional[Path] = None
+    title: str = TITLE
 
     def matching(self, patterns: Sequence[str]) -> List[Cell]:
         """The cells whose names one of these shell patterns fits; all without any."""
@@ -135,6 +139,7 @@ def read_matrix(path: Path, data: Path) -> Matrix:
     }
     runs = top.pop("runs", list)
     published = top.pop("published", str, "")
+    title = top.pop("title", str, TITLE)
     top.done("data", "methods")
     cells: Dict[str, Cell] = {}
     for number, run in enumerate(runs, 1):
@@ -143,7 +148,7 @@ def read_matrix(path: Path, data: Path) -> Matrix:
             if other != cell:
                 raise ValueError(f"{path}: two runs have a cell {cell.name}, unlike.")
     figures = path.parent / published if published else None
-    return Matrix(tuple(cells.values()), figures)
+    return Matrix(tuple(cells.values()), figures, title)
 
 
 def read_yaml(path: Path) -> Any:

@@ -10,7 +10,6 @@ from .origins import origins
 from .page import Block, Marked, Page, Section
 from .published import Figure, published
 
-TITLE = "Few-shot results"
 # What the protocols of the draws mean.
 PROTOCOLS = {
     "at-least-k": "at least k entities of each label, drawn greedily",
@@ -38,6 +37,10 @@ def report(
     groups = tables.group(matrix, records)
     if groups:
         parts = _measured(groups, reference)
+        parts["Methods"] = [
+            "Each is a training config or a function, and what is changed in it.",
+            tables.methods(matrix, groups),
+        ]
     else:
         parts = {"F1": ["Nothing is measured yet."]}
     own = [record for records in groups.values() for record in records]
@@ -52,7 +55,9 @@ def report(
         parts["Published, not measured here"] = published(literature)
     if examples is not None:
         parts["Examples"] = [examples]
-    return Page(TITLE, [Section(title, blocks) for title, blocks in parts.items()])
+    return Page(
+        matrix.title, [Section(title, blocks) for title, blocks in parts.items()]
+    )
 
 
 def _measured(groups: tables.Groups, reference: str) -> Dict[str, List[Block]]:

@@ -1,7 +1,9 @@
 """What the records say, as tables. Every entry says how many runs it is of where that
 is not the same for all."""
 
+import json
 import statistics
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ..scores import ERRORS, Counts, Entity, Scored, best_threshold, total
@@ -148,6 +150,26 @@ def _entities(record: Record) -> Tuple[List[List[Entity]], List[List[Scored]]]:
     gold = [[(e[0], e[1], e[2]) for e in text] for text in record["gold"]]
     predicted = [[(*e[:3], e[3]) for e in text] for text in record["predicted"]]
     return gold, predicted
+
+
+def methods(matrix: Matrix, groups: Groups) -> Table:
+    """What the names of methods stand for."""
+    rows = []
+    for method in {c.method.name: c.method for c in matrix.cells}.values():
+        if method.name in methods_of(groups):
+            changed = [f"without {section}" for section in method.without]
+            changed += [
+                f"{name} = {json.dumps(value, ensure_ascii=False)}"
+                for name, value in method.overrides.items()
+            ]
+            changed += [
+                f"{name} = {own.name if isinstance(own, Path) else own[0]}"
+                for name, own in method.weights.items()
+            ]
+            changed += [] if method.train else ["not trained"]
+            made = method.config.name if method.config else method.function
+            rows.append([method.name, made, "; ".join(changed)])
+    return Table(["method", "config or function", "changed"], rows)
 
 
 def costs(groups: Groups) -> Table:
