@@ -5,22 +5,32 @@ their names, with which meaning or none; so do case, punctuation and the number 
 sentences. So a model learns to follow the question, not to know the types.
 """
 
+import operator
 import random
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
-from itertools import count
+from itertools import accumulate, count, zip_longest
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import srsly
+from spacy.errors import MatchPatternError
 from spacy.language import Language
+from spacy.pipeline import EntityRuler
 from spacy.tokens import Doc, Span
 from spacy.training import Example
+from spacy.util import get_words_and_spaces
 
 from ..annotations import LABELS_KEY
 from ..corpora import bare, read_docs
 from ..tasks.base import Entity
 from ..tasks.labels import default_name, plain
+from .templates import Made, make_texts, read_templates
+
+TEMPLATES = ".json"
+# Of each label its name and what it means, as a text asks for it.
+Said = Dict[str, Dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -37,19 +47,6 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Source:
-    """Texts of one data set, in which all of its labels are annotated.
-
-    by_label: of each label, the texts that have it; often: how often each label is
-    drawn, by the square root of its texts, so that rare ones are seen too; empty: texts
-    without entities."""
-
-    by_label: Mapping[str, Sequence[Text]]
-    often: Sequence[float]
-    empty: Sequence[Text]
-
-
-@dataclass(frozen=True)
 class Words:
     """What a label may be called, and what may be said of it."""
 
@@ -57,11 +54,27 @@ class Words:
     definitions: Sequence[str]
 
 
+@dataclass(frozen=True)
+class Source:
+    """Texts of one data set, in which all of its labels are annotated.
+
+    by_label: of each label, the texts that have it; often: how often each label is
+    drawn, by the square root of its texts, so that rare ones are seen too; empty: texts
+    without entities; words: of its labels."""
+
+    by_label: Mapping[str, Sequence[Text]]
+    often: Sequence[float]
+    empty: Sequence[Text]
+    words: Mapping[str, Words]
+
+
 def build_label_variety_v1(
     sources: Dict[str, Path],
     shares: Dict[str, float],
     wording: Path,
     held_out: List[str],
+    rules: Optional[Path] = None,
+    made: int = 2000,
     seed: int = 0,
     most_labels: int = 12,
     kept: float = 0.85,
@@ -74,11 +87,16 @@ def build_label_variety_v1(
     """Registered as `spacy-instructner.LabelVariety.v1`.
 
     sources (Dict[str, Path]): annotated files, by name; a label is asked for only in
-        texts of files that have it, where it is annotated throughout.
+        texts of files that have it, where it is annotated throughout. A .json file
+        holds templates to make texts of, and the words of its own labels.
     shares (Dict[str, float]): how often a text comes from each, in any unit.
     wording (Path): a JSON file: label to {"names": […], "definitions": […]}. A label
         that it lacks goes by its own name.
     held_out (List[str]): labels that are never seen; their texts are left out.
+    rules (Optional[Path]): a JSON file: label to {"names": […], "definitions": […],
+        "patterns": […]}, patterns as for spaCy's EntityRuler. What they find in
+        annotated files, outside of entities, becomes entities too.
+    made (int): how many texts are made of a file of templates.
     seed (int): the same seed makes the same texts, in the same order, without end.
     most_labels (int): that a text asks for.
     kept (float): how likely a label that a text has is asked for.
@@ -90,7 +108,8 @@ def build_label_variety_v1(
     joined (float): share of texts of two or three sentences.
     RETURNS (LabelVariety): reads Examples without end. Raises ValueError for a share of
         an unknown source, for shares that are none, and, when it reads, for a held-out
-        label that no source has, and for files as `read_texts` and `read_wording`.
+        label that no source has, and for files as `read_texts`, `read_wording`,
+        `read_rules` and `read_templates`.
     """
     unknown = sorted(set(shares) ^ set(sources))
     if unknown:
@@ -110,6 +129,8 @@ def build_label_variety_v1(
         shares=shares,
         wording=wording,
         held_out=tuple(held_out),
+        rules=rules,
+        made=made,
         seed=seed,
         most_labels=most_labels,
         kept=kept,
@@ -129,6 +150,8 @@ class LabelVariety:
     shares: Mapping[str, float]
     wording: Path
     held_out: Tuple[str, ...]
+    rules: Optional[Path]
+    made: int
     seed: int
     most_labels: int
     kept: float
@@ -145,20 +168,24 @@ class LabelVariety:
         """The Examples from the one with this number on: each depends on seed and
         number alone."""
         words = read_wording(self.wording)
-        texts = {name: read_texts(path, nlp) for name, path in self.sources.items()}
-        read = _sources(texts, self.held_out)
+        ruler = None
+        if self.rules is not None:
+            ruler, more = read_rules(self.rules, nlp)
+            words = {**more, **words}
+        texts: Dict[str, List[Text]] = {}
+        own: Dict[str, Mapping[str, Words]] = {}
+        for name, path in self.sources.items():
+            if is_templates(path):
+                texts[name], own[name] = make_source(path, nlp, self.made, self.seed)
+            else:
+                texts[name], own[name] = read_texts(path, nlp, ruler), words
+        read = _sources(texts, own, self.held_out)
         for number in count(at):
             rng = random.Random(f"{self.seed} {number}")
             (name,) = rng.choices(list(read), [self.shares[name] for name in read])
-            yield self._example(nlp, read[name], words, rng)
+            yield self._example(nlp, read[name], rng)
 
-    def _example(
-        self,
-        nlp: Language,
-        source: Source,
-        words: Mapping[str, Words],
-        rng: random.Random,
-    ) -> Example:
+    def _example(self, nlp: Language, source: Source, rng: random.Random) -> Example:
         empty = rng.random() < self.empty
         text = self._text(source, rng, empty)
         present = text.labels
@@ -175,7 +202,7 @@ class LabelVariety:
         said: Dict[str, Dict[str, str]] = {}
         taken = set()
         for label in asked:
-            name, definition = self._words(label, words, rng)
+            name, definition = self._words(label, source.words, rng)
             # An answer could not tell two labels of one name apart.
             if name.lower() in taken:
                 name = default_name(label)
@@ -225,12 +252,14 @@ def build_held_out_v1(
     """Registered as `spacy-instructner.HeldOut.v1`.
 
     sources, wording: see `spacy-instructner.LabelVariety.v1`.
-    labels (List[str]): what is asked for: in each text, those of them that its file has.
-    texts (int): how many, drawn by `seed` (int).
+    labels (List[str]): what is asked for: in each text, those of them that its file has;
+        in one made of templates, all that its file has.
+    texts (int): how many, drawn by `seed` (int), as many of each source where it has
+        them.
     empty (float): share of texts without an answer.
     RETURNS (HeldOut): reads Examples with only these labels, by their first name and
         meaning. When it reads it raises ValueError for a label that no file has, and
-        for files as `read_texts` and `read_wording`.
+        for files as `read_texts`, `read_wording` and `read_templates`.
     """
     return HeldOut(sources, wording, tuple(labels), texts, seed, empty)
 
@@ -247,33 +276,38 @@ class HeldOut:
     empty: float
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
-        words = read_wording(self.wording)
-        said = {label: words_of(label, words) for label in self.labels}
-        rows: Dict[bool, List[Tuple[Text, List[str]]]] = {True: [], False: []}
+        wording = read_wording(self.wording)
+        rng = random.Random(self.seed)
+        answered: List[List[Tuple[Text, Said]]] = []
+        empty: List[List[Tuple[Text, Said]]] = []
         known: Set[str] = set()
         for path in self.sources.values():
-            texts = read_texts(path, nlp)
-            have = {label for text in texts for label in text.labels}
-            asked = [label for label in self.labels if label in have]
-            known |= have
-            for text in texts if asked else ():
-                rows[bool(set(text.labels) & set(asked))].append((text, asked))
+            if is_templates(path):
+                texts, words = make_source(path, nlp, 2 * self.texts, self.seed)
+                asked = list(words)
+            else:
+                texts, words = read_texts(path, nlp), wording
+                have = {label for text in texts for label in text.labels}
+                asked = [label for label in self.labels if label in have]
+                known |= have
+            if not asked:
+                continue
+            said = {label: first_words(label, words) for label in asked}
+            rng.shuffle(texts)
+            has = [bool(set(text.labels) & set(asked)) for text in texts]
+            answered.append([(text, said) for text, own in zip(texts, has) if own])
+            empty.append([(text, said) for text, own in zip(texts, has) if not own])
         check_known(self.labels, known)
-        rng = random.Random(self.seed)
         without = round(self.texts * self.empty)
-        found: List[Tuple[Text, List[str]]] = []
-        for answered, most in ((True, self.texts - without), (False, without)):
-            rng.shuffle(rows[answered])
-            found += rows[answered][:most]
-        for text, asked in found:
-            first = {
-                label: {
-                    "name": said[label].names[0],
-                    "definition": said[label].definitions[0],
-                }
-                for label in asked
-            }
-            yield make_example(nlp, text, first)
+        for rows, most in ((answered, self.texts - without), (empty, without)):
+            in_turn = [row for rank in zip_longest(*rows) for row in rank if row]
+            for text, said in in_turn[:most]:
+                yield make_example(nlp, text, said)
+
+
+def first_words(label: str, words: Mapping[str, Words]) -> Dict[str, str]:
+    own = words_of(label, words)
+    return {"name": own.names[0], "definition": own.definitions[0]}
 
 
 def words_of(label: str, words: Mapping[str, Words]) -> Words:
@@ -292,16 +326,39 @@ def check_known(labels: Sequence[str], known: Set[str]) -> None:
 def read_wording(path: Path) -> Dict[str, Words]:
     """Label to its words. Raises ValueError for a file of another shape."""
     try:
-        found = {
+        found = srsly.read_json(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON file: {error}") from error
+    return _words(found, path)
+
+
+def _words(labels: Any, path: Path) -> Dict[str, Words]:
+    try:
+        return {
             label: Words(_lines(said["names"]), _lines(said["definitions"]))
-            for label, said in srsly.read_json(path).items()
+            for label, said in labels.items()
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f'{path} must hold one JSON object, label to {{"names": […], '
+            f'{path} must say what labels are called: label to {{"names": […], '
             f'"definitions": […]}}, both with one text at least: {error!r}'
         ) from error
-    return found
+
+
+def read_rules(path: Path, nlp: Language) -> Tuple[EntityRuler, Dict[str, Words]]:
+    """What finds entities by rules, and the words of their labels. Raises ValueError
+    for a file of another shape, with what spaCy says of its patterns."""
+    words = read_wording(path)
+    ruler = EntityRuler(nlp, phrase_matcher_attr="LOWER", validate=True)
+    for label, said in srsly.read_json(path).items():
+        patterns = said.get("patterns")
+        if not isinstance(patterns, list) or not patterns:
+            raise ValueError(f'{path}: {label!r} has no list of "patterns".')
+        try:
+            ruler.add_patterns([{"label": label, "pattern": own} for own in patterns])
+        except (MatchPatternError, ValueError) as error:
+            raise ValueError(f"{path}: {label!r}: {error}") from error
+    return ruler, words
 
 
 def _lines(texts: Any) -> List[str]:
@@ -314,9 +371,12 @@ def _lines(texts: Any) -> List[str]:
     return found
 
 
-def read_texts(path: Path, nlp: Language) -> List[Text]:
-    """A file's texts. Raises as `corpora.read_docs`, and ValueError for spans that
-    cannot be kept and words without annotation: they would be learnt as none."""
+def read_texts(
+    path: Path, nlp: Language, ruler: Optional[EntityRuler] = None
+) -> List[Text]:
+    """A file's texts, and what rules find outside of their entities. Raises as
+    `corpora.read_docs`, and ValueError for spans that cannot be kept and words without
+    annotation: they would be learnt as none."""
     docs, problems = read_docs(Path(path), nlp)
     if problems:
         raise ValueError(f"{len(problems)} spans cannot be kept, first {problems[0]}.")
@@ -332,18 +392,57 @@ def read_texts(path: Path, nlp: Language) -> List[Text]:
             f"{len(unknown)} words of {path} have no annotation, first {unknown[0]}. "
             "Annotate them, or leave their texts out."
         )
-    return [
-        Text(
-            tuple(token.text for token in doc),
-            tuple(bool(token.whitespace_) for token in doc),
-            tuple((ent.start, ent.end, ent.label_) for ent in doc.ents),
-        )
-        for doc in docs
-    ]
+    return [_text(ruler(doc) if ruler else doc) for doc in docs]
+
+
+def is_templates(path: Path) -> bool:
+    return Path(path).suffix == TEMPLATES
+
+
+def make_source(
+    path: Path, nlp: Language, count: int, seed: int
+) -> Tuple[List[Text], Dict[str, Words]]:
+    """Texts made of a file of templates, and the words of its labels. Raises as
+    `read_templates` and `_words`."""
+    templates = read_templates(Path(path))
+    words = _words(templates.labels, path)
+    made = make_texts(templates, count, seed)
+    return [_made(text, nlp) for text in made], words
+
+
+def _made(made: Made, nlp: Language) -> Text:
+    """A text made of a template, cut at the borders of its entities too: that a
+    sentence ends with one must not hide it in a word with the full stop."""
+    text, entities = made
+    borders = sorted({0, len(text), *(at for entity in entities for at in entity[:2])})
+    pieces = [nlp.make_doc(text[a:b]) for a, b in zip(borders, borders[1:])]
+    words, spaces = get_words_and_spaces(
+        [token.text for doc in pieces for token in doc if not token.is_space], text
+    )
+    ends = list(accumulate(map(operator.add, map(len, words), spaces)))
+    starts = [0, *ends]
+    return Text(
+        tuple(words),
+        tuple(spaces),
+        tuple(
+            (starts.index(start), bisect_left(ends, end) + 1, label)
+            for start, end, label in entities
+        ),
+    )
+
+
+def _text(doc: Doc) -> Text:
+    return Text(
+        tuple(token.text for token in doc),
+        tuple(bool(token.whitespace_) for token in doc),
+        tuple((ent.start, ent.end, ent.label_) for ent in doc.ents),
+    )
 
 
 def _sources(
-    texts: Mapping[str, Sequence[Text]], held_out: Sequence[str]
+    texts: Mapping[str, Sequence[Text]],
+    words: Mapping[str, Mapping[str, Words]],
+    held_out: Sequence[str],
 ) -> Dict[str, Source]:
     """Without texts that have a held-out label, in whatever source. Raises ValueError
     for a label that none has, and for a source that has nothing to learn."""
@@ -352,20 +451,22 @@ def _sources(
     barred = {text.words for text in everything if set(text.labels) & set(held_out)}
     read: Dict[str, Source] = {}
     for name, own in texts.items():
-        read[name] = _source([text for text in own if text.words not in barred])
+        seen = [text for text in own if text.words not in barred]
+        read[name] = _source(seen, words[name])
         if not read[name].by_label:
             raise ValueError(f"The source {name!r} has no entity to learn from.")
     return read
 
 
-def _source(seen: Sequence[Text]) -> Source:
+def _source(seen: Sequence[Text], words: Mapping[str, Words]) -> Source:
     counts = Counter(label for text in seen for label in text.labels)
     by_label: Dict[str, List[Text]] = {label: [] for label in sorted(counts)}
     for text in seen:
         for label in text.labels:
             by_label[label].append(text)
     often = [counts[label] ** 0.5 for label in by_label]
-    return Source(by_label, often, [text for text in seen if not text.entities])
+    empty = [text for text in seen if not text.entities]
+    return Source(by_label, often, empty, words)
 
 
 def join(texts: Sequence[Text]) -> Text:
