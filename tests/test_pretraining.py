@@ -20,7 +20,7 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 from spacy.language import Language
-from spacy.tokens import DocBin, Span
+from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from thinc.api import Adam, Config
 from typer.testing import CliRunner
@@ -413,6 +413,76 @@ def test_held_out_templates_ask_for_all_their_labels(
     }
     assert len(said) == 20 and said[16:].count(("city", "day")) == 2
     assert [bool(each.reference.ents) for each in examples] == [True] * 16 + [False] * 4
+
+
+# What a base is measured on is never to be learned from: nor is what it is about.
+JUDGED = (
+    *("film", "films", "movie", "movies", "cinema", "actress", "restaurant", "food"),
+    *(
+        "restaurants",
+        "cuisine",
+        "dish",
+        "dishes",
+        "dinner",
+        "chef",
+        "waiter",
+        "trailer",
+    ),
+)
+QUERIES = sorted((ROOT / "assets" / "base" / "queries").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
+def test_templates_of_the_project(path: Path) -> None:
+    texts, words = make_source(path, spacy.blank("en"), 2000, seed=0)
+    assert len(texts) == 2000 and 9 <= len(words) <= 12
+    counts = Counter(label for text in texts for label in text.labels)
+    assert set(counts) == set(words) and min(counts.values()) >= 20
+    # Few have none, none has many, and each label is said in many ways.
+    sizes = Counter(len(text.entities) for text in texts)
+    assert 0 < sizes[0] < 300 and max(sizes) <= 6
+    mentions = {
+        (label, text.words[start:end])
+        for text in texts
+        for start, end, label in text.entities
+    }
+    assert min(Counter(label for label, _ in mentions).values()) >= 8
+    for name, said in words.items():
+        assert said.names[0] == name and len(said.names) >= 3 <= len(set(said.names))
+    used = {word.lower() for text in texts for word in text.words}
+    assert not used & set(JUDGED)
+    # The config learns from it, or measures by it.
+    config = Config().from_disk(ROOT / "configs" / "base.cfg", interpolate=False)
+    sources = [config["corpora"][part]["sources"] for part in ("train", "dev")]
+    assert [path.stem in own for own in sources].count(True) == 1
+
+
+def test_rules_of_the_project() -> None:
+    path = ROOT / "assets" / "base" / "rules.json"
+    nlp = spacy.blank("en")
+    ruler, words = read_rules(path, nlp)
+    text = (
+        "On 12 May 1931 his second wife , a Swedish singer , rowed 40 km north in "
+        "three days and sold the wooden house near the lake for 20 percent ."
+    )
+    doc = ruler(Doc(nlp.vocab, words=text.split()))
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [
+        ("12 May 1931", "date"),
+        ("second", "rank"),
+        ("wife", "relative"),
+        ("Swedish", "nationality"),
+        ("singer", "occupation"),
+        ("40 km", "measure"),
+        ("north", "direction"),
+        ("three days", "time span"),
+        ("house", "kind of building"),
+        ("lake", "kind of landscape"),
+        ("20 percent", "share"),
+    ]
+    # A capital letter makes a name, of which these are a part.
+    assert not ruler(Doc(nlp.vocab, words=["King", "House", "Lake", "Steel"])).ents
+    for name, said in words.items():
+        assert said.names[0] == name and len(said.names) >= 2
 
 
 def test_rules_add_to_what_is_annotated(wording: Path, tmp_path: Path) -> None:
