@@ -311,10 +311,10 @@ def test_choices_inside_choices_and_spaces(tmp_path: Path) -> None:
     path = templates(
         tmp_path,
         lists={"city": ["  Rome "], "weekday": ["[big ]day"]},
-        texts=["[a (b|[c ]d) ] {city:city}  {weekday:day}"],
+        texts=["[a (b|[c ]d) |e ] {city:city}  {weekday:day}"],
     )
     made = dict(make_texts(read_templates(path), 1000, seed=0))
-    for start in ("", "a b ", "a d ", "a c d "):
+    for start in ("", "a b ", "a d ", "a c d ", "e "):
         for day in ("day", "big day"):
             place = len(start)
             assert made.pop(f"{start}Rome {day}") == [
@@ -336,6 +336,7 @@ def test_templates_that_cannot_be_read_are_told(tmp_path: Path) -> None:
         ({"texts": ["{city} {weekday:hour}"]}, "differ: .'hour'."),
         ({"texts": ["[to {city} {weekday:day}"]}, "a bracket is open, or closed twice"),
         ({"texts": ["to {city {weekday:day}"]}, "a bracket is open, or closed twice"),
+        ({"texts": ["to|by {city} {weekday:day}"]}, "a bracket is open, or"),
         ({"texts": "x", "lists": 3}, 'must hold one JSON object with "labels"'),
     ]
     for other, message in cases:

@@ -8,7 +8,7 @@ A file holds one JSON object:
 
 `{city}` is replaced by an entry of that list and becomes an entity of that label,
 `{city:goal}` one of another label; `<city>` is replaced alone; of `(a|b|c)` one is taken,
-`[a]` is taken or left. All of them may hold others, except that an entity has none inside.
+`[a|b]` one or none. All of them may hold others, except that an entity has none inside.
 """
 
 import random
@@ -87,9 +87,9 @@ def choose(template: str, rng: random.Random) -> str:
 
     def chosen(found: "re.Match[str]") -> str:
         either, maybe = found.groups()
-        if either is not None:
-            return rng.choice(either.split("|"))
-        return maybe if rng.random() < 0.5 else ""
+        if either is None and rng.random() < 0.5:
+            return ""
+        return rng.choice((maybe if either is None else either).split("|"))
 
     while CHOICE.search(template):
         template = CHOICE.sub(chosen, template)
@@ -120,7 +120,7 @@ def read_templates(path: Path) -> Templates:
                 missing.add(plain or entity)
             if entity:
                 marked.add(label or entity)
-        if set("<>{}()[]") & set(LIST.sub("", choose(line, random.Random(0)))):
+        if set("<>{}()[]|") & set(LIST.sub("", choose(line, random.Random(0)))):
             raise ValueError(
                 f"{path}: a bracket is open, or closed twice, in {line!r}."
             )
