@@ -118,6 +118,8 @@ def is_section(name: str) -> bool:
         "methods",
         "fewshot",
         "objectives",
+        "curve",
+        "forgetting",
         *SIMPLE,
         *CURVES,
     )

@@ -1,0 +1,169 @@
+"""How a base learned, and what a few shots make it forget: `python -m benchmarks.base`.
+
+`curve` keeps the log of its training. `forgetting` asks a pipeline for the labels of one
+data set before and after it has learned another from a few shots; each cell is one JSON
+file, and is not done again. The tables of what is there go to docs/base.md.
+"""
+
+import argparse
+import statistics
+from functools import partial
+from pathlib import Path
+from typing import Dict, List, Sequence, Tuple
+
+import spacy
+import srsly
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.util import load_config
+from wasabi import msg
+
+from spacy_instructner.annotations import LABELS_KEY
+from spacy_instructner.bench.cells import Record, once, read_records
+from spacy_instructner.bench.draws import draws
+from spacy_instructner.bench.machine import machine
+from spacy_instructner.bench.markdown import table
+from spacy_instructner.bench.matrix import Cell, DataSet, Matrix, read_matrix
+from spacy_instructner.bench.page import Plot, Series
+from spacy_instructner.bench.plots import draw
+from spacy_instructner.files import to_lines, write_whole
+from spacy_instructner.pretraining.loop import read_log
+from spacy_instructner.scores import count, total
+from spacy_instructner.supports import predicted, train_on
+
+from .report import fill
+
+ROOT = Path(__file__).parents[1]
+CELLS = ROOT / "benchmarks" / "cells" / "forgetting"
+PAGE = ROOT / "docs" / "base.md"
+LOG = ROOT / "benchmarks" / "base.jsonl"
+CONFIG = ROOT / "configs" / "fewshot.cfg"
+# Learned, and asked for before and after.
+PAIRS = (("mit_restaurant", "mit_movie_eng"), ("mit_movie_eng", "mit_restaurant"))
+SEEDS = (0, 1, 2)
+K = 5
+
+
+def cell_of(matrix: Matrix, data: str, seed: int) -> Cell:
+    """The draw of the headline."""
+    (found,) = matrix.matching([f"{data}.at-least-k-{K}.{seed}.default"])
+    return found
+
+
+def asking(docs: Sequence[Doc], data: DataSet) -> List[Doc]:
+    """The texts, each of which asks for all labels of their data set."""
+    if data.definitions is None:
+        raise ValueError(f"{data.name} has no definitions.")
+    for doc in docs:
+        doc.user_data[LABELS_KEY] = srsly.read_json(data.definitions)
+    return list(docs)
+
+
+def f1(nlp: Language, docs: Sequence[Doc]) -> float:
+    return total(count(*predicted(nlp, docs)).values()).f1
+
+
+def measure(matrix: Matrix, learned: str, asked: str, seed: int) -> Record:
+    """F1 of the labels that are asked for, with each start, before and after."""
+    blank = spacy.blank("en")
+    cell, other = cell_of(matrix, learned, seed), cell_of(matrix, asked, seed)
+    support = draws(cell, blank).support
+    docs = asking(draws(other, blank).test, other.data)
+    overrides = {"system.seed": seed, "paths.definitions": str(cell.data.definitions)}
+    config = load_config(CONFIG)
+    before = f1(train_on(config, support, overrides, learn=False), docs)
+    after = f1(train_on(config, support, overrides), docs)
+    return {
+        "learned": learned,
+        "asked": asked,
+        "seed": seed,
+        "texts": len(docs),
+        "before": before,
+        "after": after,
+        "machine": machine(),
+    }
+
+
+def forget(data: Path) -> None:
+    """Measure what is not there yet."""
+    matrix = read_matrix(ROOT / "configs" / "benchmark.yml", data)
+    for learned, asked in PAIRS:
+        for seed in SEEDS:
+            own = (learned, asked, seed)
+            path = CELLS / f"{learned}.{asked}.{seed}.json"
+            if record := once(path, CELLS / "locks", partial(measure, matrix, *own)):
+                msg.good(f"{path.stem}: {record['before']:.3f} {record['after']:.3f}")
+
+
+def forgetting(records: Sequence[Record]) -> str:
+    """Means over draws, in percent."""
+    found: Dict[Tuple[str, str], List[Record]] = {}
+    for record in records:
+        found.setdefault((record["learned"], record["asked"]), []).append(record)
+    rows = [
+        [
+            *names,
+            *(
+                percent(statistics.mean(record[when] for record in own))
+                for when in ("before", "after")
+            ),
+            len(own),
+        ]
+        for names, own in found.items()
+    ]
+    return table(("Learned", "Asked for", "F1 before", "F1 after", "Draws"), rows)
+
+
+def curve(log: Sequence[Record]) -> str:
+    """The log of training, and where its plot lies."""
+    rows = [
+        (
+            line["step"],
+            line["texts"],
+            f"{line['ids'] / 1e6:.2f}",
+            f"{line['seconds'] / 60:.0f}",
+            "" if line["loss"] is None else f"{line['loss']:.3f}",
+            *(percent(line["dev"][f"ents_{name}"] or 0.0) for name in "prf"),
+        )
+        for line in log
+    ]
+    head = ("Steps", "Texts", "Million ids", "Minutes", "Loss", "P", "R", "F1")
+    plot = f"![{plotted(log).said}](base_plots/curve.svg)"
+    return f"{table(head, rows)}\n\n{plot}"
+
+
+def plotted(log: Sequence[Record]) -> Plot:
+    places = tuple(line["ids"] / 1e6 for line in log)
+    values = tuple((100 * (line["dev"]["ents_f"] or 0.0),) for line in log)
+    series = (Series("held-out labels", 0, places, values),)
+    title = "F1 on labels that training never sees"
+    return Plot("curves", "curve", title, "F1 (%)", series, "million ids")
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=("curve", "forgetting"))
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--log", type=Path, default=ROOT / "training/base/log.jsonl")
+    given = parser.parse_args()
+    if given.part == "curve":
+        write_whole(LOG, to_lines(read_log(given.log)))
+        plots = PAGE.with_name("base_plots")
+        plots.mkdir(exist_ok=True)
+        (plots / "curve.svg").write_text(draw(plotted(read_log(LOG))), encoding="utf8")
+    else:
+        forget(given.data)
+    made = {
+        "curve": curve(read_log(LOG)),
+        "forgetting": forgetting(read_records(CELLS)),
+    }
+    text = PAGE.read_text(encoding="utf8")
+    PAGE.write_text(fill(text, made.__getitem__), encoding="utf8")
+
+
+if __name__ == "__main__":
+    main()
