@@ -97,6 +97,8 @@ def forget(data: Path) -> None:
 
 def forgetting(records: Sequence[Record]) -> str:
     """Means over draws, in percent."""
+    if not records:
+        return "Not measured yet."
     found: Dict[Tuple[str, str], List[Record]] = {}
     for record in records:
         found.setdefault((record["learned"], record["asked"]), []).append(record)
@@ -116,6 +118,8 @@ def forgetting(records: Sequence[Record]) -> str:
 
 def curve(log: Sequence[Record]) -> str:
     """The log of training, and where its plot lies."""
+    if not log:
+        return "Not trained yet."
     rows = [
         (
             line["step"],
