@@ -46,7 +46,7 @@ K = 5
 
 def cell_of(matrix: Matrix, data: str, seed: int) -> Cell:
     """The draw of the headline."""
-    (found,) = matrix.matching([f"{data}.at-least-k-{K}.{seed}.default"])
+    (found,) = matrix.matching([f"{data}.at-least-k-{K}.{seed}.from-base"])
     return found
 
 

@@ -194,7 +194,7 @@ def calibrated(data: Path, names: Sequence[str], k: int, parts: int) -> Figures:
             cell
             for cell in cells
             if (cell.data.name, cell.method.name, cell.k, cell.seed)
-            == (name, "default", k, 0)
+            == (name, "from-base", k, 0)
         )
         drawn = draws(cell, spacy.blank("en"))
         config = load_config(cell.method.config)

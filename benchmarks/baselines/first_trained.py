@@ -3,7 +3,7 @@
     python -m benchmarks.baselines.first_trained minilm training/encoders/minilm \
         --data ../shared/data
 
-The same sentences once each, those of configs/base.cfg. A layer over the words' first
+The annotated sentences of configs/base.cfg, once each. A layer over the words' first
 pieces for each source, BIO labels: sources annotate different types, and what one calls
 an entity is none to another. The encoder is kept, the layers are not. Stopped, it goes
 on where it was.
@@ -27,6 +27,7 @@ from wasabi import msg
 from spacy_instructner.bench.matrix import read_matrix
 from spacy_instructner.bench.weights import folder_of
 from spacy_instructner.corpora import read_docs
+from spacy_instructner.pretraining.variety import TEMPLATES
 
 from .token_classifier import tags_of
 
@@ -175,6 +176,7 @@ def main() -> None:
     sources = {
         name: tagged(read_docs(Path(path), nlp)[0])
         for name, path in train["sources"].items()
+        if Path(path).suffix != TEMPLATES
     }
     matrix = read_matrix(ROOT / "configs" / "benchmark.yml", args.data)
     found = [
