@@ -142,6 +142,36 @@ def test_span_marker_learns(nlp: Any, support: List[Doc], tmp_path: Path) -> Non
     assert said(found) == [*(entities for _, entities in TEXTS), []]
 
 
+def test_span_marker_without_padding_is_the_same(
+    nlp: Any, support: List[Doc], tmp_path: Path
+) -> None:
+    span_marker = pytest.importorskip("span_marker")
+    model = span_marker.SpanMarkerModel.from_pretrained(
+        str(make_encoder(tmp_path)),
+        labels=["O", "PERSON", "PLACE"],
+        model_max_length=32,
+        entity_max_length=3,
+    ).eval()
+    words = {"tokens": [[word.text for word in doc] for doc in support]}
+    read = model.tokenizer(words)
+    features = [
+        dict(zip(read, own, strict=True)) for own in zip(*read.values(), strict=True)
+    ]
+    for own in features:
+        own["num_spans"] = len(own["start_position_ids"])
+        own["labels"] = [number % 3 for number in range(own["num_spans"])]
+    whole = model.data_collator(features)
+    cut = span_marker_model.trimmed(model.data_collator, features)
+    # Seven ids and the even number that follows; twelve spans of at most three words.
+    assert cut["input_ids"].shape == (3, 8 + 2 * 12)
+    assert whole["input_ids"].shape == (3, 32 + 2 * model.config.marker_max_length)
+    with torch.inference_mode():
+        long, short = model(**whole), model(**cut)
+    assert short.loss == pytest.approx(float(long.loss), abs=1e-5)
+    for row, pairs in enumerate(cut["num_marker_pairs"]):
+        torch.testing.assert_close(short.logits[row, :pairs], long.logits[row, :pairs])
+
+
 def test_an_encoder_learns_before_and_goes_on_where_it_was(
     support: List[Doc], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

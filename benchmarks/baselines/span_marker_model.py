@@ -1,8 +1,10 @@
 """SpanMarker, trained by its own Trainer."""
 
 import tempfile
-from typing import Iterable, List, Sequence
+from functools import partial
+from typing import Any, Callable, Dict, Iterable, List, Sequence
 
+import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 
@@ -36,6 +38,7 @@ def fit(
         model_max_length=256,
         entity_max_length=longest,
     )
+    model.data_collator = partial(trimmed, model.data_collator)
     rows = {
         "tokens": [[word.text for word in doc] for doc in support],
         "ner_tags": [_tags(doc, labels) for doc in support],
@@ -57,6 +60,25 @@ def fit(
         Trainer(model, arguments, train_dataset=Dataset.from_dict(rows)).train()
     model.eval()
     return lambda docs: _annotated(model, docs)
+
+
+def trimmed(
+    collate: Callable[[List[Dict[str, Any]]], Dict[str, torch.Tensor]],
+    features: List[Dict[str, Any]],
+) -> Dict[str, torch.Tensor]:
+    """A batch without the columns that are padding in all of its rows.
+
+    SpanMarker pads each to the longest text and the most markers that there could be,
+    512 places here: of a sentence, most are empty, and nothing attends to them."""
+    batch = collate(features)
+    pairs = batch["num_marker_pairs"]
+    used = int((batch["start_marker_indices"] + 2 * pairs).max())
+    used += used % 2
+    lengths = {"input_ids": used, "position_ids": used, "labels": used // 2}
+    for name in lengths.keys() & batch.keys():
+        batch[name] = batch[name][:, : lengths[name]].contiguous()
+    batch["attention_mask"] = batch["attention_mask"][:, :used, :used]
+    return batch
 
 
 def _tags(doc: Doc, labels: Sequence[str]) -> List[int]:
