@@ -1,6 +1,8 @@
-"""How a base learned, and what a few shots make it forget: `python -m benchmarks.base`.
+"""How a base learned, what it knows, and what a few shots make it forget:
+`python -m benchmarks.base`.
 
-`curve` keeps the log of its training. `forgetting` asks a pipeline for the labels of one
+`curve` keeps the log of its training. `zero-shot` tells what the benchmark's cells say of
+it without any shots. `forgetting` asks a pipeline for the labels of one
 data set before and after it has learned another from a few shots; each cell is one JSON
 file, and is not done again. The tables of what is there go to docs/base.md.
 """
@@ -9,7 +11,7 @@ import argparse
 import statistics
 from functools import partial
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import spacy
 import srsly
@@ -35,6 +37,7 @@ from .report import fill
 
 ROOT = Path(__file__).parents[1]
 CELLS = ROOT / "benchmarks" / "cells" / "forgetting"
+HEADLINE = ROOT / "benchmarks" / "cells" / "headline"
 PAGE = ROOT / "docs" / "base.md"
 LOG = ROOT / "benchmarks" / "base.jsonl"
 CONFIG = ROOT / "configs" / "fewshot.cfg"
@@ -42,6 +45,13 @@ CONFIG = ROOT / "configs" / "fewshot.cfg"
 PAIRS = (("mit_restaurant", "mit_movie_eng"), ("mit_movie_eng", "mit_restaurant"))
 SEEDS = (0, 1, 2)
 K = 5
+# Without shots: methods of the benchmark, and what they are.
+WITHOUT = {
+    "zero-shot-base": "base, CLLMFS's prompts, names of labels",
+    "zero-shot-base-defined": "the same, with what labels mean",
+    "zero-shot-base-instructionner": "base, InstructionNER's prompts, names of labels",
+    "zero-shot-raw": "raw model, CLLMFS's prompts, names of labels",
+}
 
 
 def cell_of(matrix: Matrix, data: str, seed: int) -> Cell:
@@ -116,6 +126,29 @@ def forgetting(records: Sequence[Record]) -> str:
     return table(("Learned", "Asked for", "F1 before", "F1 after", "Draws"), rows)
 
 
+def zero_shot(records: Sequence[Record]) -> str:
+    """F1 in percent of each method without shots, a column a data set."""
+    found: Dict[str, Dict[str, Record]] = {}
+    for record in records:
+        if record["method"] in WITHOUT:
+            found.setdefault(record["data"], {})[record["method"]] = record
+    if not found:
+        return "Not measured yet."
+    heads = [
+        name + (", train split seen" if own["zero-shot-base"]["seen"] else "")
+        for name, own in found.items()
+    ]
+    rows = [
+        [said, *(f1_of(own.get(method)) for own in found.values())]
+        for method, said in WITHOUT.items()
+    ]
+    return table(("Asked", *heads), rows)
+
+
+def f1_of(record: Optional[Record]) -> str:
+    return "" if record is None else percent(record["f1"])
+
+
 def curve(log: Sequence[Record]) -> str:
     """The log of training, and where its plot lies."""
     if not log:
@@ -150,7 +183,7 @@ def percent(share: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=("curve", "forgetting"))
+    parser.add_argument("part", choices=("curve", "zero-shot", "forgetting"))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--log", type=Path, default=ROOT / "training/base/log.jsonl")
     given = parser.parse_args()
@@ -159,10 +192,11 @@ def main() -> None:
         plots = PAGE.with_name("base_plots")
         plots.mkdir(exist_ok=True)
         (plots / "curve.svg").write_text(draw(plotted(read_log(LOG))), encoding="utf8")
-    else:
+    elif given.part == "forgetting":
         forget(given.data)
     made = {
         "curve": curve(read_log(LOG)),
+        "zero-shot": zero_shot(read_records(HEADLINE)),
         "forgetting": forgetting(read_records(CELLS)),
     }
     text = PAGE.read_text(encoding="utf8")

@@ -119,6 +119,7 @@ def is_section(name: str) -> bool:
         "fewshot",
         "objectives",
         "curve",
+        "zero-shot",
         "forgetting",
         *SIMPLE,
         *CURVES,

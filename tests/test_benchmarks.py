@@ -4,12 +4,13 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Any, Callable, Dict, List
 
 import pytest
 from spacy.language import Language
 from spacy.util import load_config
 
+from benchmarks import base
 from benchmarks.measure import Results, Row, in_turns
 from benchmarks.report import (
     CURVES,
@@ -525,3 +526,43 @@ def test_the_page_of_reliability_says_what_was_measured() -> None:
         "kills"
         not in text_of(page_of({"ray": results["ray"]}), "plots", {}).split("##", 2)[2]
     )
+
+
+def test_what_a_base_knows_and_forgets() -> None:
+    def cell(data: str, method: str, f1: float, seen: bool = False) -> Dict[str, Any]:
+        return {"data": data, "method": method, "f1": f1, "seen": seen}
+
+    assert base.zero_shot([cell("films", "minilm", 0.5)]) == "Not measured yet."
+    told = base.zero_shot(
+        [
+            cell("films", "zero-shot-base", 0.3456),
+            cell("films", "zero-shot-raw", 0.02),
+            cell("posts", "zero-shot-base", 0.5, seen=True),
+        ]
+    )
+    assert told == lines(
+        "| Asked | films | posts, train split seen |",
+        "| --- | --- | --- |",
+        "| base, CLLMFS's prompts, names of labels | 34.6 | 50.0 |",
+        "| the same, with what labels mean |  |  |",
+        "| base, InstructionNER's prompts, names of labels |  |  |",
+        "| raw model, CLLMFS's prompts, names of labels | 2.0 |  |",
+    )
+    assert base.forgetting([]) == "Not measured yet."
+    pairs = [(0.2, 0.1), (0.4, 0.2)]
+    records = [
+        {"learned": "films", "asked": "posts", "before": one, "after": other}
+        for one, other in pairs
+    ]
+    assert base.forgetting(records).splitlines()[-1] == (
+        "| films | posts | 30.0 | 15.0 | 2 |"
+    )
+    dev = {"ents_p": 0.5, "ents_r": None, "ents_f": 0.25}
+    log = [
+        {"step": 0, "texts": 0, "ids": 0, "seconds": 0.0, "loss": None, "dev": dev},
+        {"step": 9, "texts": 72, "ids": 45e4, "seconds": 90.0, "loss": 1.5, "dev": dev},
+    ]
+    rows = base.curve(log).splitlines()
+    assert rows[2] == "| 0 | 0 | 0.00 | 0 |  | 50.0 | 0.0 | 25.0 |"
+    assert rows[3] == "| 9 | 72 | 0.45 | 2 | 1.500 | 50.0 | 0.0 | 25.0 |"
+    assert rows[-1].startswith("![") and rows[-1].endswith("](base_plots/curve.svg)")

@@ -31,9 +31,12 @@ from transformers import AttentionInterface, PretrainedConfig
 NAME = "spacy_instructner"
 # Products here come in ever new sizes. For each of them oneDNN keeps what it compiled and
 # torch the product's own memory, by default for 1024 sizes each: hundreds of megabytes.
-# With fewer it is not slower. Both are read from the environment, once, at first need.
+# With fewer it is not slower. Tensors of two megabytes and more in huge pages, as Linux
+# offers them, take less time to be had and leave smaller holes when they are gone. All are
+# read from the environment, once, at first need.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 os.environ.setdefault("LRU_CACHE_CAPACITY", "32")
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 LOG2_E = math.log2(math.e)
 
 # (rows, key heads, slots, width) keys and values, given a layer and the pass's own
