@@ -3,10 +3,11 @@ run without a network and without caches."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Optional
 
 import pytest
 import spacy
@@ -37,14 +38,14 @@ print(json.dumps(rows))
 """
 
 
-def run(*arguments: object, **environment: str) -> str:
+def run(*arguments: object, cwd: Optional[Path] = None, **environment: str) -> str:
     done = subprocess.run(
         [str(argument) for argument in arguments],
         capture_output=True,
         text=True,
         # pip would take what lies on this path for installed.
         env={**os.environ, "PYTHONPATH": "", **environment},
-        cwd="/" if environment else None,
+        cwd=cwd or ("/" if environment else None),
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
@@ -109,6 +110,53 @@ def test_wheel_in_a_new_environment(
     installed = run(python, "-m", "pip", "list").lower()
     assert "spacy-instructner" in installed and "pytest" not in installed
     assert close(answers(python, "en_tiny", tmp_path), expected)
+
+
+ASK = """
+import json, socket, sys, time
+
+def refuse(*args, **kwargs):
+    raise AssertionError("a socket was opened")
+
+socket.socket.connect = refuse
+socket.create_connection = refuse
+socket.getaddrinfo = refuse
+import spacy, torch
+torch.set_num_threads(1)
+begin = time.perf_counter()
+nlp = spacy.load("en_instruction_ner_smol")
+seconds = time.perf_counter() - begin
+asked = {"instruction_ner": {"labels": ["PERSON", "CITY"]}}
+(doc,) = nlp.pipe(["Ada Lovelace moved from London to Paris."], component_cfg=asked)
+assert "CITY" not in nlp.get_pipe("instruction_ner").labels
+print(json.dumps([seconds, [[ent.text, ent.label_] for ent in doc.ents]]))
+"""
+
+
+@pytest.mark.slow
+def test_wheel_of_the_base(tmp_path: Path) -> None:
+    """`package-base`, in a copy of the project: it needs nothing but its wheelhouse, and
+    looks for labels that a call brings."""
+    project = tmp_path / "project"
+    made = (".*", "training", "packages", "corpus", "metrics", "demo", "benchmarks")
+    shutil.copytree(ROOT, project, ignore=shutil.ignore_patterns(*made))
+    spacy_project = (sys.executable, "-m", "spacy", "project", "run")
+    name = ("--vars.name", "instruction_ner_smol")
+    run(*spacy_project, "package-base", cwd=project)
+    run(*spacy_project, "wheelhouse", ".", *name, cwd=project)
+    house = project / "packages" / "wheelhouse"
+    run(sys.executable, "-m", "venv", tmp_path / "new")
+    python = tmp_path / "new" / "bin" / "python"
+    # fmt: off
+    run(
+        python, "-m", "pip", "install", "-q", "--no-index", "--find-links", house,
+        "en-instruction-ner-smol",
+    )
+    # fmt: on
+    home = {"HOME": str(tmp_path), "SPACY_INSTRUCTNER_CACHE": str(tmp_path / "none")}
+    seconds, found = json.loads(run(python, "-c", ASK, **home).splitlines()[-1])
+    assert ["Ada Lovelace", "PERSON"] in found and ["Paris", "CITY"] in found
+    assert seconds < 20
 
 
 def test_the_package_requires_this_one(
