@@ -40,6 +40,8 @@ CELLS = ROOT / "benchmarks" / "cells" / "forgetting"
 HEADLINE = ROOT / "benchmarks" / "cells" / "headline"
 PAGE = ROOT / "docs" / "base.md"
 LOG = ROOT / "benchmarks" / "base.jsonl"
+# Folders of the project's workflow `base`.
+STAGES = ("base", "base-posts")
 CONFIG = ROOT / "configs" / "fewshot.cfg"
 # Learned, and asked for before and after.
 PAIRS = (("mit_restaurant", "mit_movie_eng"), ("mit_movie_eng", "mit_restaurant"))
@@ -149,6 +151,18 @@ def f1_of(record: Optional[Record]) -> str:
     return "" if record is None else percent(record["f1"])
 
 
+def chained(logs: Sequence[Sequence[Record]]) -> List[Record]:
+    """The logs of stages, each begun from what the one before it made, as one."""
+    found: List[Record] = []
+    for log in logs:
+        before = found[-1] if found else {}
+        # What a stage begins from was scored at the end of the one before.
+        for line in log[1:] if found else log:
+            counted = ("step", "texts", "ids", "seconds")
+            found.append({**line, **{n: line[n] + before.get(n, 0) for n in counted}})
+    return found
+
+
 def curve(log: Sequence[Record]) -> str:
     """The log of training, and where its plot lies."""
     if not log:
@@ -185,10 +199,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=("curve", "zero-shot", "forgetting"))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--log", type=Path, default=ROOT / "training/base/log.jsonl")
+    logs = [ROOT / "training" / stage / "log.jsonl" for stage in STAGES]
+    parser.add_argument("--log", type=Path, nargs="+", default=logs)
     given = parser.parse_args()
     if given.part == "curve":
-        write_whole(LOG, to_lines(read_log(given.log)))
+        write_whole(LOG, to_lines(chained([read_log(log) for log in given.log])))
         plots = PAGE.with_name("base_plots")
         plots.mkdir(exist_ok=True)
         (plots / "curve.svg").write_text(draw(plotted(read_log(LOG))), encoding="utf8")

@@ -566,3 +566,13 @@ def test_what_a_base_knows_and_forgets() -> None:
     assert rows[2] == "| 0 | 0 | 0.00 | 0 |  | 50.0 | 0.0 | 25.0 |"
     assert rows[3] == "| 9 | 72 | 0.45 | 2 | 1.500 | 50.0 | 0.0 | 25.0 |"
     assert rows[-1].startswith("![") and rows[-1].endswith("](base_plots/curve.svg)")
+    assert base.chained([log]) == log
+    later = base.chained([log, log])
+    assert [line["step"] for line in later] == [0, 9, 18]
+    assert later[2] == {
+        **log[1],
+        "step": 18,
+        "texts": 144,
+        "ids": 9e5,
+        "seconds": 180.0,
+    }
