@@ -41,7 +41,7 @@ HEADLINE = ROOT / "benchmarks" / "cells" / "headline"
 PAGE = ROOT / "docs" / "base.md"
 LOG = ROOT / "benchmarks" / "base.jsonl"
 # Folders of the project's workflow `base`.
-STAGES = ("base", "base-posts")
+STAGES = ("base", "base-posts", "base-settled")
 CONFIG = ROOT / "configs" / "fewshot.cfg"
 # Learned, and asked for before and after.
 PAIRS = (("mit_restaurant", "mit_movie_eng"), ("mit_movie_eng", "mit_restaurant"))
