@@ -303,6 +303,47 @@ def test_limits(client: Any) -> None:
     assert ask(client, headers={"host": "evil.example"}).status_code == 400
 
 
+def test_who_comes_when_all_turns_are_taken_is_told_so(
+    folder: Path, monkeypatch: Any
+) -> None:
+    pytest.importorskip("fastapi")
+    pytest.importorskip("httpx")
+    from fastapi.testclient import TestClient
+
+    from spacy_instructner.serving.web import Limits, make_app
+
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(*args: Any) -> Iterator[Dict[str, Any]]:
+        begun.set()
+        assert may_end.wait(60)
+        yield {"step": 1}
+
+    monkeypatch.setattr(Served, "annotate", slow)
+    monkeypatch.setattr(Served, "learn", slow)
+    served = Served(Pipeline(str(folder)))
+    app = make_app(served, Limits(waiting=1), ["localhost"])
+    lesson = {"json": {"examples": rows("Anna"), "labels": LABELS}}
+    with TestClient(app, base_url="http://localhost:8000") as client:
+        for send, said in (
+            (lambda: ask(client), "Too many texts are waiting"),
+            (lambda: client.post("/api/train", **lesson), "A training is under way"),
+        ):
+            begun.clear()
+            may_end.clear()
+            answers: List[Any] = []
+            first = threading.Thread(target=lambda: answers.append(send()))  # noqa: B023
+            first.start()
+            assert begun.wait(60)
+            refused = send()
+            may_end.set()
+            first.join(60)
+            assert refused.status_code == 503 and said in refused.json()["detail"]
+            assert refused.headers["retry-after"] == "10"
+            # Nothing of the first is lost, and its turn is free again.
+            assert lines(answers[0]) == lines(send()) == [{"step": 1}]
+
+
 def test_the_page_loads_nothing_from_elsewhere(client: Any) -> None:
     page = client.get("/")
     assert page.status_code == 200 and "<h1>spacy-instructner</h1>" in page.text
