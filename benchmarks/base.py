@@ -137,7 +137,7 @@ def zero_shot(records: Sequence[Record]) -> str:
     if not found:
         return "Not measured yet."
     heads = [
-        name + (", train split seen" if own["zero-shot-base"]["seen"] else "")
+        name + (", train split seen" if any(r["seen"] for r in own.values()) else "")
         for name, own in found.items()
     ]
     rows = [

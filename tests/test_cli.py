@@ -65,6 +65,11 @@ def test_convert_a_folder(tmp_path: Path) -> None:
     assert "one .spacy file" in fail("convert", tmp_path, tmp_path)
 
 
+def test_average_tells_what_has_no_mean(tmp_path: Path) -> None:
+    output = fail("average", tmp_path / "mean", tmp_path / "one", tmp_path / "two")
+    assert "no saved model in" in output and "info.json is missing" in output
+
+
 def test_render(make_nlp: Callable, tmp_path: Path) -> None:
     make_nlp().to_disk(tmp_path / "pipeline")
     (tmp_path / "texts.txt").write_text(

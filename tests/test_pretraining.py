@@ -1016,6 +1016,61 @@ def test_the_start_that_comes_with_the_package(
     assert said(make_nlp()) == bare
 
 
+def test_the_mean_of_starts(config: Config, make_nlp: MakeNLP, tmp_path: Path) -> None:
+    config["training"].update(max_steps=2, eval_frequency=2)
+    config["training"]["optimizer"]["learn_rate"].update(initial_rate=0.05)
+    assert pretrain(config, tmp_path / "one")
+    first, second = tmp_path / "one" / ADAPTER, tmp_path / "two" / ADAPTER
+    config["components"]["instruction_ner"]["model"]["start"] = str(first)
+    assert pretrain(config, tmp_path / "two")
+    starts.average_starts([first, second], tmp_path / "mean")
+    kept, one, two = (
+        load_file(path / "adapter.safetensors")
+        for path in (tmp_path / "mean", first, second)
+    )
+    assert any(not one[name].equal(two[name]) for name in one)
+    for name, values in kept.items():
+        mean = (one[name].float() + two[name].float()) / 2
+        assert values.equal(mean.to(torch.bfloat16))
+    model = {"start": str(tmp_path / "mean"), "adapter": lora(r=16, alpha=32)}
+    for name, values in state_of(make_nlp(model=model)).items():
+        assert values.equal(kept[name].float())
+    # The mean of equal ones is what they are; their order is no matter.
+    starts.average_starts([first, first], tmp_path / "same")
+    assert all(
+        values.equal(one[name])
+        for name, values in load_file(tmp_path / "same" / "adapter.safetensors").items()
+    )
+    starts.average_starts([second, first], tmp_path / "turned")
+    digests = [
+        json.loads((tmp_path / name / "info.json").read_text())["files"]
+        for name in ("mean", "turned")
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_starts_without_a_mean_are_told(start: Path, tmp_path: Path) -> None:
+    target = tmp_path / "mean"
+    with pytest.raises(ValueError, match="two adapters or more, not 1"):
+        starts.average_starts([start], target)
+    with pytest.raises(ValueError, match="no saved model in .*nowhere"):
+        starts.average_starts([start, tmp_path / "nowhere"], target)
+    other = tmp_path / "other"
+    shutil.copytree(start, other)
+    info = json.loads((start / "info.json").read_text())
+    for part, message in [
+        ({"kind": "seq2seq"}, "different base weights"),
+        ({"identity": {**info["identity"], "sha256": "0" * 64}}, "different base"),
+        ({"adapter": {**info["adapter"], "alpha": 8}}, "settings are .*'alpha': 8"),
+        ({"adapter": None}, "other has no adapter"),
+        ({"files": {"adapter.safetensors": "0" * 64}}, "damaged"),
+    ]:
+        (other / "info.json").write_text(json.dumps({**info, **part}))
+        with pytest.raises(ValueError, match=message):
+            starts.average_starts([start, other], target)
+    assert not target.exists()
+
+
 def test_starts_that_do_not_fit_are_told(
     make_nlp: MakeNLP, start: Path, tmp_path: Path
 ) -> None:

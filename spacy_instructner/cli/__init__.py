@@ -12,6 +12,7 @@ spacy_app.add_typer(app)
 
 from . import (  # noqa: E402, F401
     annotate,
+    average,
     bench,
     calibrate,
     convert,

@@ -6,7 +6,7 @@ Those that come with the package lie in `adapters/`.
 
 import warnings
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import srsly
 import torch
@@ -95,7 +95,43 @@ def find_shipped(kind: str, identity: Identity, lora: LoRA) -> Optional[Path]:
 def write_start(saved: Path, folder: Path) -> None:
     """Make a start of a saved model's adapter, in half of the space: bfloat16."""
     info = srsly.read_json(saved / storage.INFO)
-    state = load_file(str(saved / storage.ADAPTER_FILE))
+    _write(load_file(str(saved / storage.ADAPTER_FILE)), info, folder)
+
+
+def average_starts(starts: Sequence[Path], folder: Path) -> None:
+    """Make one start of several: the mean of their weights.
+
+    Of starts that were learned from one another, or from the same one, the mean often
+    knows more than each (Wortsman et al. 2022, "Robust fine-tuning of zero-shot
+    models"); of those that began apart it is worth nothing. Raises ValueError for fewer
+    than two, for a folder that holds no start or a damaged one, and for starts that
+    differ in their base weights or their shape."""
+    if len(starts) < 2:
+        raise ValueError(f"A mean takes two adapters or more, not {len(starts)}.")
+    infos = [storage.read_info(start) for start in starts]
+    for start, info in zip(starts, infos):
+        if info["adapter"] is None:
+            raise ValueError(f"The model in {start} has no adapter.")
+        same = info["identity"]["sha256"] == infos[0]["identity"]["sha256"]
+        if not same or info["kind"] != infos[0]["kind"]:
+            raise ValueError(
+                f"The adapters in {starts[0]} and {start} were made on different base "
+                "weights and have no mean."
+            )
+        if info["adapter"] != infos[0]["adapter"]:
+            raise ValueError(
+                f"The adapters in {starts[0]} and {start} have no mean: their settings "
+                f"are {infos[0]['adapter']} and {info['adapter']}."
+            )
+    states = [load_file(str(start / storage.ADAPTER_FILE)) for start in starts]
+    mean = {
+        name: torch.stack([state[name].float() for state in states]).mean(0)
+        for name in states[0]
+    }
+    _write(mean, infos[0], folder)
+
+
+def _write(state: State, info: Dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / storage.ADAPTER_FILE
     half = {name: values.to(torch.bfloat16) for name, values in state.items()}

@@ -75,9 +75,10 @@ def _base_state(backbone: Backbone) -> Dict[str, torch.Tensor]:
     return state
 
 
-def read_info(folder: Path, kind: str) -> Dict[str, Any]:
+def read_info(folder: Path, kind: Optional[str] = None) -> Dict[str, Any]:
     """A saved model's info. Raises ValueError where it is missing, of a newer
-    format or of another kind of model, and where a file is missing or damaged."""
+    format or of another kind of model than one is given, and where a file is missing or
+    damaged."""
     path = folder / INFO
     if not path.is_file():
         raise ValueError(
@@ -91,7 +92,7 @@ def read_info(folder: Path, kind: str) -> Dict[str, Any]:
             f"spacy-instructner reads up to {FORMAT}. Install a newer one: "
             "pip install --upgrade spacy-instructner"
         )
-    if info["kind"] != kind:
+    if kind is not None and info["kind"] != kind:
         raise ValueError(
             f"The model in {folder} is {info['kind']}, but the config says {kind}."
         )

@@ -1,0 +1,28 @@
+"""`python -m spacy instructner average`"""
+
+from pathlib import Path
+from typing import List
+
+from typer import Argument, Exit
+from wasabi import msg
+
+from . import app
+
+
+@app.command("average")
+def average_cli(
+    output_path: Path = Argument(..., help="Folder for the mean"),
+    starts: List[Path] = Argument(
+        ..., help="Adapters of one lineage, as pretrain leaves them: FOLDER/adapter"
+    ),
+) -> None:
+    """Make one adapter of several, with the mean of their weights, for others to start
+    from: of a stage of training and the one after it, it often knows more than each."""
+    from ..models.starts import average_starts
+
+    try:
+        average_starts(starts, output_path)
+    except (OSError, ValueError) as error:
+        msg.fail("There is no mean of these", str(error))
+        raise Exit(1) from error
+    msg.good(f"The mean of {len(starts)} adapters", str(output_path))
