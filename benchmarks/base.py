@@ -99,8 +99,8 @@ def measure(matrix: Matrix, learned: str, asked: str, seed: int) -> Record:
 def forget(data: Path) -> None:
     """Measure what is not there yet."""
     matrix = read_matrix(ROOT / "configs" / "benchmark.yml", data)
-    for learned, asked in PAIRS:
-        for seed in SEEDS:
+    for seed in SEEDS:
+        for learned, asked in PAIRS:
             own = (learned, asked, seed)
             path = CELLS / f"{learned}.{asked}.{seed}.json"
             if record := once(path, CELLS / "locks", partial(measure, matrix, *own)):
