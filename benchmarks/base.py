@@ -20,12 +20,11 @@ from spacy.tokens import Doc
 from spacy.util import load_config
 from wasabi import msg
 
-from spacy_instructner.annotations import LABELS_KEY
 from spacy_instructner.bench.cells import Record, once, read_records
 from spacy_instructner.bench.draws import draws
 from spacy_instructner.bench.machine import machine
 from spacy_instructner.bench.markdown import table
-from spacy_instructner.bench.matrix import Cell, DataSet, Matrix, read_matrix
+from spacy_instructner.bench.matrix import Cell, Matrix, read_matrix
 from spacy_instructner.bench.page import Plot, Series
 from spacy_instructner.bench.plots import draw
 from spacy_instructner.files import to_lines, write_whole
@@ -62,16 +61,9 @@ def cell_of(matrix: Matrix, data: str, seed: int) -> Cell:
     return found
 
 
-def asking(docs: Sequence[Doc], data: DataSet) -> List[Doc]:
-    """The texts, each of which asks for all labels of their data set."""
-    if data.definitions is None:
-        raise ValueError(f"{data.name} has no definitions.")
-    for doc in docs:
-        doc.user_data[LABELS_KEY] = srsly.read_json(data.definitions)
-    return list(docs)
-
-
-def f1(nlp: Language, docs: Sequence[Doc]) -> float:
+def f1(nlp: Language, docs: Sequence[Doc], asked: Dict[str, str]) -> float:
+    """Of a pipeline that is asked for these labels, with what they mean, and no others."""
+    nlp.get_pipe("instruction_ner").set_labels(list(asked), definitions=asked)
     return total(count(*predicted(nlp, docs)).values()).f1
 
 
@@ -80,11 +72,14 @@ def measure(matrix: Matrix, learned: str, asked: str, seed: int) -> Record:
     blank = spacy.blank("en")
     cell, other = cell_of(matrix, learned, seed), cell_of(matrix, asked, seed)
     support = draws(cell, blank).support
-    docs = asking(draws(other, blank).test, other.data)
+    docs = draws(other, blank).test
+    if other.data.definitions is None:
+        raise ValueError(f"{asked} has no definitions.")
+    meanings = srsly.read_json(other.data.definitions)
     overrides = {"system.seed": seed, "paths.definitions": str(cell.data.definitions)}
     config = load_config(CONFIG)
-    before = f1(train_on(config, support, overrides, learn=False), docs)
-    after = f1(train_on(config, support, overrides), docs)
+    before = f1(train_on(config, support, overrides, learn=False), docs, meanings)
+    after = f1(train_on(config, support, overrides), docs, meanings)
     return {
         "learned": learned,
         "asked": asked,

@@ -528,6 +528,15 @@ def test_the_page_of_reliability_says_what_was_measured() -> None:
     )
 
 
+def test_a_base_is_asked_for_other_labels_than_it_learned(make_nlp: Callable) -> None:
+    meanings = {"PERSON": "somebody", "PLACE": "somewhere"}
+    own, other = make_nlp(), make_nlp(labels=["DISH", "PRICE"])
+    own.get_pipe("instruction_ner").set_labels(list(meanings), definitions=meanings)
+    docs = list(own.pipe(["Anna met Bert in Rome", "the Rhine near Basel"]))
+    assert any(doc.ents for doc in docs)
+    assert base.f1(other, docs, meanings) == 1.0
+
+
 def test_what_a_base_knows_and_forgets() -> None:
     def cell(data: str, method: str, f1: float, seen: bool = False) -> Dict[str, Any]:
         return {"data": data, "method": method, "f1": f1, "seen": seen}
