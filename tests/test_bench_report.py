@@ -391,6 +391,21 @@ def test_a_name_is_in_the_legend_whatever_it_begins_with() -> None:
         assert all(f">_{n}<" in svg for n in range(9))
 
 
+def test_places_are_marked_where_their_numbers_have_room() -> None:
+    pytest.importorskip("matplotlib")
+    from spacy_instructner.bench.plots import draw
+
+    def marks(*places: float) -> List[str]:
+        series = Series("one", 0, places, tuple((1.0,) for _ in places))
+        svg = draw(Plot("curves", "name", "title", "F1", (series,), "k"))
+        # Of the horizontal axis: what comes before the vertical one.
+        return re.findall(r">([^<>\s]+)</text>", svg.split('id="matplotlib.axis_2"')[0])
+
+    assert marks(5, 10, 20) == ["5", "10", "20", "k"]
+    *numbers, _ = marks(0, 1, 20)
+    assert [float(number) for number in numbers] == [2.5 * at for at in range(9)]
+
+
 # Examples.
 
 

@@ -86,9 +86,11 @@ def draw(plot: Plot) -> str:
 def _curves(axes: Any, plot: Plot) -> float:
     """A line for each name through the means, with the standard deviation. Returns the
     height in inches, as the others do."""
-    places = [place for series in plot.series for place in series.places]
-    # Bars at the same place stand a little apart.
-    step = (max(places) - min(places)) / 100
+    places = sorted({place for series in plot.series for place in series.places})
+    width = places[-1] - places[0]
+    # Bars at the same place stand a little apart; points alone stand where they are.
+    spread = any(len(values) > 1 for series in plot.series for values in series.values)
+    step = width / 100 if spread else 0.0
     for at, series in enumerate(plot.series):
         shift = step * (at - (len(plot.series) - 1) / 2)
         axes.errorbar(
@@ -100,9 +102,14 @@ def _curves(axes: Any, plot: Plot) -> float:
             markersize=5,
             capsize=2,
         )
-    axes.set_xticks(sorted(set(places)))
+    # Where their numbers can be read one beside the other.
+    if all(b - a >= width / 10 for a, b in zip(places, places[1:])):
+        axes.set_xticks(places)
     axes.set_xlabel(plot.places)
     axes.set_ylabel(plot.quantity)
+    # Zero belongs to it, so that the margin on top is a share of all that is shown.
+    axes.update_datalim([(places[0], 0.0)])
+    axes.autoscale_view()
     axes.set_ylim(bottom=0)
     return 2.8
 
