@@ -1,5 +1,6 @@
 """What the documentation says can be done, is done."""
 
+import importlib.util
 import json
 import math
 import re
@@ -22,6 +23,7 @@ from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from spacy.util import load_config, load_model_from_config, registry
 from test_config import GROUPS, declared
+from test_serving import serve_briefly
 from thinc.api import Adam, Config, fix_random_seed
 
 from spacy_instructner.decoding.grammar import read
@@ -114,7 +116,12 @@ def test_commands_run(page: str, least: int, made: str, tmp_path: Path) -> None:
     lines = commands(ROOT / page)
     assert len(lines) >= least
     for line in lines:
-        spacy_command(line, tmp_path)
+        _, served, arguments = line.partition(" instructner serve ")
+        if not served:
+            spacy_command(line, tmp_path)
+        elif importlib.util.find_spec("fastapi"):
+            # It ends when somebody ends it.
+            assert serve_briefly(*shlex.split(arguments), cwd=tmp_path)[0]["labels"]
     assert (tmp_path / made).is_file()
     assert len(list(tmp_path.glob("*/*/dist/*.whl"))) == 1
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 from urllib.request import urlopen
 
 import pytest
@@ -413,15 +413,18 @@ def free_port() -> int:
         return int(own.getsockname()[1])
 
 
-def test_the_command(folder: Path) -> None:
-    pytest.importorskip("fastapi")
+def serve_briefly(
+    *arguments: str, cwd: Optional[Path] = None
+) -> Tuple[Dict[str, Any], str]:
+    """What /api/info and the output of `serve` say, at a free port, until Ctrl-C."""
     port = free_port()
-    command = ["serve", str(folder), "--port", str(port), "--characters", "50"]
+    command = [sys.executable, "-m", "spacy", "instructner", "serve", *arguments]
     process = subprocess.Popen(
-        [sys.executable, "-m", "spacy", "instructner", *command],
+        [*command, "--port", str(port)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        cwd=cwd,
     )
     try:
         said: Dict[str, Any] = {}
@@ -431,11 +434,18 @@ def test_the_command(folder: Path) -> None:
                     said = json.load(answer)
             except OSError:
                 time.sleep(0.2)
-        assert said["labels"] == LABELS and said["limits"]["characters"] == 50
     finally:
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=30)
-    assert f"http://127.0.0.1:{port}" in out and "Whoever" not in out
+    assert f"http://127.0.0.1:{port}" in out, out
+    return said, out
+
+
+def test_the_command(folder: Path) -> None:
+    pytest.importorskip("fastapi")
+    said, out = serve_briefly(str(folder), "--characters", "50")
+    assert said["labels"] == LABELS and said["limits"]["characters"] == 50
+    assert "Whoever" not in out
 
 
 def test_what_cannot_be_served(tmp_path: Path) -> None:
