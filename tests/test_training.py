@@ -1,5 +1,6 @@
 """Training: through `spacy train`, by hand, from missing annotation, and on."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -220,6 +221,23 @@ def test_only_the_adapter_learns_and_the_loss_falls(make_nlp: MakeNLP) -> None:
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
     assert all(tensor.dtype == torch.float32 for tensor in adapter(nlp).values())
     assert not all(torch.equal(t, fresh[n]) for n, t in adapter(nlp).items())
+
+
+def tensors() -> int:
+    gc.collect()
+    return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
+
+
+@on_every_kind
+def test_updates_leave_nothing_behind(make_nlp: MakeNLP) -> None:
+    """Not even the empty shells of tensors: between them the allocator cannot give
+    back what is free, and memory grows by a step's share of it."""
+    nlp = initialized(make_nlp)
+    optimizer = Adam(1e-2)
+    train_by_hand(nlp, 2, optimizer)
+    before = tensors()
+    train_by_hand(nlp, 8, optimizer)
+    assert tensors() <= before
 
 
 @on_every_kind

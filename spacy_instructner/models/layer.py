@@ -63,7 +63,9 @@ class BackboneShim(PyTorchShim):
                 parameter.detach().cpu().numpy(),  # type: ignore[arg-type]
                 parameter.grad.detach().cpu().numpy(),  # type: ignore[arg-type]
             )
-            parameter.data = torch.from_numpy(weights).to(parameter.device)
+            # Into the memory that is there: a tensor around the array would hold the
+            # one before it, and that the one before.
+            parameter.data.copy_(torch.from_numpy(weights))
             parameter.grad = None
 
     @contextmanager
