@@ -40,14 +40,7 @@ def serve(cache: Path) -> uvicorn.Server:
     words = json.loads((ROOT / "assets/definitions/workshop.json").read_text("utf8"))
     nlp = spacy.blank("en")
     meanings = {label: words[label] for label in LABELS}
-    config = {
-        "labels": list(LABELS),
-        "label_definitions": meanings,
-        # As configs/fewshot.cfg asks.
-        "task": spacy.util.load_config(ROOT / "configs" / "fewshot.cfg")["components"][
-            "instruction_ner"
-        ]["task"],
-    }
+    config = {"labels": list(LABELS), "label_definitions": meanings}
     nlp.add_pipe("instruction_ner", config=config)
     cache.mkdir(parents=True, exist_ok=True)
     nlp.to_disk(cache / "pipeline")

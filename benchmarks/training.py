@@ -27,7 +27,8 @@ def compare(data: Path, name: str, cache: Path, steps: int, times: int) -> List[
     base = cache / name / "model-last" / NAME / "model" / "base"
     dtype = ready(tuned(data, name, cache)).hf.dtype
     nlp = spacy.blank("en")
-    pipe = nlp.add_pipe(NAME)
+    task = {"@misc": "spacy-instructner.InstructionNER.v1"}
+    pipe = nlp.add_pipe(NAME, config={"task": task})
     docs, _ = read_docs(data / name / "train.jsonl.gz", nlp)
     shots = draw(docs, "at-least-k", 10, 0)
     examples = [Example(nlp.make_doc(doc.text), doc) for doc in shots]

@@ -35,7 +35,7 @@ device = "auto"
 @misc = "spacy-instructner.LoRA.v1"
 
 [instruction_ner.task]
-@misc = "spacy-instructner.InstructionNER.v1"
+@misc = "spacy-instructner.CLLMFS.v1"
 
 [instruction_ner.decoder]
 @misc = "spacy-instructner.Decoder.v1"
@@ -87,8 +87,8 @@ def make_instruction_ner(
     """Make the component; cheap: no weights are read, no network is touched.
 
     model (Model): who answers: `spacy-instructner.CausalLM.v1`.
-    task (Task): what is asked: `spacy-instructner.InstructionNER.v1` or
-        `spacy-instructner.CLLMFS.v1`.
+    task (Task): what is asked: `spacy-instructner.CLLMFS.v1` or
+        `spacy-instructner.InstructionNER.v1`.
     loss (str): what an answer's probability is normalised over in training: the whole
         "vocabulary", or what the "grammar" allows, as in answering; then only decisions
         carry loss.

@@ -220,6 +220,7 @@ def make_nlp(
             config.setdefault(
                 "task", {"@misc": "spacy-instructner.CLLMFS.v1", "separator": ","}
             )
+        config.setdefault("task", {"@misc": "spacy-instructner.InstructionNER.v1"})
         nlp.add_pipe("instruction_ner", config={"model": model, **config})
         return nlp
 

@@ -44,11 +44,17 @@ GOLD = Gold(((3, 5, "genre"), (5, 6, "genre"), (8, 10, "Actor")))
 AB = make_label_set(["A", "B"], {}, {"A": "first", "B": "second"})
 letters = st.text("abé", min_size=1, max_size=3)
 
-both_layouts = pytest.mark.parametrize("layout", ["text_first", "text_last"])
+LAYOUTS = ["text_twice", "text_first", "text_last"]
+every_layout = pytest.mark.parametrize("layout", LAYOUTS)
 # The bag needs markers.
 every_way = pytest.mark.parametrize(
     "layout,grammar",
-    [("text_first", "spans"), ("text_last", "spans"), ("text_last", "bag")],
+    [
+        ("text_twice", "spans"),
+        ("text_first", "spans"),
+        ("text_last", "spans"),
+        ("text_last", "bag"),
+    ],
 )
 on_every_model = pytest.mark.parametrize(
     "make_nlp", ["causal", "t5", "bart"], indirect=True
@@ -117,13 +123,19 @@ def test_text_last_is_the_papers_record(encoder: TextEncoder) -> None:
     ]
 
 
-def test_text_first_lists_all_types_and_asks_for_one(encoder: TextEncoder) -> None:
-    found = prompts(encoder, bind(encoder), encoded(encoder, TEXT))
+@pytest.mark.parametrize(
+    "config,times",
+    [({"layout": "text_first"}, 1), ({"layout": "text_twice"}, 2), ({}, 2)],
+)
+def test_all_types_are_listed_and_one_is_asked_for(
+    encoder: TextEncoder, config: Dict[str, str], times: int
+) -> None:
+    sentence = "Sentence: are there any slow burn war movies with ada quill\n"
+    found = prompts(encoder, bind(encoder, **config), encoded(encoder, TEXT))
     assert found == [
         "Please extract the entities of each type from the sentence.\n"
         "Types: title: the name of a film. genre: a kind of film. actor: a person on "
-        "the screen. ratings average: how good others find it\n"
-        "Sentence: are there any slow burn war movies with ada quill\n"
+        f"the screen. ratings average: how good others find it\n{times * sentence}"
         f" {name}:"
         for name in ["title", "genre", "actor", "ratings average"]
     ]
@@ -131,6 +143,7 @@ def test_text_first_lists_all_types_and_asks_for_one(encoder: TextEncoder) -> No
 
 ANSWERS = {
     "text_first": [" slow burn; war<|end|>", " ada quill<|end|>", " none<|end|>"],
+    "text_twice": [" slow burn; war<|end|>", " ada quill<|end|>", " none<|end|>"],
     "text_last": [
         " <<< slow burn >>> <<< war >>> <im_end><|end|>",
         " <<< ada quill >>> <im_end><|end|>",
@@ -139,7 +152,7 @@ ANSWERS = {
 }
 
 
-@both_layouts
+@every_layout
 def test_answers_name_the_entities_in_text_order(
     encoder: TextEncoder, layout: str
 ) -> None:
@@ -158,7 +171,7 @@ def test_answers_name_the_entities_in_text_order(
     assert own == [asked[1], asked[2]]
 
 
-@both_layouts
+@every_layout
 def test_an_answer_without_entities(encoder: TextEncoder, layout: str) -> None:
     bound = bind(encoder, layout=layout, absent=9.0)
     records = bound.records(encoded(encoder, TEXT), Gold(()))
@@ -232,12 +245,21 @@ def test_control_tokens_come_first_and_once(encoder: TextEncoder) -> None:
     own = TextEncoder(byte_level_tokenizer())
     turn = own.tokenizer.convert_tokens_to_ids("<|turn|>")
     own.start = (turn,)
-    for layout in ("text_first", "text_last"):
+    for layout in LAYOUTS:
         plain = bind(encoder, layout=layout).questions(encoded(encoder, TEXT))
         found = bind(own, layout=layout).questions(encoded(own, TEXT))
         for one, other in zip(plain, found):
             assert other.prefix == (turn, *one.prefix)
             assert (other.shared, other.suffix) == (one.shared, one.suffix)
+
+
+def test_names_may_be_all_that_is_said(
+    encoder: TextEncoder, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Where some labels have a definition, one without was likely forgotten."""
+    bound = bind(encoder, make_label_set(["A"], {}, {}))
+    assert "Types: a: a specific a\n" in prompts(encoder, bound, Words((), ()))[0]
+    assert not recwarn.list
 
 
 def test_labels_without_a_definition_get_one_and_are_named(
@@ -299,7 +321,7 @@ def test_what_the_template_does_not_say_needs_no_words(
 def test_the_constant_part_is_the_longest_prompt_without_its_text(
     encoder: TextEncoder,
 ) -> None:
-    for layout in ("text_first", "text_last"):
+    for layout in LAYOUTS:
         bound = bind(encoder, layout=layout)
         nothing = bound.questions(Words((), ()))
         lengths = [len(q.prefix + q.own) for q in nothing]
@@ -309,7 +331,7 @@ def test_the_constant_part_is_the_longest_prompt_without_its_text(
 # Places.
 
 
-@both_layouts
+@every_layout
 def test_records_say_where_text_names_and_entities_stand(
     encoder: TextEncoder, layout: str
 ) -> None:
@@ -327,8 +349,7 @@ def test_records_say_where_text_names_and_entities_stand(
         name = encoder.text(" " + names[at])
         ((place,),) = {(mention.type,) for mention in record.mentions}
         assert ids[place : place + len(name)] == name
-        # The first time that it is asked for: in "text_first" the list of all types
-        # stands before that.
+        # The first time that it is asked for; what lists all types stands before that.
         if layout == "text_last":
             assert decode(ids[:place]).endswith("Please extract the entity of")
         else:
@@ -348,8 +369,10 @@ def test_records_say_where_text_names_and_entities_stand(
 TEXTS = [TEXT, ["war"], [], ["ada", "quill", "and", "war"]]
 
 
-def test_text_first_shares_the_text(encoder: TextEncoder) -> None:
-    bound = bind(encoder)
+@pytest.mark.parametrize("layout", ["text_first", "text_twice"])
+def test_the_text_is_shared_by_all_labels(encoder: TextEncoder, layout: str) -> None:
+    bound = bind(encoder, layout=layout)
+    again = encoder.text("\n") + encoder.text("Sentence:")
     prefixes = set()
     for text in TEXTS:
         words = encoded(encoder, text)
@@ -358,7 +381,8 @@ def test_text_first_shares_the_text(encoder: TextEncoder) -> None:
         ((prefix, shared),) = {(q.prefix, q.shared) for q in questions}
         prefixes.add(prefix)
         # All but the name of the type and what follows it.
-        assert shared == words.text + encoder.text("\n")
+        before = words.text + again if layout == "text_twice" else ()
+        assert shared == before + words.text + encoder.text("\n")
         assert [q.suffix for q in questions] == [
             encoder.text(f" {name}") + encoder.text(":")
             for name in ["title", "genre", "actor", "ratings average"]
@@ -388,7 +412,7 @@ def test_text_last_shares_nothing_but_what_is_constant(encoder: TextEncoder) -> 
 @pytest.mark.parametrize(
     "template,shared",
     [
-        (None, " war\n"),
+        (None, " war\nSentence: war\n"),
         # Names that begin alike, and what follows the text, are shared.
         ("{sentence}\nOf type{type}: {definition}", " war\nOf type"),
         ("{type}: {sentence}\n", ""),
@@ -419,7 +443,7 @@ def test_what_is_shared_follows_from_the_template(
         "{sentence} {type} {sentence}",
     ],
 )
-@both_layouts
+@every_layout
 @pytest.mark.parametrize("count", [1, 4])
 def test_questions_are_what_is_learned(
     encoder: TextEncoder, template: Optional[str], layout: str, count: int
@@ -904,6 +928,7 @@ DEFINED = {"PERSON": "a human", "PLACE": "a town or land", "WORK": "a creative w
 TASK = {"@misc": "spacy-instructner.CLLMFS.v1"}
 # With signs that the tests' T5 can write.
 PLAIN: Dict[str, Dict[str, object]] = {
+    "text_twice": {"separator": ","},
     "text_first": {"separator": ","},
     "text_last": {
         "template": "Options: {type}, {definition}\nSentence: {sentence}\nAnswer:",
@@ -915,7 +940,7 @@ PLAIN: Dict[str, Dict[str, object]] = {
 }
 
 
-def asking(make_nlp: MakeNLP, layout: str = "text_first", **config: object) -> Language:
+def asking(make_nlp: MakeNLP, layout: str = "text_twice", **config: object) -> Language:
     """With the layout as it is, but for T5, which cannot write its signs."""
     name = make_nlp().get_pipe("instruction_ner").model.attrs["spec"].name
     task: Dict[str, object] = {**TASK, "layout": layout}
@@ -1208,7 +1233,7 @@ def test_unknown_choices_are_refused_when_read(make_nlp: MakeNLP, config: Dict) 
 
 
 @pytest.mark.parametrize("make_nlp", ["t5"], indirect=True)
-@both_layouts
+@every_layout
 def test_signs_that_the_tokenizer_has_not_are_named(
     make_nlp: MakeNLP, layout: str
 ) -> None:
@@ -1223,7 +1248,7 @@ def test_signs_that_the_tokenizer_has_not_are_named(
         str(caught.value),
     )
     assert said and said[1] in said[2]
-    assert said[1] in (";" if layout == "text_first" else "<>_#")
+    assert said[1] in ("<>_#" if layout == "text_last" else ";")
 
 
 def test_the_tests_models_run_in_float32(make_nlp: MakeNLP) -> None:

@@ -72,6 +72,28 @@ def test_debug_config(path: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("name", ["fewshot.cfg", "zeroshot.cfg"])
+def test_what_is_asked_by_default_is_what_the_configs_ask(name: str) -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("instruction_ner", config={"labels": ["A"]})
+    own, other = (
+        registry.resolve({"task": block["task"]})["task"]
+        for block in (
+            nlp.get_pipe_config("instruction_ner"),
+            Config().from_disk(ROOT / "configs" / name)["components"][
+                "instruction_ner"
+            ],
+        )
+    )
+    for task in (own, other):
+        assert type(task).__name__ == "CLLMFS"
+    assert own.parts() == other.parts()
+    pieces = ("before_entity", "after_entity", "separator", "terminator", "no_entity")
+    assert all(own.piece(name) == other.piece(name) for name in pieces)
+    rest = ("default_definition", "absent", "grammar")
+    assert all(getattr(own, name) == getattr(other, name) for name in rest)
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_fill_config_finds_nothing_to_fill(path: Path, tmp_path: Path) -> None:
     done = spacy_command("init", "fill-config", path, tmp_path / "filled.cfg")
@@ -93,7 +115,7 @@ def test_fill_config_from_next_to_nothing(tmp_path: Path) -> None:
     component = filled["components"]["instruction_ner"]
     assert component["labels"] == ["A"] and component["threshold"] == 0.0
     assert component["model"]["adapter"]["r"] == 16
-    assert component["task"]["clause"] == "{entity} is {article} {type}"
+    assert component["task"]["layout"] == "text_twice"
 
 
 @pytest.mark.parametrize(

@@ -389,7 +389,12 @@ def test_the_example_of_a_loss_is_added(make_nlp: MakeNLP, tiny_causal: Path) ->
     labels = ["PERSON", "CITY"]
     bare, none, twice = (
         loss(
-            make_nlp(labels=labels, model={"precision": "auto"}, objectives=objectives)
+            make_nlp(
+                labels=labels,
+                model={"precision": "auto"},
+                task={"@misc": "spacy-instructner.CLLMFS.v1"},
+                objectives=objectives,
+            )
         )
         for objectives in (
             {},

@@ -68,7 +68,8 @@ def test_few_shots_and_stopping(weights: Path, all_cores: None) -> None:
     """Trained on a few sentences the model answers, and left to itself it stops."""
     fix_random_seed(0)
     nlp = spacy.blank("en")
-    pipe = nlp.add_pipe("instruction_ner")
+    task = {"@misc": "spacy-instructner.InstructionNER.v1"}
+    pipe = nlp.add_pipe("instruction_ner", config={"task": task})
     corpus = build_few_shot_corpus_v1(ASSETS / "train.jsonl", "at-least-k", 2, 0)
     examples = list(corpus(nlp))
     nlp.initialize(lambda: examples)

@@ -2,8 +2,8 @@
 markers, or says that there is none.
 
 Wording of the layout "text_last": the record of the paper's Appendix A, in a wrapper
-like the public code's. The layout "text_first", the empty answer, records for types that
-do not occur and the default definitions: ours.
+like the public code's. The layouts "text_first" and "text_twice", the empty answer,
+records for types that do not occur and the default definitions: ours.
 """
 
 import random
@@ -18,12 +18,14 @@ from ..decoding.bag import BagGrammar
 from ..decoding.choices import along
 from ..decoding.grammar import Grammar, Trie
 from ..decoding.search import Question
-from .base import Encoder, ExampleReader, Gold, Layout, Record, Shown
+from .base import Encoder, ExampleReader, Gold, Record, Shown
+from .base import Layout as Order
 from .labels import LabelSet
 from .targets import mentions, target
 from .templates import Part, parse_template, space_to_field
 
 GrammarKind = Literal["spans", "bag"]
+Layout = Literal["text_twice", "text_first", "text_last"]
 
 # What an answer is made of, by layout: see `build_cllmfs_v1`.
 PIECES: Dict[str, Dict[str, str]] = {
@@ -44,6 +46,7 @@ PIECES: Dict[str, Dict[str, str]] = {
         "no_entity": " none",
     },
 }
+PIECES["text_twice"] = PIECES["text_first"]
 TEMPLATES: Dict[str, str] = {
     # Source: paper, Appendix A (instruction, input, start of the output); what stands
     # between them: ours.
@@ -67,6 +70,10 @@ TEMPLATES: Dict[str, str] = {
         "{type}:"
     ),
 }
+# Source: ours. The second time, a causal model reads each word with what follows it.
+TEMPLATES["text_twice"] = TEMPLATES["text_first"].replace(
+    "Sentence: {sentence}\n", 2 * "Sentence: {sentence}\n"
+)
 PRESENT, ABSENT = "present", "absent"
 # Stands for a text among the ids of a prompt.
 TEXT = -1
@@ -74,7 +81,7 @@ FIELDS = ("sentence", "type", "definition", "definitions")
 
 
 def build_cllmfs_v1(
-    layout: Layout = "text_first",
+    layout: Layout = "text_twice",
     template: Optional[str] = None,
     before_entity: Optional[str] = None,
     after_entity: Optional[str] = None,
@@ -87,9 +94,10 @@ def build_cllmfs_v1(
 ) -> "CLLMFS":
     """Registered as `spacy-instructner.CLLMFS.v1`.
 
-    layout (str): "text_last" (paper), the text after what is constant for a type; or
+    layout (str): "text_last" (paper), the text after what is constant for a type;
         "text_first" (ours), the type after the text, so that a causal model reads the
-        text once for all types.
+        text once for all types; or "text_twice" (ours), the same with the text given
+        twice, so that it also knows what follows.
     template (Optional[str]): a prompt in place of the layout's, up to where the answer
         begins. Fields: {sentence} (at least once), {type}, {definition}, and
         {definitions}, which lists all types with their definitions. It must name the
@@ -100,7 +108,7 @@ def build_cllmfs_v1(
     terminator (Optional[str]): after the last entity; then comes the model's end token.
     no_entity (Optional[str]): the answer without entities, before the end token. None
         takes the layout's own: of "text_last" the paper's " <<< … >>> <im_end>", and
-        " <im_end>" without entities; of "text_first" a plain list, with ";" between
+        " <im_end>" without entities; of the others a plain list, with ";" between
         entities, and " none" without.
     default_definition (str): for a label without one in `label_definitions`. Field:
         {type}.
@@ -184,8 +192,9 @@ class CLLMFS:
         without = [
             label for label, said in zip(labels.labels, labels.definitions) if not said
         ]
-        # One for each label, in the same words every time: Python says it once.
-        for label in without:
+        # Where none is said, names are meant to be enough. One for each label, in the
+        # same words every time: Python says it once.
+        for label in without if any(labels.definitions) else ():
             warnings.warn(
                 f"The label {label!r} has no definition in `label_definitions`; CLLMFS "
                 f"makes one from its name, as {self.default_definition!r}.",
@@ -202,7 +211,7 @@ class CLLMFS:
         labels: LabelSet,
         end: int,
         max_span: int = 0,
-        layout: Layout = "text_last",
+        layout: Order = "text_last",
         shown: Sequence[Shown] = (),
     ) -> "BoundCLLMFS":
         """The task for one tokenizer and label set. See `tasks.base.Task`; the task's
