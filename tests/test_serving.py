@@ -39,6 +39,8 @@ def folder(tiny_causal: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "labels": ["PERSON", "PLACE"],
         "label_definitions": {"PERSON": "somebody's name"},
         "model": {"name": str(tiny_causal), "precision": "float32"},
+        # Of the two, the one that so small a model learns in a few seconds.
+        "task": {"@misc": "spacy-instructner.InstructionNER.v1"},
     }
     nlp.add_pipe("instruction_ner", config=config)
     path = tmp_path_factory.mktemp("served") / "pipeline"
