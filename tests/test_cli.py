@@ -1,10 +1,11 @@
 """`python -m spacy instructner …`"""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable
+from typing import Callable, List
 
 import pytest
 import spacy
@@ -122,15 +123,28 @@ def test_sample_refuses(tmp_path: Path, arguments: tuple) -> None:
     assert not (tmp_path / "a.spacy").exists()
 
 
-def debug(tiny: Path, tmp_path: Path, *arguments: object, fails: bool = False) -> str:
+def debug(
+    tiny: Path,
+    tmp_path: Path,
+    *arguments: object,
+    fails: bool = False,
+    task: str = "InstructionNER",
+) -> str:
     config = tmp_path / "debug.cfg"
     config.write_text(
+        "[paths]\ndefinitions = null\n"
+        "[initialize]\n[initialize.components]\n"
+        "[initialize.components.instruction_ner]\n"
+        "[initialize.components.instruction_ner.definitions]\n"
+        '@readers = "spacy-instructner.LabelWords.v1"\npath = ${paths.definitions}\n'
         '[nlp]\nlang = "en"\npipeline = ["instruction_ner"]\n'
         '[components]\n[components.instruction_ner]\nfactory = "instruction_ner"\n'
         "max_window = 60\nwindow_overlap = 10\n"
         "[components.instruction_ner.model]\n"
         '@architectures = "spacy-instructner.CausalLM.v1"\n'
         f'name = "{tiny}"\n'
+        "[components.instruction_ner.task]\n"
+        f'@misc = "spacy-instructner.{task}.v1"\n'
     )
     return (fail if fails else run)("debug-data", config, *arguments)
 
@@ -179,6 +193,34 @@ def test_debug_data_finds_everything(tiny_causal: Path, tmp_path: Path) -> None:
         "1 entities can be said in no answer",
     ):
         assert finding in output, finding
+
+
+def test_debug_data_knows_what_labels_mean(tiny_causal: Path, tmp_path: Path) -> None:
+    spans = [
+        {"start": 0, "end": 4, "label": "PER"},
+        {"start": 9, "end": 13, "label": "PAL"},
+    ]
+    source, words = tmp_path / "a.jsonl", tmp_path / "words.json"
+    source.write_text(json.dumps({"text": "Anna met Bert", "spans": spans}))
+    words.write_text(json.dumps({"PER": "somebody's name"}))
+    given = ("--paths.definitions", words)
+
+    def without(*arguments: object, task: str = "CLLMFS") -> List[str]:
+        output = debug(tiny_causal, tmp_path, source, *arguments, task=task)
+        # An empty answer is learnt from every label that does not occur.
+        assert ("Every text has an entity" in output) == (task == "InstructionNER")
+        return re.findall(
+            r"labels mean is not said: ([\w, ]+)\.", " ".join(output.split())
+        )
+
+    assert without() == ["PAL, PER"]
+    assert without(*given) == ["PAL"]
+    assert without(task="InstructionNER") == []
+    words.write_text(json.dumps({"PER": "somebody's name", "PAL": "a friend"}))
+    assert without(*given) == []
+    words.write_text("[]")
+    output = debug(tiny_causal, tmp_path, source, *given, fails=True)
+    assert "must hold one JSON object" in " ".join(output.split())
 
 
 def test_debug_data_names_colliding_labels(tiny_causal: Path, tmp_path: Path) -> None:

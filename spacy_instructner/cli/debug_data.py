@@ -4,12 +4,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
-from spacy.cli._util import import_code
+from spacy.cli._util import import_code, parse_config_overrides
 from spacy.language import Language
+from spacy.schemas import ConfigSchemaInit
 from spacy.tokens import Doc
 from spacy.training import Example
-from spacy.util import load_config, load_model_from_config
-from typer import Argument, Exit, Option
+from spacy.util import load_config, load_model_from_config, registry
+from typer import Argument, Context, Exit, Option
 from wasabi import msg
 
 from ..corpora import bare, read_docs
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
 Finding = Tuple[str, bool]
 
 
-@app.command("debug-data")
+@app.command(
+    "debug-data",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
 def debug_data_cli(
+    ctx: Context,
     config_path: Path = Argument(
         ..., help="A training config", exists=True, dir_okay=False
     ),
@@ -40,11 +45,13 @@ def debug_data_cli(
     ),
 ) -> None:
     """Look for what would go wrong in training: misaligned, overlapping and duplicate
-    annotation, leaks into the test set, labels with the same words, texts over the
-    window, entities that no answer can say. Exits with 1 where training is
-    impossible."""
+    annotation, leaks into the test set, labels with the same words or without a
+    definition, texts over the window, entities that no answer can say. Exits with 1
+    where training is impossible. Settings can be given as for spacy train:
+    --paths.definitions words.json."""
     import_code(code_path)
-    config = load_config(config_path, interpolate=False)
+    overrides = parse_config_overrides(ctx.args)
+    config = load_config(config_path, overrides=overrides, interpolate=False)
     nlp = load_model_from_config(config, auto_fill=True)
     try:
         train, problems = read_docs(train_path, nlp)
@@ -99,10 +106,6 @@ def check_texts(train: List[Doc], test: List[Doc]) -> List[Finding]:
     unseen = sorted(set(label_counts(test)) - set(label_counts(train)))
     if unseen:
         found.append((f"Only the test data has: {', '.join(unseen)}", False))
-    if train and all(doc.ents for doc in train):
-        found.append(
-            ("Every text has an entity: InstructionNER learns no empty answer", False)
-        )
     return found
 
 
@@ -110,18 +113,32 @@ def check_component(nlp: Language, train: List[Doc]) -> List[Finding]:
     """What the component itself could not learn from these texts."""
     from ..pipe import InstructionNERPipe
 
-    pipes = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, InstructionNERPipe)]
+    pipes = [
+        (name, pipe)
+        for name, pipe in nlp.pipeline
+        if isinstance(pipe, InstructionNERPipe)
+    ]
     if not pipes:
         return [("The config has no component `instruction_ner`", True)]
-    pipe = pipes[0]
+    name, pipe = pipes[0]
     try:
-        pipe.set_labels(pipe.labels or sorted(label_counts(train)))
-        return [*_check_labels(pipe, train), *_check_windows(nlp, pipe, train)]
+        begin = nlp.config.interpolate()["initialize"]
+        given = registry.resolve(begin, schema=ConfigSchemaInit)["components"]
+        words = dict(given.get(name, {}))
+        labels = words.pop("labels", None) or pipe.labels or sorted(label_counts(train))
+        pipe.set_labels(labels, **words)
+        return [
+            *_check_labels(pipe, train),
+            *_check_words(pipe),
+            *_check_windows(nlp, pipe, train),
+        ]
     except (OSError, ValueError) as error:
         return [(str(error), True)]
 
 
 def _check_labels(pipe: "InstructionNERPipe", train: List[Doc]) -> List[Finding]:
+    from ..tasks.instruction_ner import InstructionNER
+
     counts = label_counts(train)
     found: List[Finding] = []
     if absent := [label for label in pipe.labels if label not in counts]:
@@ -130,7 +147,29 @@ def _check_labels(pipe: "InstructionNERPipe", train: List[Doc]) -> List[Finding]
         found.append((f"Not in `labels`, learnt as none: {', '.join(extra)}", False))
     if rare := [label for label in pipe.labels if 0 < counts.get(label, 0) < 5]:
         found.append((f"Fewer than 5 examples of: {', '.join(rare)}", False))
+    if isinstance(pipe.task, InstructionNER) and all(doc.ents for doc in train):
+        found.append(
+            ("Every text has an entity: InstructionNER learns no empty answer", False)
+        )
     return found
+
+
+def _check_words(pipe: "InstructionNERPipe") -> List[Finding]:
+    """Labels of whose meaning a prompt that says it would say nothing."""
+    from ..tasks.cllmfs import CLLMFS
+
+    said = pipe.cfg["label_definitions"]
+    without = [label for label in pipe.labels if not said.get(label)]
+    if not without or not isinstance(pipe.task, CLLMFS):
+        return []
+    return [
+        (
+            f"What these labels mean is not said: {', '.join(without)}. Say it in "
+            "`label_definitions` or in the file `--paths.definitions`; F1 is often "
+            "better for it.",
+            False,
+        )
+    ]
 
 
 def _check_windows(
