@@ -167,11 +167,13 @@ def save(nlp: Language, folder: Path) -> str:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as aside:
         nlp.to_disk(Path(aside) / "new")
+        old = Path(aside) / "old"
         if folder.exists():
-            folder.rename(Path(aside) / "old")
+            folder.rename(old)
         try:
             (Path(aside) / "new").rename(folder)
         except BaseException:
-            (Path(aside) / "old").rename(folder)
+            if old.exists():
+                old.rename(folder)
             raise
     return str(folder)
