@@ -162,6 +162,7 @@ class InstructionNERPipe(TrainablePipe):
         self.scorer = scorer
         self.model.attrs["device"] = device
         self.model.attrs["objectives"] = objectives
+        self.model.attrs["predict"] = self.predict
         self.cfg: Dict[str, Any] = {"threshold": threshold}
         self._bound: Dict[LabelSet, BoundTask] = {}
         self._weights_saved = False
