@@ -8,6 +8,7 @@ from spacy.tokens import Doc
 from wasabi import msg
 
 from ..corpora import read_docs
+from ..supports import Predicted
 
 
 def read_annotated(path: Path, nlp: Language) -> List[Doc]:
@@ -21,3 +22,9 @@ def read_annotated(path: Path, nlp: Language) -> List[Doc]:
     if unknown := sum(not token.ent_iob for doc in docs for token in doc):
         msg.warn(f"{unknown} tokens without annotation count as O")
     return docs
+
+
+def tell_problems(texts: Predicted) -> None:
+    """Say which texts could not be annotated, and why."""
+    for number, why in texts.problems:
+        msg.warn(f"Text {number} does not count: {why}")

@@ -14,7 +14,7 @@ from ..calibration import Judged, fit
 from ..scores import Bin, expected_error, judged, reliability
 from ..supports import folds, predicted, train_on
 from . import app
-from ._annotated import read_annotated
+from ._annotated import read_annotated, tell_problems
 from .evaluate import find_component
 
 
@@ -79,7 +79,9 @@ def of_texts(nlp: Language, docs: Sequence[Doc]) -> List[Judged]:
     pipe.cfg["threshold"] = 0.0
     pipe.cfg.pop("calibration", None)
     try:
-        return judged(*predicted(nlp, docs))
+        texts = predicted(nlp, docs)
+        tell_problems(texts)
+        return judged(texts.gold, texts.found)
     finally:
         pipe.cfg.clear()
         pipe.cfg.update(kept)

@@ -11,7 +11,7 @@ from wasabi import msg
 from ..scores import best_threshold, count, total
 from ..supports import predicted
 from . import app
-from ._annotated import read_annotated
+from ._annotated import read_annotated, tell_problems
 from .evaluate import find_component
 
 
@@ -28,22 +28,24 @@ def find_threshold_cli(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"),
 ) -> None:  # fmt: skip
     """Find the threshold of the highest strict F1: texts are annotated once, and of the
-    thresholds that are as good as the best, the middle of the widest range is taken."""
+    thresholds that are as good as the best, the middle of the widest range is taken.
+    A text that fails is told and does not count; exits with 1 where all of them fail."""
     try:
         import_code(code_path)
         setup_gpu(gpu_id, silent=True)
         nlp = load_model(pipeline)
         _, pipe = find_component(nlp)
         pipe.cfg["threshold"] = 0.0
-        gold, found = predicted(nlp, read_annotated(data_path, nlp))
-        best = best_threshold(gold, found)
+        texts = predicted(nlp, read_annotated(data_path, nlp))
+        tell_problems(texts)
+        best = best_threshold(texts.gold, texts.found)
         if best is None:
             raise ValueError(f"Nothing is found in {data_path}.")
     except (OSError, ValueError) as error:
         msg.fail(f"There is no threshold for {pipeline}", str(error))
         raise Exit(1) from error
     threshold, f1 = best
-    without = total(count(gold, found).values()).f1
+    without = total(count(texts.gold, texts.found).values()).f1
     msg.good(
         f"Threshold {threshold:.3f}: F1 {100 * f1:.2f}; without one {100 * without:.2f}"
     )

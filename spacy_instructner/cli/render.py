@@ -1,13 +1,19 @@
 """`python -m spacy instructner render`"""
 
+from functools import partial
+from html import escape
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from spacy.cli._util import import_code
 from typer import Argument, Exit, Option
 from wasabi import msg
 
 from . import app
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
 
 # One colour a label, in the order of the labels.
 COLORS = (
@@ -37,9 +43,13 @@ def render_cli(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"
     ),
 ) -> None:
-    """Annotate texts, print entities with their scores, and write a displaCy page."""
+    """Annotate texts, print entities with their scores, and write a displaCy page.
+
+    A text that fails is a row of the page that says so; exits with 1 where all of them
+    fail, and no page is written."""
     import spacy
-    from spacy import displacy
+
+    from ..annotating.pipelines import check_ready
 
     import_code(code_path)
     texts = list(text or [])
@@ -54,7 +64,56 @@ def render_cli(
     except (OSError, ValueError) as error:
         msg.fail(f"Cannot load {pipeline}", str(error))
         raise Exit(1) from error
-    rows = [to_row(doc) for doc in nlp.pipe(texts)]
+    try:
+        check_ready(nlp)
+    except (OSError, ValueError) as error:
+        msg.fail(f"Cannot annotate with {pipeline}", str(error))
+        raise Exit(1) from error
+    rows = to_rows(nlp, texts)
+    problems = [row["problem"] for row in rows if "problem" in row]
+    if len(problems) == len(rows):
+        msg.fail("None of the texts could be annotated", problems[0])
+        raise Exit(1)
+    write_page(rows, output_path)
+    for row in rows:
+        msg.text(row["text"])
+        table = [
+            (row["text"][e["start"] : e["end"]], e["name"], e["score"])
+            for e in row["ents"]
+        ]
+        if "problem" in row:
+            msg.warn("Not annotated", row["problem"])
+        elif table:
+            msg.table(table, header=("Entity", "Label", "Score"), divider=True)
+        else:
+            msg.info("No entities")
+    msg.good(f"Wrote {output_path}")
+
+
+def to_rows(nlp: "Language", texts: List[str]) -> List[Dict[str, Any]]:
+    """Texts as displaCy's manual mode takes them; one that fails has a "problem"."""
+    from ..annotating.piped import Problem, annotate_each
+    from ..annotating.texts import pieces
+
+    def docs_of(text: str) -> List["Doc"]:
+        return [nlp.make_doc(piece) for piece in pieces(text, nlp.max_length)]
+
+    makes = [partial(docs_of, text) for text in texts]
+    rows: List[Dict[str, Any]] = []
+    for text, answer in zip(texts, annotate_each(nlp, makes, nlp.batch_size)):
+        if isinstance(answer, Problem):
+            # displaCy escapes texts, but no titles.
+            title = f"Not annotated: {escape(answer.why)}"
+            row = {"text": text, "ents": [], "title": title, "problem": answer.why}
+            rows.append(row)
+        else:
+            rows.append(to_row(answer))
+    return rows
+
+
+def write_page(rows: List[Dict[str, Any]], path: Path) -> None:
+    from spacy import displacy
+
     labels = sorted({ent["name"] for row in rows for ent in row["ents"]})
     chosen = {label: COLORS[at % len(COLORS)] for at, label in enumerate(labels)}
     colors = {e["label"].upper(): chosen[e["name"]] for r in rows for e in r["ents"]}
@@ -66,19 +125,8 @@ def render_cli(
         options={"colors": colors},
         jupyter=False,
     )
-    output_path.parent.mkdir(parents=True, exist_ok=True)
-    output_path.write_text(page, encoding="utf8")
-    for row in rows:
-        msg.text(row["text"])
-        table = [
-            (row["text"][e["start"] : e["end"]], e["name"], e["score"])
-            for e in row["ents"]
-        ]
-        if table:
-            msg.table(table, header=("Entity", "Label", "Score"), divider=True)
-        else:
-            msg.info("No entities")
-    msg.good(f"Wrote {output_path}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf8")
 
 
 def to_row(doc: Any) -> Dict[str, Any]:
