@@ -5,7 +5,7 @@ import gzip
 import json
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import (
     IO,
@@ -230,8 +230,13 @@ class FewShotCorpus:
     seed: int
     exclude: Optional[Path]
     augmenter: Optional[Augmenter] = None
+    instead: Optional[Path] = None
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
+        if self.instead is not None:
+            whole = replace(self, path=self.instead, protocol="all", instead=None)
+            yield from replace(whole, exclude=None)(nlp)
+            return
         if self.path is None:
             raise ValueError(
                 "The corpus has no path. Name a file with --paths.train, or as `path` "
@@ -268,6 +273,7 @@ def build_few_shot_corpus_v1(
     seed: int = 0,
     exclude: Optional[Path] = None,
     augmenter: Optional[Callable] = None,
+    instead: Optional[Path] = None,
 ) -> Callable[[Language], Iterable[Example]]:
     """Registered as `spacy-instructner.FewShotCorpus.v1`.
 
@@ -280,10 +286,12 @@ def build_few_shot_corpus_v1(
     exclude (Optional[Path]): a file whose sentences are never drawn: the test set.
     augmenter (Optional[Callable]): gives one or more Examples for each, as those of
         spacy.Corpus.v1 do; such as `spacy-instructner.MentionSwap.v1`.
+    instead (Optional[Path]): a file that is read as it is, all of it, in place of a
+        draw from `path`: development data, where there is some.
     RETURNS (Callable): reads Examples; their tokens are the data's own.
     """
 
-    return FewShotCorpus(path, protocol, k, seed, exclude, augmenter)
+    return FewShotCorpus(path, protocol, k, seed, exclude, augmenter, instead)
 
 
 def bare(doc: Doc) -> Doc:
