@@ -290,13 +290,14 @@ def test_what_was_not_read_is_counted(make_nlp: Callable[..., Language]) -> None
     assert not done.report.problems and done.report.unfinished_answers == 0
     assert done.report.unread_tokens == 2
     # Other warnings are heard outside as ever.
-    nlp = make_pipeline()
-    nlp.add_pipe("warns")
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("default")
-        for _ in range(3):
-            assert annotate_chunk(nlp, items, Options()).report.unread_tokens == 0
-    assert [str(each.message) for each in heard] == ["have a care"]
+    for action, count in (("default", 1), ("always", 9), ("ignore", 0)):
+        nlp = spacy.blank("en")
+        nlp.add_pipe("warns")
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter(action)  # type: ignore[arg-type]
+            for _ in range(3):
+                assert annotate_chunk(nlp, items, Options()).report.unread_tokens == 0
+        assert [str(each.message) for each in heard] == ["have a care"] * count
 
 
 def test_a_chunk_leaves_nothing_behind(make_nlp: Callable[..., Language]) -> None:
@@ -652,6 +653,21 @@ def test_standard_input(pipeline: Path, corpus: Path, tmp_path: Path) -> None:
     found, other = files(tmp_path / "out"), files(tmp_path / "other")
     parts = [name for name in found if name.startswith("part")]
     assert parts and all(found[name] == other[name] for name in parts)
+
+
+def test_what_a_component_warns_of_is_heard_once(
+    pipeline: Path, corpus: Path, tmp_path: Path
+) -> None:
+    nlp = spacy.load(pipeline)
+    nlp.add_pipe("warns")
+    nlp.to_disk(pipeline)
+    command = elsewhere(pipeline, line(pipeline, corpus, tmp_path / "out"))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr.count("Warning: have a care") == 1
+    command[1:1] = ["-W", "error"]
+    command[command.index(str(tmp_path / "out"))] = str(tmp_path / "strict")
+    strict = subprocess.run(command, capture_output=True, text=True)
+    assert "have a care" in strict.stdout + strict.stderr
 
 
 def kill_at(command: List[str], output: Path, share: float, chunks_: int) -> float:

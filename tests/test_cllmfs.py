@@ -21,7 +21,7 @@ from spacy_instructner.decoding.bag import LONGEST, BagGrammar, BagState
 from spacy_instructner.decoding.grammar import read
 from spacy_instructner.decoding.search import Answer, Question, search
 from spacy_instructner.models.encoding import TextEncoder
-from spacy_instructner.models.layer import get_backbone
+from spacy_instructner.models.layer import get_backbone, get_reader
 from spacy_instructner.tasks.base import Gold, Record
 from spacy_instructner.tasks.cllmfs import BoundCLLMFS, build_cllmfs_v1
 from spacy_instructner.tasks.labels import LabelSet, make_label_set
@@ -1039,8 +1039,7 @@ def test_sharing_changes_nothing(
 ) -> None:
     nlp = asking(make_nlp)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_backbone(pipe.model)
-    backbone.answer()
+    backbone = get_reader(pipe.model)
     docs = [nlp.make_doc(text) for text in DOCS]
     questions = [q for _, asked in pipe.questions(docs) for q in asked]
     # Two of the texts are the same.
@@ -1063,8 +1062,7 @@ def test_the_same_text_twice_is_answered_twice(
     task = {"template": "Find {type}: {sentence}", "grammar": grammar}
     nlp = asking(make_nlp, layout, labels=["PERSON"], task=task)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_backbone(pipe.model)
-    backbone.answer()
+    backbone = get_reader(pipe.model)
     docs = [nlp.make_doc(text) for text in ("Rome", "Anna in Rome", "Rome", "Rome")]
     questions = [q for _, asked in pipe.questions(docs) for q in asked]
     alone = [search(backbone, [q], width=width)[0] for q in questions]
@@ -1076,8 +1074,7 @@ def test_a_text_given_twice_is_read_once_for_all_labels(make_nlp: MakeNLP) -> No
     task = {"template": "{sentence} / {sentence}\n{type}:"}
     nlp = asking(make_nlp, task=task)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_backbone(pipe.model)
-    backbone.answer()
+    backbone = get_reader(pipe.model)
     questions = [
         question
         for _, asked in pipe.questions([nlp.make_doc(text) for text in DOCS])
@@ -1101,8 +1098,7 @@ def test_an_answer_that_does_not_fit_is_broken_off(
     go on."""
     nlp = asking(make_nlp, layout, task={"grammar": grammar})
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_backbone(pipe.model)
-    backbone.answer()
+    backbone = get_reader(pipe.model)
     bound = pipe._bind(backbone, pipe._label_set(None))
     room = backbone.positions - bound.constant()
     (one,) = backbone.encoder.text(" in")
@@ -1143,7 +1139,7 @@ def test_a_long_text_is_cut_and_what_does_not_fit_is_told(
     with pytest.warns(UserWarning) as caught:
         doc = nlp(text)
     questions = [question for _, of_window in asked for question in of_window]
-    found = search(get_backbone(pipe.model), questions)
+    found = search(get_reader(pipe.model), questions)
     broken = sum(not answer.complete for answer in found)
     assert broken > 3
     message = f"{broken} answers did not fit into the model's 512 positions"

@@ -1,7 +1,6 @@
 """One chunk of texts, annotated: a function of the chunk alone, for any engine."""
 
 import hashlib
-import warnings
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,9 +12,7 @@ from typing import (
     List,
     Literal,
     Sequence,
-    Set,
     Tuple,
-    Type,
     Union,
 )
 
@@ -26,11 +23,9 @@ from spacy.tokens import Doc, DocBin
 from ..files import to_lines
 from ..scores import Scored
 from ..supports import scored_of
-from ..windows import UnreadWarning
+from ..windows import counted
 from .texts import Item, pack, pieces, repaired
 
-# Warnings of components.
-HEARD: Set[Tuple[str, Type[Warning], str, int]] = set()
 Format = Literal["jsonl", "spacy"]
 
 
@@ -99,21 +94,13 @@ def annotate_chunk(nlp: Language, items: Sequence[Item], options: Options) -> An
     items (Sequence[Item]): the texts.
     options (Options): what to write.
     RETURNS (Annotated): what there is to write."""
-    with nlp.memory_zone(), warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always")
+    with nlp.memory_zone(), counted() as unread:
         annotated = _annotated(nlp, items, options)
-    for each in heard:
-        said = each.message
-        if not isinstance(said, UnreadWarning):
-            # By whatever filters there are outside, once a process.
-            own = (str(said), each.category, each.filename, each.lineno)
-            if own not in HEARD:
-                HEARD.add(own)
-                warnings.warn_explicit(*own)
-        elif said.what == "tokens":
-            annotated.report.unread_tokens += said.count
+    for each in unread:
+        if each.what == "tokens":
+            annotated.report.unread_tokens += each.count
         else:
-            annotated.report.unfinished_answers += said.count
+            annotated.report.unfinished_answers += each.count
     return annotated
 
 

@@ -1,8 +1,10 @@
 """`python -m spacy instructner annotate`"""
 
 import time
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, Set, Tuple, Type
 
 import tqdm
 from typer import Argument, Exit, Option
@@ -85,9 +87,10 @@ def annotate_cli(
             shard=(int(which), int(of)),
             retry=retry,
         )
-        with tqdm.tqdm(
-            total=source.size, unit="B", unit_scale=True, leave=False
-        ) as bar:
+        with (
+            shown_once(),
+            tqdm.tqdm(total=source.size, unit="B", unit_scale=True, leave=False) as bar,
+        ):
 
             def say(progress: Progress) -> None:
                 bar.update(progress.position - bar.n)
@@ -125,6 +128,25 @@ def annotate_cli(
             f"{len(report.problems)} texts could not be annotated",
             f"The first, {first['id']}: {first['problem']}\nThe manifest has them all.",
         )
+
+
+@contextmanager
+def shown_once() -> Iterator[None]:
+    """Show a warning once, not with every text: each `catch_warnings`, which some of
+    spaCy's components use, makes Python forget what it has shown."""
+    shown: Set[Tuple[str, Type[Warning], str, int]] = set()
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_once(
+            message: Any, category: Type[Warning], name: str, line: int, *more: Any
+        ) -> None:
+            if (own := (str(message), category, name, line)) not in shown:
+                shown.add(own)
+                show(message, category, name, line, *more)
+
+        warnings.showwarning = show_once  # type: ignore[assignment]
+        yield
 
 
 def get_ray_engine() -> Callable[..., Any]:

@@ -92,11 +92,11 @@ def evaluate(nlp: Language, docs: Sequence[Doc]) -> Dict[str, Scores]:
     """Scores on annotated Docs, which keep their tokens. all_types: every label is asked
     of every text; types_known: those that occur in it, and texts without entities are
     left out. Raises ValueError as `find_component` does, OSError without weights."""
-    from ..models.layer import get_backbone
+    from ..models.layer import get_reader
 
     name, pipe = find_component(nlp)
     # Before the clock runs.
-    get_backbone(pipe.model).answer()
+    get_reader(pipe.model)
     known: Dict[Tuple[str, ...], List[Doc]] = {}
     for doc in docs:
         if has := {ent.label_ for ent in doc.ents}:

@@ -13,7 +13,7 @@ from ..annotating.texts import pieces, repaired
 from ..annotations import LABELS_KEY
 from ..corpora import read_docs
 from ..files import to_lines, write_whole
-from ..models.layer import get_backbone
+from ..models.layer import get_reader
 from ..pipe import InstructionNERPipe
 from ..supports import scored_of
 from .learning import learn
@@ -44,7 +44,7 @@ class Served:
                 f"{', '.join(self.nlp.pipe_names) or 'nothing'}."
             )
         self.name = ours[0]
-        get_backbone(self._pipe.model).answer()
+        get_reader(self._pipe.model)
 
     @property
     def _pipe(self) -> InstructionNERPipe:
