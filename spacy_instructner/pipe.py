@@ -55,6 +55,7 @@ from .models.layer import (
     Spec,
     begin_afresh,
     drop_backbone,
+    drop_gradients,
     get_backbone,
     get_reader,
     has_backbone,
@@ -436,12 +437,17 @@ class InstructionNERPipe(TrainablePipe):
             backbone.set_dropout(drop)
             objectives: Dict[str, Objective] = self.model.attrs["objectives"]
             terms = {name: each.terms(records) for name, each in objectives.items()}
-            for pack in backbone.packs(records, spec.pack_tokens):
-                loss, backprop = self.model.begin_update(Pack(pack, total, terms))
-                if not math.isfinite(loss):
-                    raise ValueError(DIVERGED.format(name=self.name, loss=loss))
-                backprop(1.0)
-                losses[self.name] += loss
+            try:
+                for pack in backbone.packs(records, spec.pack_tokens):
+                    loss, backprop = self.model.begin_update(Pack(pack, total, terms))
+                    if not math.isfinite(loss):
+                        raise ValueError(DIVERGED.format(name=self.name, loss=loss))
+                    backprop(1.0)
+                    losses[self.name] += loss
+            except BaseException:
+                # Half of a step must not become a part of the next.
+                drop_gradients(self.model)
+                raise
         if sgd not in (None, False):
             self.finish_update(sgd)
         return losses

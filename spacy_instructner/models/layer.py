@@ -24,6 +24,7 @@ import torch
 from spacy.util import logger
 from thinc.api import Model, Optimizer, PyTorchShim, get_torch_default_device
 
+from ..files import put_folder
 from ..locks import Lock
 from ..objectives.base import Objective
 from ..objectives.likelihood import likelihood
@@ -257,6 +258,13 @@ def invalidate_reader(model: Model) -> None:
         _shim(model).reader = None
 
 
+def drop_gradients(model: Model) -> None:
+    """Forget what an update has begun."""
+    backbone = _shim(model)._model
+    if backbone is not None:
+        backbone.zero_grad()
+
+
 def drop_backbone(model: Model) -> None:
     """Forget the weights; the next use finds them anew."""
     _shim(model).put(None)
@@ -327,10 +335,10 @@ def save_model(model: Model, folder: Path, bundle: str) -> None:
         with _shim(model).lock:
             backbone, identity = get_backbone(model), model.attrs["identity"]
             storage.save(backbone, model.attrs["spec"].kind, identity, aside, bundle)
-    if folder.exists():
-        shutil.rmtree(folder)
     if aside.exists():
-        aside.rename(folder)
+        put_folder(aside, folder)
+    elif folder.exists():
+        shutil.rmtree(folder)
 
 
 def load_model(model: Model, folder: Path) -> None:

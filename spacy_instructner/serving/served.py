@@ -12,7 +12,7 @@ from ..annotating.pipelines import Pipeline
 from ..annotating.texts import pieces, repaired
 from ..annotations import LABELS_KEY
 from ..corpora import read_docs
-from ..files import to_lines, write_whole
+from ..files import put_folder, to_lines, write_whole
 from ..models.layer import get_reader
 from ..pipe import InstructionNERPipe
 from ..supports import scored_of
@@ -167,13 +167,5 @@ def save(nlp: Language, folder: Path) -> str:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as aside:
         nlp.to_disk(Path(aside) / "new")
-        old = Path(aside) / "old"
-        if folder.exists():
-            folder.rename(old)
-        try:
-            (Path(aside) / "new").rename(folder)
-        except BaseException:
-            if old.exists():
-                old.rename(folder)
-            raise
+        put_folder(Path(aside) / "new", folder)
     return str(folder)
