@@ -17,11 +17,13 @@ from unittest import mock
 import pytest
 import spacy
 import torch
+from accelerate import init_empty_weights
 from conftest import SHARED
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
+from transformers.modeling_utils import no_init_weights
 
 from spacy_instructner import locks
 from spacy_instructner.locks import LOADING, Cache, Lock
@@ -191,6 +193,15 @@ def test_several_pipelines_load_and_answer_side_by_side(
     assert [ask(make_nlp(), text) for text in TEXTS] == lazily
     # What is initialised now is initialised as ever.
     assert float(torch.nn.Linear(8, 8).weight.detach().std()) > 0.0
+
+
+def test_somebody_elses_loading(make_nlp: MakeNLP, tmp_path: Path) -> None:
+    """While any code of the process loads weights, new modules come without any."""
+    folder = saved(make_nlp, tmp_path / "pipeline")
+    expected = ask(spacy.load(folder), TEXTS[0])
+    nlp = spacy.load(folder)
+    with init_empty_weights(), no_init_weights():
+        assert together(2, lambda _: ask(nlp, TEXTS[0])) == [expected] * 2
 
 
 def test_training_while_others_annotate(make_nlp: MakeNLP) -> None:

@@ -61,7 +61,7 @@ def attach(model: Any, lora: LoRA) -> None:
         target_modules=lora.targets,
     )
     try:
-        # While another thread loads weights, torch's initialisation is switched off.
+        # While another thread loads weights, new modules come without any.
         with LOADING:
             inject_adapter_in_model(config, model, adapter_name=ADAPTER)
     except ValueError as error:
@@ -154,7 +154,9 @@ def merged_copy(model: Any) -> Any:
             delta = layer.get_delta_weight(ADAPTER).float()
             base = layer.get_base_layer().weight
             merged = (base.data.float() + delta).to(base.dtype)
-            copied.get_submodule(name).weight = nn.Parameter(merged, False)
+            # Not another Parameter: while any thread loads weights, modules put an
+            # empty one in the place of each that they are given.
+            copied.get_submodule(name).weight.data = merged
     return copied.eval()
 
 
