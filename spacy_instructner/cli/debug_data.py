@@ -191,6 +191,10 @@ def _check_windows(
                 False,
             )
         )
+    if lost := pipe.answer_ids(own).lost:
+        found.append(
+            (f"{lost} answer ids are not learnt: annotation is missing", False)
+        )
     # The pipeline will cut the texts it meets with its own tokenizer.
     with nlp.select_pipes(enable=[]):
         again = [Example(nlp(doc.text), doc) for doc in train]

@@ -16,12 +16,7 @@ from .convert import report
 
 @app.command("sample")
 def sample_cli(
-    input_path: Path = Argument(
-        ...,
-        help=FORMATS,
-        exists=True,
-        dir_okay=False,
-    ),
+    input_path: Path = Argument(..., help=FORMATS),
     output_path: Path = Argument(
         ..., help="The .spacy file to write, or a folder for it"
     ),
@@ -39,8 +34,6 @@ def sample_cli(
         "--exclude",
         "-x",
         help="A file whose sentences are never drawn: the test set",
-        exists=True,
-        dir_okay=False,
     ),
     lang: str = Option(
         "en",

@@ -4,7 +4,7 @@ An entity that does not fall on tokens is left out, and the tokens that it touch
 no annotation then: nobody can say that they are none. All else is kept. Source: ours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from spacy.language import Language
@@ -106,7 +106,7 @@ def make_doc(row: Row, nlp: Language) -> tuple[Doc, list[Problem]]:
     ]
     missing = unknown.union(*(tokens for tokens, _ in of_label))
     doc.set_ents(kept, missing=[doc[i : i + 1] for i in missing], default="outside")
-    known = [[a, b, label] for tokens, label in of_label for a, b in _runs(tokens)]
+    known = [[a, b, label] for tokens, label in of_label for a, b in runs(tokens)]
     if known:
         doc.user_data[LOST_KEY] = known
     return doc, problems
@@ -152,19 +152,22 @@ def _touched(doc: Doc, stretches: Sequence[tuple[int, int]]) -> set[int]:
     }
 
 
-def _runs(tokens: set[int]) -> list[tuple[int, int]]:
+def runs(tokens: Iterable[int]) -> list[tuple[int, int]]:
     """Stretches of tokens, by start and end."""
-    runs: list[tuple[int, int]] = []
+    found: list[tuple[int, int]] = []
     for token in sorted(tokens):
-        if runs and runs[-1][1] == token:
-            runs[-1] = (runs[-1][0], token + 1)
+        if found and found[-1][1] == token:
+            found[-1] = (found[-1][0], token + 1)
         else:
-            runs.append((token, token + 1))
-    return runs
+            found.append((token, token + 1))
+    return found
 
 
 def lost_in(doc: Doc) -> list[CharSpan]:
-    """The stretches of tokens without annotation of which a label is known."""
+    """The stretches of tokens without annotation of which a label is known, as long as
+    nobody has annotated them since."""
     return [
-        (start, end, label) for start, end, label in doc.user_data.get(LOST_KEY, ())
+        (start, end, label)
+        for start, end, label in doc.user_data.get(LOST_KEY, ())
+        if start < end <= len(doc) and not any(t.ent_iob for t in doc[start:end])
     ]
