@@ -17,6 +17,8 @@ from .text_files import numbered
 
 DOCSTART = re.compile(r"-*DOCSTART-*", re.IGNORECASE)
 # What shallow parsers call their chunks: no entities.
+# As comments of CoNLL-U are.
+KEY_AND_VALUE = re.compile(r"#\s*[\w.:]+\s+=\s")
 OUTSIDE = ("O", "o", "_", MISSING)
 DOCUMENT_ENDS = (BEGIN_DOCUMENT, "#end document")
 CHUNKS = {
@@ -77,21 +79,26 @@ def read_conll(text: str, name: str) -> tuple[list[Row], list[Problem]]:
     if named is None:
         dialect = find_dialect(sentences, name)
     else:
-        dialect = Dialect(*named)
+        word, tag, width = named
+        if len(sentences[0][0].cells) != width:
+            raise ValueError(
+                f"{name}, line {sentences[0][0].number}: line 1 names {width} columns, but "
+                f"here are {len(sentences[0][0].cells)}: {sentences[0][0].text.strip()!r}."
+            )
+        dialect = Dialect(word, tag)
         sentences = _syntactic_words(sentences)
     notes = [Problem(name, dialect.note, "note")] if dialect.note else []
     return _rows(sentences, dialect, name), notes
 
 
 def find_separator(lines: Sequence[str]) -> str:
-    """What stands between columns: tabs where there are some, `|` where the first line
-    of words has one in each of them, else spaces."""
-    wordy = [line for line in lines if line.strip() and not _is_marked(line)]
-    if any("\t" in line.strip() for line in wordy):
+    """What stands between columns: tabs where there are some, `|` where most words have
+    one, else spaces."""
+    wordy = [line for line in lines if line.strip()]
+    if any("\t" in line.strip() for line in wordy if not _is_marked(line)):
         return TABS
-    if wordy and all(
-        "|" in item.strip("|") or item.count("|") > 1 for item in wordy[0].split()
-    ):
+    items = [item for line in wordy for item in line.split()]
+    if sum("|" in item[1:] for item in items) > len(items) / 2:
         return PIPES
     return SPACES
 
@@ -116,12 +123,9 @@ def _sentences(
     sentences: list[list[Line]] = [[]]
     for number, line in lines:
         cells = _cells(line, separator)
-        may_be_word = len(cells) == width and (
-            separator == TABS or not line.startswith("# ") or _is_tag(cells[-1], tags)
-        )
         if not line.strip() or _is_docstart(cells) or line.startswith(DOCUMENT_ENDS):
             sentences.append([])
-        elif line.startswith("#") and not sentences[-1] and not may_be_word:
+        elif not sentences[-1] and _is_comment(line, cells, width, tags, separator):
             continue
         elif len(cells) < 2:
             why = "columns are separated by tabs, and here is none"
@@ -130,6 +134,18 @@ def _sentences(
         else:
             sentences[-1].append(Line(number, cells, line))
     return [sentence for sentence in sentences if sentence]
+
+
+def _is_comment(
+    line: str, cells: Sequence[str], width: int, tags: Set[str], separator: str
+) -> bool:
+    """Is this no word, though it begins as the word # does, or a hashtag? In doubt it is
+    one, and an error where it does not look like the others."""
+    if not line.startswith("#") or KEY_AND_VALUE.match(line):
+        return line.startswith("#")
+    if separator == TABS:
+        return len(cells) != width and (len(cells) == 1 or line.startswith("#\t"))
+    return line.startswith("# ") and not _is_tag(cells[-1], tags)
 
 
 def _cells(line: str, separator: str) -> tuple[str, ...]:
@@ -153,10 +169,10 @@ def _pipe_sentences(lines: Sequence[tuple[int, str]], name: str) -> list[list[Li
         (number, line)
         for number, line in lines
         if line.strip()
-        and (not _is_marked(line) or all("|" in item[1:] for item in line.split()))
+        and (not _is_marked(line) or any("|" in item[1:] for item in line.split()))
         and not DOCSTART.fullmatch(re.split(r"[\s|]", line.strip())[0])
     ]
-    bars = min(item.count("|") for item in wordy[0][1].split())
+    bars = max(1, min(item.count("|") for item in wordy[0][1].split()))
     sentences = []
     for number, line in wordy:
         sentence = []
@@ -202,11 +218,12 @@ def find_dialect(sentences: Sequence[Sequence[Line]], name: str) -> Dialect:
         )
     others = [
         at
-        for at in range(word + 1, last)
-        if _are_tags(sentences, at) and not _labels(sentences, at) <= CHUNKS
+        for at in range(last)
+        if _are_tags(sentences, at)
+        and (at == word or not _labels(sentences, at) <= CHUNKS)
     ]
     if others and _column(sentences, others[0]) != _column(sentences, last):
-        if not word:
+        if not word or others[0] <= word:
             raise ValueError(
                 f"{name}, line {sentences[0][0].number}: columns {others[0] + 1} and "
                 f"{last + 1} both hold tags, and differ. Leave one of them in the file: "

@@ -18,9 +18,9 @@ TAG_COLUMN = re.compile(
 )
 
 
-def named_columns(lines: Sequence[str], name: str) -> tuple[int, int] | None:
-    """The columns of words and of tags that the first line of CoNLL-U Plus names; None
-    where there is no such line. Raises ValueError where it does not name both."""
+def named_columns(lines: Sequence[str], name: str) -> tuple[int, int, int] | None:
+    """The columns of words and of tags that the first line of CoNLL-U Plus names, and how
+    many there are; None where there is no such line. Raises ValueError where it does not name both."""
     found = next(filter(None, map(COLUMNS.fullmatch, map(str.strip, lines[:1]))), None)
     if found is None:
         return None
@@ -31,7 +31,7 @@ def named_columns(lines: Sequence[str], name: str) -> tuple[int, int] | None:
             f"{name}, line 1: of the columns {', '.join(names)} one must be {WORD_COLUMN}, "
             "and one NER (or NE, ENTITY, BIO, IOB, with what you like before or after)."
         )
-    return names.index(WORD_COLUMN), tags[0]
+    return names.index(WORD_COLUMN), tags[0], len(names)
 
 
 def ontonotes_words(

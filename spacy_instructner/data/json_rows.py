@@ -13,6 +13,7 @@ from .json_spans import (
     Draft,
     Refusal,
     entity_spans,
+    hidden_spans,
     in_tokens,
     is_whole,
     needed,
@@ -105,6 +106,11 @@ def drafts_of(value: Any, where: str) -> list[Draft]:
             raise ValueError(
                 f"{where}: not a JSON object as {each.name} writes it: {error}."
             ) from error
+    if other := hidden_spans(value):
+        raise ValueError(
+            f"{where}: {other!r} has spans too, but they would not be read. Leave the row "
+            "as its tool wrote it."
+        )
     if len({_said(drafts) for drafts in read}) > 1:
         names = " and ".join(each.name for each in known)
         raise ValueError(
@@ -218,7 +224,15 @@ def _tag_key(row: Mapping[str, Any]) -> str:
 def _read_tagged(row: Mapping[str, Any]) -> list[Draft]:
     words = next(key for key in WORDS if isinstance(row.get(key), list))
     text = text_of(row) if "text" in row else None
-    return [Draft(text, tokens_of(row, words), tags=tuple(row[_tag_key(row)]))]
+    return [Draft(text, tokens_of(row, words), tags=_flat(row[_tag_key(row)]))]
+
+
+def _flat(tags: Sequence[Any]) -> tuple[Any, ...]:
+    """Raises Refusal for anything but names and numbers."""
+    for tag in tags:
+        if not isinstance(tag, (str, int)):
+            raise Refusal(f"there is a tag {short(tag)}")
+    return tuple(tags)
 
 
 def _read_gliner(row: Mapping[str, Any]) -> list[Draft]:
@@ -238,11 +252,14 @@ def _read_training(row: Mapping[str, Any]) -> list[Draft]:
         for sentence in needed(paragraph, "sentences", list):
             for token in needed(sentence, "tokens", list):
                 words.append(needed(token, "orth", str))
-                tags.append(token.get("ner", MISSING))
+                tags.append(token.get("ner"))
+        if None in tags and tags != [None] * len(tags):
+            raise Refusal("a token has no 'ner', but others have")
+        tags = [MISSING if tag is None else tag for tag in tags]
         text = paragraph.get("raw")
         if text is not None and not isinstance(text, str):
             raise Refusal(f"'raw' is {short(text)}")
-        drafts.append(Draft(text, tuple(words), tags=tuple(tags)))
+        drafts.append(Draft(text, tuple(words), tags=_flat(tags)))
     return drafts
 
 

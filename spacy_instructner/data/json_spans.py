@@ -9,6 +9,7 @@ from .rows import CharSpan, word_places
 from .text_files import repaired
 
 # A span's ends, by the names that tools give them.
+SPAN_KEYS = ("spans", "ents", "entities", "label", "labels")
 STARTS, ENDS = ("start", "start_offset"), ("end", "end_offset")
 
 
@@ -71,6 +72,22 @@ def tokens_of(row: Mapping[str, Any], key: str = "tokens") -> tuple[str, ...] | 
             raise Refusal(f"{key!r} has one that is no word: {short(token)}")
         found.append(word)
     return tuple(found)
+
+
+def hidden_spans(row: Mapping[str, Any]) -> str:
+    """A key of a row that holds spans, but is none that a tool has them in; "" where
+    there is none."""
+    for key, value in row.items():
+        if key not in SPAN_KEYS and isinstance(value, list):
+            if any(
+                isinstance(each, dict)
+                and "label" in each
+                and set(each) & set(STARTS)
+                and set(each) & set(ENDS)
+                for each in value
+            ):
+                return key
+    return ""
 
 
 def is_whole(*values: Any) -> bool:

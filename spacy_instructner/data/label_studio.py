@@ -9,8 +9,27 @@ from .rows import CharSpan
 # A task's annotations, now and in old exports.
 ANNOTATIONS = ("annotations", "completions")
 LABELS = "labels"
+# Results that say something else, of the text or of a span.
+NO_SPANS = (
+    "choices",
+    "relation",
+    "textarea",
+    "rating",
+    "taxonomy",
+    "number",
+    "datetime",
+)
 # What every row of JSON-MIN says, be there annotation in it or not.
 ANNOTATED_BY = ("annotation_id", "annotator")
+MIN_KEYS = {
+    *ANNOTATED_BY,
+    "text",
+    "id",
+    "created_at",
+    "updated_at",
+    "lead_time",
+    "label",
+}
 
 
 def is_label_studio(row: Mapping[str, Any]) -> bool:
@@ -50,10 +69,11 @@ def _spans(result: list[Any], text: str) -> tuple[CharSpan, ...]:
     for each in result:
         if not isinstance(each, dict):
             raise Refusal(f'"result" has {short(each)}')
-        kind, value = each.get("type", LABELS), each.get("value")
-        if kind == LABELS and isinstance(value, dict) and LABELS in value:
+        kind = each.get("type", LABELS)
+        if kind == LABELS:
+            value = needed(each, "value", dict)
             found.update(entity_spans([value], "value", text))
-        elif isinstance(kind, str) and kind.endswith(LABELS):
+        elif kind not in NO_SPANS:
             raise Refusal(f"it has {short(kind)}: only `labels` of plain text are read")
     return tuple(sorted(found))
 
@@ -71,7 +91,13 @@ def min_keys(row: Mapping[str, Any]) -> list[str]:
 
 
 def is_label_studio_min(row: Mapping[str, Any]) -> bool:
-    return bool(min_keys(row)) or all(key in row for key in ANNOTATED_BY)
+    """Has it spans, or is there nothing in it that may be an annotation of another
+    kind?"""
+    return bool(min_keys(row)) or (
+        all(key in row for key in ANNOTATED_BY)
+        and set(row) <= MIN_KEYS
+        and row.get("label", []) == []
+    )
 
 
 def read_label_studio_min(row: Mapping[str, Any]) -> list[Draft]:

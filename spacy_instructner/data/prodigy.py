@@ -24,6 +24,11 @@ from .rows import CharSpan
 ANSWERS = ("accept", "reject", "ignore")
 # The interface that asks yes or no about single spans, as `ner.teach` uses it.
 BINARY = "ner"
+MARK = "_input_hash"
+KEYS = {
+    "text", "answer", "tokens", "meta", "label", "options", "accept", "config", MARK,
+    "_task_hash", "_is_binary", "_view_id", "_annotator_id", "_session_id", "_timestamp",
+}  # fmt: skip
 
 
 def is_prodigy(row: Mapping[str, Any]) -> bool:
@@ -32,8 +37,11 @@ def is_prodigy(row: Mapping[str, Any]) -> bool:
 
 
 def is_plain_answer(row: Mapping[str, Any]) -> bool:
-    """A task without spans: nobody marked any."""
-    return "text" in row and "answer" in row and "spans" not in row
+    """A task without spans, as Prodigy keeps it where nobody marked any. (It has
+    Prodigy's own mark, and nothing that might be the spans by another name.)"""
+    if "text" not in row or "answer" not in row or "spans" in row:
+        return False
+    return row["answer"] in ("reject", "ignore") or (MARK in row and set(row) <= KEYS)
 
 
 def read_prodigy(row: Mapping[str, Any]) -> list[Draft]:

@@ -94,7 +94,7 @@ def decode(content: bytes, name: str, encoding: str = UTF8) -> str:
         ) from error
     except UnicodeError as error:
         raise ValueError(
-            f"{name} is not in {shown(encoding)}: {error}. {REMEDY}"
+            f"{name}, line 1: the file is not in {shown(encoding)}: {error}. {REMEDY}"
         ) from error
     nul = text.find("\0")
     if nul >= 0:
@@ -107,14 +107,16 @@ def check_beginning(content: bytes, name: str, encoding: str = UTF8) -> None:
     is named, for a gzipped file without `.gz`, and for an unknown encoding."""
     check_encoding(encoding)
     if content.startswith(GZIP_MARK):
-        raise ValueError(f"{name} is gzipped: its name must end with {PACKED}.")
+        raise ValueError(
+            f"{name}, line 1: the file is gzipped: its name must end with {PACKED}."
+        )
     for mark, marked in MARKS:
         if content.startswith(mark):
             if not shown(encoding).startswith(marked):
                 said = " ".join(f"{byte:02X}" for byte in mark)
                 raise ValueError(
-                    f"{name} is in {marked}, not in {shown(encoding)}: it begins with "
-                    f"the bytes {said}. {REMEDY}"
+                    f"{name}, line 1: the file is in {marked}, not in "
+                    f"{shown(encoding)}: it begins with the bytes {said}. {REMEDY}"
                 )
             return
 
