@@ -24,7 +24,7 @@ from spacy.util import get_words_and_spaces
 from ..annotations import LABELS_KEY
 from ..corpora import bare
 from ..data.docs import read_docs
-from ..data.text_files import read_json
+from ..data.text_files import read_json, suffix_of
 from ..tasks.base import Entity
 from ..tasks.labels import default_name, plain
 from .templates import Made, make_texts, read_templates
@@ -393,7 +393,7 @@ def read_texts(
 
 
 def is_templates(path: Path) -> bool:
-    return Path(path).suffix == TEMPLATES
+    return suffix_of(Path(path)) == TEMPLATES
 
 
 def make_source(
