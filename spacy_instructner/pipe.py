@@ -42,10 +42,13 @@ from .decoding.decoder import Decoder
 from .decoding.search import Answer, Question, search
 from .learning import (
     GoldWindow,
+    Ids,
     Learnable,
+    count_ids,
     count_learnable,
     make_records,
     report,
+    report_lost,
 )
 from .locks import Cache
 from .models.backbone import Backbone
@@ -381,9 +384,15 @@ class InstructionNERPipe(TrainablePipe):
         validate_get_examples(get_examples, "InstructionNERPipe.initialize")
         counts: Counter = Counter()
         misaligned: List[Span] = []
+        unlabelled: List[Span] = []
+        torn: List[Example] = []
         asks = False
         for example in get_examples():
-            misaligned.extend(read_example(example).misaligned)
+            read = read_example(example)
+            misaligned.extend(read.misaligned)
+            unlabelled.extend(read.unlabelled)
+            if read.misaligned or read.unlabelled:
+                torn.append(example)
             if labels_of(example.predicted) is None:
                 asks = True
                 counts.update(span.label_ for span in example.reference.ents)
@@ -392,7 +401,7 @@ class InstructionNERPipe(TrainablePipe):
             labels = list(self.labels) if self._labels_given else sorted(counts)
         self.set_labels(labels, names, definitions)
         self._labels_given = given
-        report(self.labels, counts, misaligned)
+        report(self.labels, counts)
         if asks:
             self._label_set(None)
         # Read now: the file that they come from may be gone when they are shown.
@@ -400,6 +409,8 @@ class InstructionNERPipe(TrainablePipe):
         self._shown()
         self.cfg.pop("calibration", None)
         begin_afresh(self.model)
+        if torn and self.labels:
+            report_lost(misaligned, unlabelled, self.answer_ids(torn))
 
     def update(
         self,
@@ -462,6 +473,13 @@ class InstructionNERPipe(TrainablePipe):
     def learnable(self, examples: Sequence[Example]) -> Learnable:
         """How much of Examples' annotation answers can say."""
         return count_learnable(self._golds(get_backbone(self.model), examples))
+
+    def answer_ids(self, examples: Sequence[Example]) -> Ids:
+        """How many ids of Examples' answers are learnt, and how many missing annotation
+        costs."""
+        backbone = get_backbone(self.model)
+        golds = self._golds(backbone, examples)
+        return count_ids(golds, backbone.positions, self.loss == "grammar")
 
     def _golds(
         self, backbone: Backbone, examples: Sequence[Example]

@@ -559,27 +559,101 @@ def test_a_fraction_holds_on_the_average_and_all_types_come(
     assert [bound.records(words, gold) for _ in range(1000)] == drawn
 
 
-@pytest.mark.parametrize("layout,after", [("text_first", ""), ("text_last", " >>>")])
-def test_missing_annotation_teaches_no_absence(
-    encoder: TextEncoder, layout: str, after: str
-) -> None:
-    """Which spans there are is not learnt; how they go on, is."""
-    bound = bind(encoder, absent=9.0, layout=layout)
-    gold = Gold(GOLD.entities, frozenset({0}))
-    records = bound.records(encoded(encoder, TEXT), gold)
-    decode = encoder.tokenizer.decode
-    counted = [
-        decode([t for t, weight in zip(record.answer, record.weights) if weight])
-        for record in records
+def counted_of(encoder: TextEncoder, records: List[Record]) -> List[str]:
+    """What of the answers carries loss."""
+    return [
+        encoder.tokenizer.decode([t for t, w in zip(r.answer, r.weights) if w])
+        for r in records
     ]
-    rests = []
-    for entity in (" slow burn", " war", " ada quill"):
+
+
+@pytest.mark.parametrize("layout", ["text_first", "text_last"])
+def test_missing_annotation_costs_what_it_may_hide(
+    encoder: TextEncoder, layout: str
+) -> None:
+    """An entity may begin at a word without annotation: which one is next after the
+    last before it is not learnt, and no label is learnt as absent. All else is."""
+    bound = bind(encoder, absent=9.0, layout=layout)
+    before, after, between, closing = {
+        "text_first": ("", "", ";", "<|end|>"),
+        "text_last": (" <<<", " >>>", "", " <im_end><|end|>"),
+    }[layout]
+
+    def rest(entity: str) -> str:
         first = encoder.text(" " + entity.split()[0])[:1]
-        rests.append((entity + after).removeprefix(decode(first)))
-    assert counted == [rests[0] + rests[1], rests[2]]
-    assert {weight for r in records for weight in r.weights} == {0.0, 1.0}
-    # What objectives look at is known all the same.
-    assert [len(record.mentions) for record in records] == [2, 1]
+        return entity.removeprefix(encoder.tokenizer.decode(first)) + after
+
+    for missing, expected in (
+        # In front of all entities.
+        (
+            {0},
+            [
+                before
+                + rest(" slow burn")
+                + between
+                + before
+                + " war"
+                + after
+                + closing,
+                before + rest(" ada quill") + closing,
+            ],
+        ),
+        # Behind the last of the one label, in front of the first of the other.
+        (
+            {6},
+            [
+                before + " slow burn" + after + between + before + " war" + after,
+                before + rest(" ada quill") + closing,
+            ],
+        ),
+    ):
+        gold = Gold(GOLD.entities, frozenset(missing))
+        records = bound.records(encoded(encoder, TEXT), gold)
+        assert counted_of(encoder, records) == expected
+        assert {weight for r in records for weight in r.weights} == {0.0, 1.0}
+        # What objectives look at is known all the same.
+        assert [len(record.mentions) for record in records] == [2, 1]
+
+
+def test_an_entity_that_is_lost_costs_its_own_label_alone(encoder: TextEncoder) -> None:
+    bound = bind(encoder, absent=9.0)
+    words = encoded(encoder, TEXT)
+
+    def learnt(gold: Gold) -> Dict[str, str]:
+        made = bound.records(words, gold)
+        by_prompt = {(r.prefix, r.suffix): r for r in made}
+        return {
+            label: counted_of(encoder, [by_prompt[q.prefix, q.own]])[0]
+            for label, q in zip(bound.asked, bound.questions(words))
+            if (q.prefix, q.own) in by_prompt
+        }
+
+    whole = learnt(GOLD)
+    absent = [label for label, said in whole.items() if "none" in said]
+    assert len(whole) == 4 and len(absent) == 2
+    # Of a label that is not there otherwise: it is not learnt as absent.
+    torn = learnt(Gold(GOLD.entities, lost=((6, 7, absent[0]),)))
+    assert torn == {k: v for k, v in whole.items() if k != absent[0]}
+    # Of one that is: what may follow its last entity is not learnt.
+    torn = learnt(Gold(GOLD.entities, lost=((6, 7, "genre"),)))
+    assert torn.pop("genre") == " slow burn; war"
+    assert torn == {k: v for k, v in whole.items() if k != "genre"}
+
+
+def test_ids_that_a_hidden_entity_begins_with_are_not_learnt(
+    encoder: TextEncoder,
+) -> None:
+    """ "war films" may be hidden in front of "war movies": only where they part is it
+    certain which one is said."""
+    bound = bind(encoder)
+    words = encoded(encoder, "war films or war movies".split())
+    gold = Gold(((3, 5, "genre"),), frozenset({0, 1}))
+    (record,) = bound.records(words, gold)
+    answer = "".join(encoder.tokenizer.decode([t]) for t in record.answer)
+    (counted,) = counted_of(encoder, [record])
+    assert answer == " war movies<|end|>" and answer.endswith(counted)
+    hidden = answer.removesuffix(counted)
+    assert " war " in hidden + " " and len(hidden) < len(" war movies")
 
 
 # Both grammars read what is learned.

@@ -337,8 +337,9 @@ def test_missing_annotation_stays_without_loss(encoder: TextEncoder) -> None:
             w == 0.0 or p > 0.0 for w, p in zip(decisions(record).weights, plain)
         )
         if record.task != "typing":
-            # Which spans there are is not learnt.
-            assert decisions(record).weights[0] == 0.0 == decisions(record).weights[-1]
+            # Whether another one follows is not learnt; that the first is one, is.
+            assert any(decisions(record).weights)
+            assert record.weights[0] > 0.0 == record.weights[-1]
 
 
 # With models.

@@ -11,6 +11,7 @@ from typer import Argument, Exit, Option
 from wasabi import msg
 
 from . import app
+from ._annotated import ENCODING
 
 
 @app.command("annotate")
@@ -53,6 +54,7 @@ def annotate_cli(
     code_path: Optional[Path] = Option(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"
     ),
+    encoding: str = ENCODING,
 ) -> None:
     """Annotate a corpus, in chunks that are done whole or not at all.
 
@@ -78,7 +80,7 @@ def annotate_cli(
         if workers < 1:
             raise ValueError(f"`--workers` must be at least 1, not {workers}.")
         pipeline = Pipeline(model, tuple(labels or ()), code_path, gpu_id)
-        source = Source(input_path, column, id_column)
+        source = Source(input_path, column, id_column, encoding)
         job = Job(
             source,
             Folder(output_path, f".{format}"),
@@ -114,8 +116,8 @@ def annotate_cli(
     msg.good(f"{report.texts} texts, {spans} entities", str(output_path))
     if report.replaced or report.cut:
         msg.info(
-            f"{report.replaced} texts could not be decoded whole; {report.cut} were read "
-            "in pieces"
+            f"{report.replaced} texts had halves of characters, which became U+FFFD; "
+            f"{report.cut} were read in pieces"
         )
     if report.unread_tokens or report.unfinished_answers:
         msg.warn(

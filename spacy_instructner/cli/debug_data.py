@@ -13,9 +13,10 @@ from spacy.util import load_config, load_model_from_config, registry
 from typer import Argument, Context, Exit, Option
 from wasabi import msg
 
-from ..corpora import bare, read_docs
+from ..corpora import bare
 from ..sampling import label_counts, same_text
 from . import app
+from ._annotated import ENCODING, FORMATS, read_annotated
 from .convert import report
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def debug_data_cli(
         ..., help="A training config", exists=True, dir_okay=False
     ),
     train_path: Path = Argument(
-        ..., help="Training data: .spacy, JSON Lines or CoNLL", exists=True
+        ..., help=f"Training data: {FORMATS}", exists=True, dir_okay=False
     ),
     test_path: Optional[Path] = Option(
         None, "--test", "-t", help="Test data, to look for leaks", exists=True
@@ -43,6 +44,7 @@ def debug_data_cli(
     code_path: Optional[Path] = Option(
         None, "--code", "-c", help="Python file with functions that the config names"
     ),
+    encoding: str = ENCODING,
 ) -> None:
     """Look for what would go wrong in training: misaligned, overlapping and duplicate
     annotation, leaks into the test set, labels with the same words or without a
@@ -54,16 +56,15 @@ def debug_data_cli(
     config = load_config(config_path, overrides=overrides, interpolate=False)
     nlp = load_model_from_config(config, auto_fill=True)
     try:
-        train, problems = read_docs(train_path, nlp)
-        test = read_docs(test_path, nlp)[0] if test_path else []
+        train = read_annotated(train_path, nlp, encoding)
+        test = read_annotated(test_path, nlp, encoding) if test_path else []
     except (OSError, ValueError) as error:
         msg.fail("Cannot read the data", str(error))
         raise Exit(1) from error
     report(train, train_path)
     if test_path:
         report(test, test_path)
-    findings: List[Finding] = [(str(problem), False) for problem in problems]
-    findings.extend(check_texts(train, test))
+    findings = check_texts(train, test)
     findings.extend(check_component(nlp, train))
     for found, bad in findings:
         if bad:
@@ -189,6 +190,10 @@ def _check_windows(
                 "that the model's tokenizer cannot write",
                 False,
             )
+        )
+    if lost := pipe.answer_ids(own).lost:
+        found.append(
+            (f"{lost} answer ids are not learnt: annotation is missing", False)
         )
     # The pipeline will cut the texts it meets with its own tokenizer.
     with nlp.select_pipes(enable=[]):

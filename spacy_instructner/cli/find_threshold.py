@@ -8,10 +8,11 @@ from spacy.util import load_model
 from typer import Argument, Exit, Option
 from wasabi import msg
 
+from ..data.outputs import check_output
 from ..scores import best_threshold, count, total
 from ..supports import predicted
 from . import app
-from ._annotated import read_annotated
+from ._annotated import ENCODING, FORMATS, read_scored
 from .evaluate import find_component
 
 
@@ -19,23 +20,26 @@ from .evaluate import find_component
 def find_threshold_cli(
     pipeline: str = Argument(..., help="A trained pipeline: a folder or a package's name"),
     data_path: Path = Argument(
-        ..., help="Annotated texts: .spacy, JSON Lines or CoNLL/IOB; gzipped or not",
+        ..., help=f"Annotated texts: {FORMATS}",
         exists=True, dir_okay=False),
     output_path: Optional[Path] = Option(
         None, "--output", "-o", help="Folder for the pipeline with this threshold"),
     gpu_id: int = Option(-1, "--gpu-id", "-g", help="Number of a GPU; -1 for the CPU"),
     code_path: Optional[Path] = Option(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"),
+    encoding: str = ENCODING,
 ) -> None:  # fmt: skip
     """Find the threshold of the highest strict F1: texts are annotated once, and of the
     thresholds that are as good as the best, the middle of the widest range is taken."""
     try:
+        if output_path is not None:
+            check_output(output_path, Path(pipeline), data_path)
         import_code(code_path)
         setup_gpu(gpu_id, silent=True)
         nlp = load_model(pipeline)
         _, pipe = find_component(nlp)
         pipe.cfg["threshold"] = 0.0
-        gold, found = predicted(nlp, read_annotated(data_path, nlp))
+        gold, found = predicted(nlp, read_scored(data_path, nlp, encoding))
         best = best_threshold(gold, found)
         if best is None:
             raise ValueError(f"Nothing is found in {data_path}.")

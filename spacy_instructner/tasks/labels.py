@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
-import srsly
+from ..data.text_files import UTF8, read_json
 
 # Labels; or each with what it means, or with "name" and "definition".
 Labels = Union[Sequence[str], Mapping[str, Union[str, Mapping[str, str]]]]
@@ -101,16 +101,20 @@ def unknown_labels(labels: Iterable[str], known: Iterable[str]) -> List[str]:
     return [label for label in labels if label not in have]
 
 
-def read_words_v1(path: Optional[Path] = None) -> Optional[Dict[str, str]]:
+def read_words_v1(
+    path: Optional[Path] = None, encoding: str = UTF8
+) -> Optional[Dict[str, str]]:
     """Registered as `spacy-instructner.LabelWords.v1`.
 
     path (Optional[Path]): a JSON file with an object, label to words.
+    encoding (str): of the file, as Python calls it.
     RETURNS (Optional[Dict[str, str]]): what it says; None without a path. Raises
-        ValueError for a file of another shape.
+        OSError for a missing file, and ValueError for one of another shape, with the
+        line where it is no JSON.
     """
     if path is None:
         return None
-    words = srsly.read_json(path)
+    words = read_json(Path(path), encoding)
     if not isinstance(words, dict) or not all(
         isinstance(said, str) for said in words.values()
     ):
