@@ -13,7 +13,7 @@ from spacy.tokens import Doc
 from spacy_instructner.decoding.answers import Ids
 from spacy_instructner.decoding.search import Answer, Question, search
 from spacy_instructner.models.backbone import Backbone
-from spacy_instructner.models.layer import get_backbone
+from spacy_instructner.models.layer import get_reader
 
 from . import rivals
 from .measure import Row, in_turns
@@ -25,9 +25,7 @@ LONGEST_ANSWER = 128
 
 def ready(nlp: Language) -> Backbone:
     """The pipeline's model with its adapter merged."""
-    backbone = get_backbone(nlp.get_pipe(NAME).model)
-    backbone.answer()
-    return backbone
+    return get_reader(nlp.get_pipe(NAME).model)
 
 
 def questions_of(nlp: Language, docs: List[Doc]) -> List[Question]:

@@ -76,13 +76,8 @@ def replaced(holder: Any, name: str, clock: Clock, part: str) -> Iterator[None]:
 def watch(backbone: Backbone, clock: Clock) -> Callable[[], None]:
     """Time the modules of a model. RETURNS: what undoes it."""
     hooks = []
-    merged = []
     for module in backbone.hf.modules():
-        if "forward" in vars(module):
-            # Merged layers call their base's `forward` itself, past its hooks.
-            merged.append((module, module.forward))
-            module.forward = clock.around(PRODUCTS, module.forward)
-        elif isinstance(module, nn.Linear) or type(module).__name__.endswith("Norm"):
+        if isinstance(module, nn.Linear) or type(module).__name__.endswith("Norm"):
             part = PRODUCTS if isinstance(module, nn.Linear) else "norms"
             begin = partial(clock.begin, part)
             hooks.append(module.register_forward_pre_hook(lambda *_, b=begin: b()))
@@ -91,8 +86,6 @@ def watch(backbone: Backbone, clock: Clock) -> Callable[[], None]:
     def undo() -> None:
         for hook in hooks:
             hook.remove()
-        for module, forward in merged:
-            module.forward = forward
 
     return undo
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.reliability`: kills, lost workers, long texts, scores.
+"""`python -m benchmarks.reliability`: threads, kills, lost workers, long texts, scores.
 
 Each part can be run by itself; it replaces its own figures in benchmarks/reliability.json,
 from which docs/reliability.md is written anew.
@@ -32,7 +32,9 @@ from spacy_instructner.files import to_json, write_whole
 from spacy_instructner.scores import expected_error, reliability
 from spacy_instructner.supports import train_on
 
+from .faults import tell_faults
 from .scaling import occupied
+from .threads import tell_threads, threads
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "reliability.json"
@@ -226,6 +228,7 @@ def calibrated(data: Path, names: Sequence[str], k: int, parts: int) -> Figures:
 
 def page_of(results: Dict[str, Figures]) -> Page:
     tell: Dict[str, Callable[[Figures], Section]] = {
+        "threads": tell_threads,
         "kills": tell_kills,
         "ray": tell_ray,
         "long": tell_long,
@@ -239,7 +242,8 @@ def page_of(results: Dict[str, Figures]) -> Page:
     ]
     sections = [tell[name](results[name]) for name in tell if name in results]
     return Page(
-        "Reliability", [Section("What is measured", first), *sections, tell_fuzz()]
+        "Reliability",
+        [Section("What is measured", first), *sections, tell_fuzz(), tell_faults()],
     )
 
 
@@ -353,7 +357,7 @@ def tell_fuzz() -> Section:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     # fmt: off
-    parser.add_argument("parts", nargs="*", help="kills, ray, long, calibration; page for the page alone; all by default")
+    parser.add_argument("parts", nargs="*", help="threads, kills, ray, long, calibration; page for the page alone; all by default")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder with the data sets")
     parser.add_argument("--cache", type=Path, default=ROOT / "training" / "reliability", help="where pipelines and outputs are kept")
     parser.add_argument("--times", type=int, default=20, help="kills")
@@ -361,6 +365,9 @@ def main() -> None:
     # fmt: on
     args = parser.parse_args()
     parts: Dict[str, Callable[[], Figures]] = {
+        "threads": lambda: threads(
+            prepared(args.cache) / "pipeline", texts()[:200], (1, 2, 8, 32)
+        ),
         "kills": lambda: kills(args.cache, args.times),
         "ray": lambda: lost_worker(args.cache),
         "long": lambda: long_texts(args.cache, args.words),

@@ -13,26 +13,11 @@ from spacy.training import Example
 from torch import nn
 from wasabi import msg
 
-from spacy_instructner.models.adapters import detach
 from spacy_instructner.models.backbone import Backbone
 
 from .decoding import NAME, ready
 from .measure import timed
 from .models import copies
-
-
-def plain(backbone: Backbone) -> None:
-    """Merged weights without the adapter's modules around them."""
-    merged = [m.get_base_layer().weight.data for m in _adapted(backbone)]
-    layers = [m.get_base_layer() for m in _adapted(backbone)]
-    detach(backbone.hf)
-    backbone.lora = None
-    for layer, weight in zip(layers, merged):
-        layer.weight.data = weight
-
-
-def _adapted(backbone: Backbone) -> List[nn.Module]:
-    return [m for m in backbone.hf.modules() if hasattr(m, "get_base_layer")]
 
 
 def int8(backbone: Backbone) -> None:
@@ -71,7 +56,6 @@ def measure(folder: str, data: str, name: str) -> str:
     precision, change = VARIANTS[name]
     nlp = spacy.load(folder, config={f"components.{NAME}.model.precision": precision})
     backbone = ready(nlp)
-    plain(backbone)
     change(backbone)
     gold = list(DocBin().from_disk(data).get_docs(nlp.vocab))
     pipe = nlp.get_pipe(NAME)

@@ -1,11 +1,12 @@
 """What is written on a Doc, and what is read off an Example. Source: ours."""
 
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
 
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc, Span, Token
 from spacy.training import Example
 
+from .data.docs import lost_in, runs
 from .decoding.answers import Words
 from .resolve import Found, choose
 from .span_groups import Characters, characters_of, follow, make_group, scores_of
@@ -112,21 +113,26 @@ def _blocked(doc: Doc) -> List[Span]:
 class Annotated:
     """An Example's entities on the tokens of its predicted Doc.
 
-    misaligned: gold entities that no run of those tokens covers exactly."""
+    misaligned: gold entities that no run of those tokens covers exactly, and those that
+    were left out when a file was read; unlabelled: stretches of tokens without
+    annotation, in a text that has some. (spaCy makes such of an entity that it cannot
+    align, without a word of its label.)"""
 
     gold: Gold
     misaligned: Tuple[Span, ...] = ()
+    unlabelled: Tuple[Span, ...] = ()
 
 
 def read_example(example: Example) -> Annotated:
-    """The gold entities, aligned to the predicted tokens; tokens without
-    annotation, and those of entities that cannot be aligned, are missing."""
+    """The gold entities, aligned to the predicted tokens. Tokens without annotation are
+    missing; those of an entity that cannot be aligned are lost to its label alone."""
     reference = example.reference
     tokens = len(example.predicted)
     if not reference.has_annotation("ENT_IOB"):
         return Annotated(Gold((), frozenset(range(tokens))))
     entities: List[Entity] = []
-    misaligned: List[Span] = []
+    misaligned = [Span(reference, *each) for each in lost_in(reference)]
+    labelled = {token.i for span in misaligned for token in span}
     for entity in reference.ents:
         aligned = example.get_aligned_spans_y2x([entity], allow_overlap=False)
         if len(aligned) == 1 and aligned[0].text == entity.text:
@@ -134,10 +140,30 @@ def read_example(example: Example) -> Annotated:
             entities.append((span.start, span.end, entity.label_))
         else:
             misaligned.append(entity)
-    tags = example.get_aligned_ner()
-    missing = frozenset(i for i, tag in enumerate(tags) if tag in (None, "-", ""))
+    unannotated = [t.i for t in reference if t.ent_iob == 0 and t.i not in labelled]
     covered = {token for start, end, _ in entities for token in range(start, end)}
-    return Annotated(Gold(tuple(entities), missing - covered), tuple(misaligned))
+    touched = [_predicted(example, span) - covered for span in misaligned]
+    of_label = set[int]().union(*touched)
+    # What spaCy finds no tag for, but for those that are lost to one label alone.
+    untagged = {i for i, tag in enumerate(example.get_aligned_ner()) if tag is None}
+    unknown = _predicted(example, unannotated) | (untagged - of_label)
+    lost = tuple(
+        (start, end, span.label_)
+        for span, own in zip(misaligned, touched)
+        for start, end in runs(own)
+    )
+    return Annotated(
+        Gold(tuple(entities), frozenset(unknown - covered), lost),
+        tuple(sorted(misaligned)),
+        tuple(reference[start:end] for start, end in runs(unannotated)),
+    )
+
+
+def _predicted(example: Example, tokens: Iterable[Union[Token, int]]) -> Set[int]:
+    """The predicted tokens that share text with some of the reference's."""
+    aligned = example.alignment.y2x
+    own = (token if isinstance(token, int) else token.i for token in tokens)
+    return {int(each) for token in own for each in aligned[token]}
 
 
 def writable(gold: Gold, words: Words, labels: Sequence[str], max_span: int) -> Gold:
@@ -145,9 +171,9 @@ def writable(gold: Gold, words: Words, labels: Sequence[str], max_span: int) -> 
     that can be written, no longer than `max_span` (0: any length).
 
     One with another label is learnt as none, as its label is not asked for; one
-    that cannot be said is not learnt at all: its tokens count as missing."""
+    that cannot be said is not learnt at all: its tokens are lost to its label."""
     entities: List[Entity] = []
-    missing = set(gold.missing)
+    lost = [each for each in gold.lost if each[2] in labels]
     for start, end, label in gold.entities:
         if label not in labels:
             continue
@@ -155,22 +181,24 @@ def writable(gold: Gold, words: Words, labels: Sequence[str], max_span: int) -> 
         if borders and (not max_span or end - start <= max_span):
             entities.append((start, end, label))
         else:
-            missing.update(range(start, end))
-    return Gold(tuple(entities), frozenset(missing))
+            lost.append((start, end, label))
+    return Gold(tuple(entities), gold.missing, tuple(lost))
 
 
 def within(gold: Gold, window: Window) -> Gold:
     """What is known of a window, counted from its start. An entity that the
-    window cuts is not learnt there, nor are its tokens learnt as none."""
+    window cuts is not learnt there, nor are its tokens learnt as none of its label."""
     entities: List[Entity] = []
-    missing = {i for i in gold.missing if window.start <= i < window.end}
-    for start, end, label in gold.entities:
-        if window.start <= start and end <= window.end:
-            entities.append((start, end, label))
-        else:
-            missing.update(range(max(start, window.start), min(end, window.end)))
+    lost: List[Entity] = []
+    for known, to in ((gold.entities, entities), (gold.lost, lost)):
+        for start, end, label in known:
+            if window.start <= start and end <= window.end:
+                to.append((start, end, label))
+            elif start < window.end and window.start < end:
+                lost.append((max(start, window.start), min(end, window.end), label))
     shift = window.start
     return Gold(
         tuple((start - shift, end - shift, label) for start, end, label in entities),
-        frozenset(token - shift for token in missing),
+        frozenset(i - shift for i in gold.missing if window.start <= i < window.end),
+        tuple((start - shift, end - shift, label) for start, end, label in lost),
     )

@@ -75,3 +75,12 @@ def _texts(block: Mapping[str, Any]) -> Iterator[str]:
             yield from (each for each in value if isinstance(each, str))
         elif value is not None:
             yield str(value)
+
+
+def write_threshold(nlp: Language, name: str, threshold: float) -> None:
+    """Set a component's threshold, also where the config has it, so that
+    `spacy.load(path, config=…)` can be told from what is saved."""
+    pipe: Any = nlp.get_pipe(name)
+    nlp.get_pipe_config(name)["threshold"] = threshold
+    pipe.cfg["threshold"] = threshold
+    pipe.configured["threshold"] = threshold

@@ -1,7 +1,9 @@
-"""Files that are there whole or not at all, and the JSON in them. Source: ours."""
+"""Files and folders that are there whole or not at all, and the JSON in them. Source:
+ours."""
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any, Iterable, Optional
 from uuid import uuid4
@@ -13,6 +15,22 @@ def write_whole(path: Path, content: bytes) -> None:
     aside = path.with_name(f".{path.name}.{uuid4().hex}")
     aside.write_bytes(content)
     os.replace(aside, path)
+
+
+def put_folder(new: Path, folder: Path) -> None:
+    """Put a folder in the place of one that may be there, which stays until then, and
+    where that fails."""
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    try:
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    except BaseException:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def to_json(value: Any, indent: Optional[int] = 2, sort_keys: bool = False) -> bytes:

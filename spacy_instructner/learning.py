@@ -1,5 +1,6 @@
 """From annotated windows to what is learnt, and what is said of the rest."""
 
+import random
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -82,24 +83,68 @@ def count_learnable(windows: Sequence[GoldWindow]) -> Learnable:
     return Learnable(len(entities), sum(count > 1 for count in texts.values()))
 
 
-def report(
-    labels: Sequence[str], counts: Mapping[str, int], misaligned: Sequence[Span]
-) -> None:
-    """Warn of what will not be learnt.
+@dataclass(frozen=True)
+class Ids:
+    """Ids of answers. learnt: those that carry loss; lost: those that would, if no
+    annotation were missing."""
 
-    counts: entities in the data by label; misaligned: those among them that do not
-    fall on the pipeline's tokens."""
+    learnt: int
+    lost: int
+
+
+def count_ids(
+    windows: Sequence[GoldWindow], positions: int, choices: bool = False
+) -> Ids:
+    """What missing annotation costs. Windows without any annotation do not count.
+    Python's `random`, from which tasks draw, is as it was afterwards."""
+    some = [each for each in windows if len(each.gold.missing) < len(each.words)]
+    whole = [replace(each, gold=Gold(each.gold.entities)) for each in some]
+    state = random.getstate()
+    counts: List[int] = []
+    for own in (some, whole):
+        random.seed(0)
+        records = make_records(own, positions, choices)
+        counts.append(sum(bool(w) for record in records for w in record.weights))
+    random.setstate(state)
+    return Ids(counts[0], max(0, counts[1] - counts[0]))
+
+
+def report_lost(
+    misaligned: Sequence[Span], unlabelled: Sequence[Span], ids: Ids
+) -> None:
+    """Warn of annotation that is missing.
+
+    misaligned: entities that do not fall on the pipeline's tokens; unlabelled:
+    stretches of tokens without annotation; ids: of the answers for their texts."""
+    said = []
     if misaligned:
-        shown = "; ".join(
-            f"{span.text[:40]!r} ({span.label_}) in {span.doc.text[:60]!r}"
-            for span in misaligned[:3]
-        )
-        warnings.warn(
+        said.append(
             f"{len(misaligned)} training entities do not fall on token borders and are "
-            f"not learnt: {shown}. Tokenize the data as the pipeline does, or correct "
-            "their offsets.",
-            stacklevel=3,
+            f"not learnt: {_shown(misaligned)}. Tokenize the data as the pipeline does, "
+            "or correct their offsets."
         )
+    if unlabelled:
+        said.append(
+            f"{len(unlabelled)} stretches of tokens have no annotation, as where spaCy "
+            f"could not align an entity: {_shown(unlabelled)}."
+        )
+    said.append(
+        f"In these texts, {ids.lost} of {ids.learnt + ids.lost} answer ids are not "
+        "learnt for it."
+    )
+    warnings.warn(" ".join(said), stacklevel=3)
+
+
+def _shown(spans: Sequence[Span]) -> str:
+    return "; ".join(
+        f"{span.text[:40]!r}{f' ({span.label_})' if span.label_ else ''} in "
+        f"{span.doc.text[:60]!r}"
+        for span in spans[:3]
+    )
+
+
+def report(labels: Sequence[str], counts: Mapping[str, int]) -> None:
+    """Warn of labels that will not be learnt. counts: entities in the data by label."""
     absent = unknown_labels(labels, counts)
     if counts and absent:
         warnings.warn(

@@ -43,18 +43,25 @@ from .decoding.decoder import Decoder
 from .decoding.search import Answer, Question, search
 from .learning import (
     GoldWindow,
+    Ids,
     Learnable,
+    count_ids,
     count_learnable,
     make_records,
     report,
+    report_lost,
 )
+from .locks import Cache
 from .models.backbone import Backbone
+from .models.encoding import TextEncoder
 from .models.layer import (
     Pack,
     Spec,
     begin_afresh,
     drop_backbone,
+    drop_gradients,
     get_backbone,
+    get_reader,
     has_backbone,
     load_model,
     model_from_bytes,
@@ -75,10 +82,10 @@ from .tasks.labels import (
 )
 from .windows import (
     SpanGetter,
-    UnreadWarning,
     Window,
     encode_windows,
     spaces_before,
+    tell_unread,
 )
 
 NO_LABELS = (
@@ -176,10 +183,11 @@ class InstructionNERPipe(TrainablePipe):
         self.model.attrs["objectives"] = objectives
         self.model.attrs["predict"] = self.predict
         self.cfg: Dict[str, Any] = {"threshold": threshold}
-        self._bound: Dict[LabelSet, BoundTask] = {}
+        self._bound: Cache[Tuple[TextEncoder, LabelSet, Tuple[Shown, ...]], BoundTask]
+        self._bound = Cache(BOUND)
         self._weights_saved = False
         # What the config says of the settings that are saved beside it.
-        self._configured: Dict[str, Any] = {
+        self.configured: Dict[str, Any] = {
             "threshold": threshold,
             "labels": list(labels),
             "label_names": dict(label_names),
@@ -227,11 +235,12 @@ class InstructionNERPipe(TrainablePipe):
         names = {**old_names, **(names or {})}
         definitions = {**old_definitions, **(definitions or {})}
         make_label_set(labels, names, definitions)
-        self.cfg["labels"] = list(labels)
         # Labels found in data give way to those of other data.
         self._labels_given = bool(labels)
-        self.cfg["label_names"] = names
-        self.cfg["label_definitions"] = definitions
+        # At once, for whoever annotates meanwhile.
+        self.cfg.update(
+            labels=list(labels), label_names=names, label_definitions=definitions
+        )
 
     def add_label(self, label: str) -> int:
         """Look for one more label. RETURNS (int): 0 if it was there, else 1."""
@@ -250,8 +259,10 @@ class InstructionNERPipe(TrainablePipe):
         through before."""
         threshold = self.calibration.inverse(self.cfg["threshold"])
         if 0.0 < threshold < 1.0:
-            self.cfg["threshold"] = calibration(threshold)
-        self.cfg["calibration"] = asdict(calibration)
+            threshold = calibration(threshold)
+        else:
+            threshold = self.cfg["threshold"]
+        self.cfg.update(threshold=threshold, calibration=asdict(calibration))
 
     # Annotating.
 
@@ -314,31 +325,27 @@ class InstructionNERPipe(TrainablePipe):
             self._label_set(labels, doc)
         if not any(len(doc) for doc in docs):
             return [Prediction(()) for _ in docs]
-        backbone = get_backbone(self.model)
-        backbone.answer()
-        asked = self.questions(docs, labels=labels)
+        # Weights that stay as they are, whatever other threads do.
+        reader = get_reader(self.model)
+        asked = self._questions(reader, docs, labels)
         questions = [question for _, of_window in asked for question in of_window]
         answers = search(
-            backbone, questions, self.decoder.batch_tokens, self.decoder.beam_width
+            reader, questions, self.decoder.batch_tokens, self.decoder.beam_width
         )
         rows = iter(zip(questions, answers))
         by_doc: List[List[Tuple[Window, List[Found], List[Dict]]]] = [[] for _ in docs]
         for window, of_window in asked:
             own = [next(rows) for _ in of_window]
             found = [found for _, answer in own for found in _on_doc(window, answer)]
-            io = (
-                [self._io(backbone, window, *row) for row in own]
-                if self.save_io
-                else []
-            )
+            io = [self._io(reader, window, *row) for row in own] if self.save_io else []
             by_doc[window.doc].append((window, found, io))
         broken = sum(not answer.complete for answer in answers)
         if broken:
             message = (
-                f"{broken} answers did not fit into the model's {backbone.positions} "
+                f"{broken} answers did not fit into the model's {reader.positions} "
                 "positions; what they said before is kept. Lower `max_window`."
             )
-            warnings.warn(UnreadWarning(message, "answers", broken), stacklevel=2)
+            tell_unread(message, "answers", broken)
         calibration = self.calibration
         return [
             Prediction(
@@ -357,8 +364,11 @@ class InstructionNERPipe(TrainablePipe):
         """What the model is asked about each window of some Docs.
 
         Raises ValueError without labels, OSError without weights."""
-        backbone = get_backbone(self.model)
-        docs = list(docs)
+        return self._questions(get_backbone(self.model), list(docs), labels)
+
+    def _questions(
+        self, backbone: Backbone, docs: List[Doc], labels: Optional[Labels]
+    ) -> List[Tuple[Window, List[Question]]]:
         tasks = self._tasks(backbone, docs, labels)
         windows, words = self._cut(backbone, tasks, docs)
         return [
@@ -414,9 +424,15 @@ class InstructionNERPipe(TrainablePipe):
         validate_get_examples(get_examples, "InstructionNERPipe.initialize")
         counts: Counter = Counter()
         misaligned: List[Span] = []
+        unlabelled: List[Span] = []
+        torn: List[Example] = []
         asks = False
         for example in get_examples():
-            misaligned.extend(read_example(example).misaligned)
+            read = read_example(example)
+            misaligned.extend(read.misaligned)
+            unlabelled.extend(read.unlabelled)
+            if read.misaligned or read.unlabelled:
+                torn.append(example)
             if labels_of(example.predicted) is None:
                 asks = True
                 counts.update(span.label_ for span in example.reference.ents)
@@ -428,15 +444,16 @@ class InstructionNERPipe(TrainablePipe):
             definitions = {**self.cfg["label_definitions"], **(definitions or {})}
         self.set_labels(labels, names, definitions)
         self._labels_given = given
-        report(self.labels, counts, misaligned)
+        report(self.labels, counts)
         if asks:
             self._label_set(None)
-        self._bound.clear()
         # Read now: the file that they come from may be gone when they are shown.
         self.cfg.pop("shown", None)
         self._shown()
         self.cfg.pop("calibration", None)
         begin_afresh(self.model)
+        if torn and self.labels:
+            report_lost(misaligned, unlabelled, self.answer_ids(torn))
 
     def update(
         self,
@@ -474,12 +491,17 @@ class InstructionNERPipe(TrainablePipe):
             backbone.set_dropout(drop)
             objectives: Dict[str, Objective] = self.model.attrs["objectives"]
             terms = {name: each.terms(records) for name, each in objectives.items()}
-            for pack in backbone.packs(records, spec.pack_tokens):
-                loss, backprop = self.model.begin_update(Pack(pack, total, terms))
-                if not math.isfinite(loss):
-                    raise ValueError(DIVERGED.format(name=self.name, loss=loss))
-                backprop(1.0)
-                losses[self.name] += loss
+            try:
+                for pack in backbone.packs(records, spec.pack_tokens):
+                    loss, backprop = self.model.begin_update(Pack(pack, total, terms))
+                    if not math.isfinite(loss):
+                        raise ValueError(DIVERGED.format(name=self.name, loss=loss))
+                    backprop(1.0)
+                    losses[self.name] += loss
+            except BaseException:
+                # Half of a step must not become a part of the next.
+                drop_gradients(self.model)
+                raise
         if sgd not in (None, False):
             self.finish_update(sgd)
         return losses
@@ -494,6 +516,13 @@ class InstructionNERPipe(TrainablePipe):
     def learnable(self, examples: Sequence[Example]) -> Learnable:
         """How much of Examples' annotation answers can say."""
         return count_learnable(self._golds(get_backbone(self.model), examples))
+
+    def answer_ids(self, examples: Sequence[Example]) -> Ids:
+        """How many ids of Examples' answers are learnt, and how many missing annotation
+        costs."""
+        backbone = get_backbone(self.model)
+        golds = self._golds(backbone, examples)
+        return count_ids(golds, backbone.positions, self.loss == "grammar")
 
     def _golds(
         self, backbone: Backbone, examples: Sequence[Example]
@@ -526,12 +555,12 @@ class InstructionNERPipe(TrainablePipe):
         """Those of the call, else those that the Doc brings, else the component's."""
         if labels is None and doc is not None:
             labels = labels_of(doc)
-        asked = self.labels if labels is None else labels
+        # All of one moment.
+        cfg = dict(self.cfg)
+        asked = cfg["labels"] if labels is None else labels
         if not asked:
             raise ValueError(NO_LABELS.format(name=self.name))
-        return with_own_words(
-            asked, self.cfg["label_names"], self.cfg["label_definitions"]
-        )
+        return with_own_words(asked, cfg["label_names"], cfg["label_definitions"])
 
     def _tasks(
         self, backbone: Backbone, docs: Sequence[Doc], labels: Optional[Labels]
@@ -540,21 +569,19 @@ class InstructionNERPipe(TrainablePipe):
         return [self._bind(backbone, self._label_set(labels, doc)) for doc in docs]
 
     def _bind(self, backbone: Backbone, labels: LabelSet) -> BoundTask:
-        bound = self._bound.pop(labels, None)
-        if bound is None:
-            while len(self._bound) >= BOUND:
-                del self._bound[next(iter(self._bound))]
-            bound = self.task.bind(
+        shown = tuple(self._shown())
+
+        def bind() -> BoundTask:
+            return self.task.bind(
                 backbone.encoder,
                 labels,
                 end=backbone.tokenizer.eos_token_id,
                 max_span=self.decoder.max_span,
                 layout="text_first" if backbone.text_first else "text_last",
-                shown=self._shown(),
+                shown=shown,
             )
-        # What was used last is thrown out last.
-        self._bound[labels] = bound
-        return bound
+
+        return self._bound.get((backbone.encoder, labels, shown), bind)
 
     def _shown(self) -> List[Shown]:
         """The examples to show, read once and then saved with the pipeline."""
@@ -608,7 +635,7 @@ class InstructionNERPipe(TrainablePipe):
     def _io(
         self, backbone: Backbone, window: Window, question: Question, answer: Answer
     ) -> Dict[str, Any]:
-        decode = backbone.tokenizer.decode
+        decode = backbone.encoder.decode
         return {
             "start": window.start,
             "end": window.end,
@@ -656,8 +683,7 @@ class InstructionNERPipe(TrainablePipe):
             else:
                 drop_backbone(self.model)
 
-        self._bound.clear()
-        configured = self._configured if self._as_configured else None
+        configured = self.configured if self._as_configured else None
         checksums = Path(path) / CHECKSUMS
         if checksums.is_file() and "cfg" not in exclude:
             check_files(Path(path), srsly.read_json(checksums))
@@ -689,7 +715,6 @@ class InstructionNERPipe(TrainablePipe):
         self, bytes_data: bytes, *, exclude: Iterable[str] = ()
     ) -> "InstructionNERPipe":
         """Read what `to_bytes` made."""
-        self._bound.clear()
         util.from_bytes(
             bytes_data,
             {
@@ -706,7 +731,7 @@ class InstructionNERPipe(TrainablePipe):
         return {
             **self.cfg,
             "weights": has_backbone(self.model),
-            "configured": self._configured,
+            "configured": self.configured,
         }
 
     def _read_cfg(
@@ -720,7 +745,7 @@ class InstructionNERPipe(TrainablePipe):
             cfg.update(overridden(cfg, before, given))
             make_label_set(cfg["labels"], cfg["label_names"], cfg["label_definitions"])
         elif before is not None:
-            self._configured = before
+            self.configured = before
         self.cfg.pop("calibration", None)
         self.cfg.update(cfg)
         self._labels_given = bool(self.labels)

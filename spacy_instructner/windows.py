@@ -6,8 +6,10 @@ Nothing is left out silently. Source: ours.
 """
 
 import warnings
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence, Tuple
 
 from spacy.errors import Errors
 from spacy.tokens import Doc, Span
@@ -25,6 +27,32 @@ class UnreadWarning(UserWarning):
     def __init__(self, message: str, what: str, count: int) -> None:
         super().__init__(message)
         self.what, self.count = what, count
+
+
+# Who counts what this thread's texts give rise to, in place of a warning.
+_counting: "ContextVar[Optional[List[UnreadWarning]]]" = ContextVar(
+    "unread", default=None
+)
+
+
+@contextmanager
+def counted() -> Iterator[List[UnreadWarning]]:
+    """Within it, what this thread leaves unread is collected, and nobody is warned."""
+    found: List[UnreadWarning] = []
+    token = _counting.set(found)
+    try:
+        yield found
+    finally:
+        _counting.reset(token)
+
+
+def tell_unread(message: str, what: str, count: int) -> None:
+    """Warn of something that is not read, or count it."""
+    warning, found = UnreadWarning(message, what, count), _counting.get()
+    if found is None:
+        warnings.warn(warning, stacklevel=3)
+    else:
+        found.append(warning)
 
 
 SpanGetter = Callable[[List[Doc]], List[List[Span]]]
@@ -68,7 +96,7 @@ def propose(getter: SpanGetter, docs: List[Doc]) -> List[List[Tuple[int, int]]]:
                 f"The windows leave out {len(lost)} of {len(doc)} tokens, the first "
                 f"of them {lost[0].text[:50]!r}: no entity can be found there."
             )
-            warnings.warn(UnreadWarning(message, "tokens", len(lost)), stacklevel=2)
+            tell_unread(message, "tokens", len(lost))
     return proposed
 
 
@@ -137,7 +165,7 @@ def encode_windows(
             f"are longer than a window of {min(room)[0]} model tokens and are passed over, "
             f"the first of them {unreadable[0]!r}."
         )
-        warnings.warn(UnreadWarning(message, "tokens", len(unreadable)), stacklevel=3)
+        tell_unread(message, "tokens", len(unreadable))
     return windows, words
 
 

@@ -156,7 +156,8 @@ def test_ids_are_the_files_own(tmp_path: Path) -> None:
     assert [id_ for id_, _, _ in found] == ["1", "0", "x\ufffd", "4"]
     assert "KeyError" in found[2][2] and "nested too deeply" in found[3][2]
     (tmp_path / "b.csv").write_bytes(b"id,text\nx\xff,Rome\n")
-    assert items_of(tmp_path / "b.csv") == [("x\ufffd", "Rome", "")]
+    ((id_, text, problem),) = items_of(tmp_path / "b.csv")
+    assert (id_, text) == ("x\ufffd", "") and "byte 2 (0xFF) is not UTF-8" in problem
     nlp = make_pipeline()
     items = [Item("own-7", "Rome"), Item("own-8", "\ud800")]
     done = annotate_chunk(nlp, items, Options(format="spacy"))
@@ -187,11 +188,60 @@ def test_inputs_that_are_none(tmp_path: Path) -> None:
         items_of(tmp_path / "a.spacy")
 
 
-def test_halves_of_characters(tmp_path: Path) -> None:
+def test_an_undecodable_line_is_a_problem_of_its_own(tmp_path: Path) -> None:
+    content = "Rome\nRené in Rome\nÅre".encode("cp1252")
+    for name in ("a.txt", "a.TXT", "A.txt.GZ"):
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(content) if "GZ" in name else content)
+        found = items_of(path)
+        assert [(id_, text) for id_, text, _ in found] == [
+            ("1", "Rome"),
+            ("2", ""),
+            ("3", ""),
+        ]
+        assert "line 2: its byte 4 (0xE9) is not UTF-8" in found[1][2]
+        assert "--encoding cp1252" in found[1][2]
+        read = items_of(path, encoding="cp1252")
+        assert [text for _, text, _ in read] == ["Rome", "René in Rome", "Åre"]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_the_mark_of_the_encoding_is_no_text(tmp_path: Path, mark: bytes) -> None:
+    for name, content in (
+        ("a.txt", b"Rome\n"),
+        ("a.jsonl", b'{"text": "Rome"}\n'),
+        ("a.csv", b"text,id\nRome,1\n"),
+    ):
+        (tmp_path / name).write_bytes(mark + content)
+        assert items_of(tmp_path / name) == [("1", "Rome", "")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.jsonl", "a.txt.gz"])
+def test_utf16_is_refused_as_a_whole(tmp_path: Path, name: str, encoding: str) -> None:
+    lines = {"a.csv": "text\nÅre\n", "a.jsonl": '{"text": "Åre"}\n'}
+    content = lines.get(name, "Åre\n").encode(encoding)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    with pytest.raises(ValueError, match=rf"{name}.*(in UTF-|NUL).*--encoding"):
+        Source(str(path))
+    assert [text for _, text, _ in items_of(path, encoding=encoding)] == ["Åre"]
+
+
+def test_a_nul_far_into_a_file_ends_the_reading(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    path.write_bytes(b"R\xff\xfeome\n")
+    path.write_bytes(b"Rome\n" * 20_000 + b"Ro\0me\n")
+    with pytest.raises(ValueError, match="a.txt, line 20001: a NUL character"):
+        items_of(path)
+    with pytest.raises(ValueError, match="the name of an encoding.*not 'latin99'"):
+        Source(str(path), encoding="latin99")
+
+
+def test_halves_of_characters(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "R\\udeadome"}')
     ((_, text, _),) = items_of(path)
-    assert repaired(text) == ("R\ufffd\ufffdome", 2)
+    assert repaired(text) == ("R\ufffdome", 1)
     assert repaired("a\ud800b😀") == ("a\ufffdb😀", 1)
 
 
@@ -290,13 +340,14 @@ def test_what_was_not_read_is_counted(make_nlp: Callable[..., Language]) -> None
     assert not done.report.problems and done.report.unfinished_answers == 0
     assert done.report.unread_tokens == 2
     # Other warnings are heard outside as ever.
-    nlp = make_pipeline()
-    nlp.add_pipe("warns")
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("default")
-        for _ in range(3):
-            assert annotate_chunk(nlp, items, Options()).report.unread_tokens == 0
-    assert [str(each.message) for each in heard] == ["have a care"]
+    for action, count in (("default", 1), ("always", 9), ("ignore", 0)):
+        nlp = spacy.blank("en")
+        nlp.add_pipe("warns")
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter(action)  # type: ignore[arg-type]
+            for _ in range(3):
+                assert annotate_chunk(nlp, items, Options()).report.unread_tokens == 0
+        assert [str(each.message) for each in heard] == ["have a care"] * count
 
 
 def test_a_chunk_leaves_nothing_behind(make_nlp: Callable[..., Language]) -> None:
@@ -687,6 +738,21 @@ def test_standard_input(pipeline: Path, corpus: Path, tmp_path: Path) -> None:
     found, other = files(tmp_path / "out"), files(tmp_path / "other")
     parts = [name for name in found if name.startswith("part")]
     assert parts and all(found[name] == other[name] for name in parts)
+
+
+def test_what_a_component_warns_of_is_heard_once(
+    pipeline: Path, corpus: Path, tmp_path: Path
+) -> None:
+    nlp = spacy.load(pipeline)
+    nlp.add_pipe("warns")
+    nlp.to_disk(pipeline)
+    command = elsewhere(pipeline, line(pipeline, corpus, tmp_path / "out"))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr.count("Warning: have a care") == 1
+    command[1:1] = ["-W", "error"]
+    command[command.index(str(tmp_path / "out"))] = str(tmp_path / "strict")
+    strict = subprocess.run(command, capture_output=True, text=True)
+    assert "have a care" in strict.stdout + strict.stderr
 
 
 def kill_at(command: List[str], output: Path, share: float, chunks_: int) -> float:

@@ -14,6 +14,8 @@ from spacy_instructner.annotations import (
     register_score,
     within,
 )
+from spacy_instructner.data.docs import make_doc as doc_of
+from spacy_instructner.data.rows import Row
 from spacy_instructner.resolve import Found
 from spacy_instructner.tasks.base import Gold
 from spacy_instructner.windows import Window
@@ -136,8 +138,9 @@ def test_gold_is_aligned_to_the_predicted_tokens() -> None:
     read = read_example(Example(predicted, reference))
     assert read.gold.entities == ((0, 3, "PER"),)
     assert [span.text for span in read.misaligned] == ["Anna B"]
-    # What could not be aligned is not learnt as "none" either.
-    assert 5 in read.gold.missing and 3 not in read.gold.missing
+    # What could not be aligned is not learnt as "none" of its label either.
+    assert read.gold.lost == ((4, 6, "PER"),) and not read.gold.missing
+    assert read.gold.unknown_of("PER") == {4, 5} and not read.gold.unknown_of("LOC")
 
 
 def test_without_annotation_everything_is_missing() -> None:
@@ -160,4 +163,64 @@ def test_a_cut_entity_is_neither_learnt_nor_denied() -> None:
     assert within(gold, Window(0, 2, 9)) == Gold(
         ((2, 5, "B"), (6, 7, "A")), frozenset({1})
     )
-    assert within(gold, Window(0, 1, 6)) == Gold((), frozenset({0, 2, 3, 4}))
+    # It is unknown to its own label, and no other.
+    cut = within(gold, Window(0, 1, 6))
+    assert cut == Gold((), frozenset({2}), ((0, 1, "A"), (3, 5, "B")))
+    assert cut.unknown == {0, 2, 3, 4}
+    assert cut.unknown_of("A") == {0, 2} and cut.unknown_of("C") == {2}
+    # And again, where that is cut once more.
+    assert within(cut, Window(0, 4, 5)) == Gold((), frozenset(), ((0, 1, "B"),))
+
+
+def test_a_misaligned_entity_costs_the_tokens_that_it_touches() -> None:
+    """As entities of a Doc, as offsets that spaCy aligns, and out of a file."""
+    nlp = English()
+    text = "Anna Brown met Bert in no.AB12 today"
+    start = text.index("B12")
+    spans = [(0, 10, "PER"), (15, 19, "PER"), (start, start + 3, "SIZE")]
+    row = Row("a.jsonl, line 1", text, spans=tuple(spans))
+    of_file, problems = doc_of(row, nlp)
+    assert [p.why for p in problems] == [
+        f"SIZE at {start}-{start + 3} ('B12') does not fall on token borders"
+    ]
+    bytes_ = DocBin(docs=[of_file], store_user_data=True).to_bytes()
+    (of_file,) = DocBin().from_bytes(bytes_).get_docs(nlp.vocab)
+    finer = Doc(
+        nlp.vocab,
+        words=["Anna", "Brown", "met", "Bert", "in", "no.A", "B12", "today"],
+        spaces=[True, True, True, True, True, False, True, False],
+    )
+    known = [finer.char_span(a, b, label=label) for a, b, label in spans]
+    finer.set_ents(known, default="outside")
+    with pytest.warns(UserWarning, match="W030"):
+        offsets = Example.from_dict(nlp.make_doc(text), {"entities": spans})
+    tokens = [token.text for token in nlp.make_doc(text)]
+    at = next(i for i, token in enumerate(tokens) if "B12" in token)
+    tags = [token.ent_iob_ for token in offsets.reference]
+    assert tags == [token.ent_iob_ for token in of_file] and tags.count("") == 1
+    for reference, lost in ((of_file, True), (finer, True), (offsets.reference, False)):
+        read = read_example(Example(nlp.make_doc(text), reference))
+        assert read.gold.entities == ((0, 2, "PER"), (3, 4, "PER"))
+        assert read.gold.unknown == {at}
+        # spaCy forgets the label of what it cannot align.
+        assert read.gold.lost == (((at, at + 1, "SIZE"),) if lost else ())
+        assert [span.label_ for span in read.misaligned] == ["SIZE"] * lost
+        assert [span.text for span in read.unlabelled] == [tokens[at]] * (not lost)
+
+
+def test_a_stretch_that_was_annotated_since_is_lost_no_more() -> None:
+    nlp = English()
+    row = Row("a", "no.AB12 is here", spans=((4, 7, "SIZE"),))
+    doc, _ = doc_of(row, nlp)
+    assert read_example(Example(nlp.make_doc(doc.text), doc)).misaligned
+    doc.set_ents([doc[0:1]], default="outside")
+    read = read_example(Example(nlp.make_doc(doc.text), doc))
+    assert not read.misaligned and not read.gold.unknown
+
+
+def test_an_entity_within_a_predicted_token_is_not_learnt_as_another() -> None:
+    nlp = English()
+    reference = Doc(nlp.vocab, words=["Anna", "Brown"])
+    reference.set_ents([Span(reference, 0, 1, label="PER")], default="outside")
+    read = read_example(example(["Anna Brown"], reference))
+    assert read.gold == Gold((), frozenset(), ((0, 1, "PER"),))

@@ -492,6 +492,11 @@ def test_the_page_of_reliability_says_what_was_measured() -> None:
 
     bins = [{"spans": 2, "score": 0.9, "right": 0.5}]
     results = {
+        "threads": {
+            "texts": 7,
+            "rows": [{"threads": 8, "wall": 1.25, "cpu": 2.0, "other": 3}],
+            "pipe": {"wall": 0.5, "cpu": 0.75},
+        },
         "kills": {"chunks": 60, "shares": [0.5, 0.02], "between": 1, "same": 2},
         "ray": {"workers": 2, "done": 10, "chunks": 60, "same": False},
         "long": {
@@ -516,16 +521,28 @@ def test_the_page_of_reliability_says_what_was_measured() -> None:
     page = page_of(results)
     text = text_of(page, "plots", {plot.name: "" for plot in page.plots()})
     assert "killed (SIGKILL) 2 times" in text and "2 outputs were the same" in text
+    assert "| 8 threads | 1.2 | 2.0 | 3 |" in text and "| 0.5 | 0.8 | - |" in text
     assert "in %: 2, 50." in text and "NOT the same as" in text
     assert (
         "| 9 | 1 | 2 | 3 | 5 |" in text
         and "| some | 10 | 40 | 2 | 0.400 | 0.100 |" in text
     )
     assert "plots/long.svg" in text and "plots/calibration-some.svg" in text
-    assert (
-        "kills"
-        not in text_of(page_of({"ray": results["ray"]}), "plots", {}).split("##", 2)[2]
-    )
+    alone = text_of(page_of({"ray": results["ray"]}), "plots", {})
+    assert "reliability ray" in alone and "reliability kills" not in alone
+
+
+def test_the_table_of_faults_names_tests_that_there_are() -> None:
+    from benchmarks.faults import FAULTS
+
+    root = Path(__file__).parent
+    for _, holds, tests in FAULTS:
+        assert holds[-1] == "." and tests
+        for test in tests:
+            name, _, function = test.partition("::")
+            assert f"\ndef {function}(" in (root / name).read_text("utf8"), test
+    page = (root.parent / "docs" / "reliability.md").read_text("utf8")
+    assert all(f"`{test}`" in page for *_, tests in FAULTS for test in tests)
 
 
 def test_a_base_is_asked_for_other_labels_than_it_learned(make_nlp: Callable) -> None:

@@ -147,6 +147,85 @@ def test_convert_names_the_bad_line(tmp_path: Path) -> None:
     assert "line 1" in fail("convert", tmp_path / "a.jsonl", tmp_path / "a.spacy")
 
 
+def test_convert_says_what_it_cannot_write(tmp_path: Path) -> None:
+    source = tmp_path / "a.jsonl"
+    row = {"text": "Anna met", "spans": [{"start": 0, "end": 4, "label": "PER"}]}
+    source.write_text(json.dumps(row))
+    before = source.read_bytes()
+    (tmp_path / "corpus").mkdir()
+    assert "1 sentences" in run("convert", source, tmp_path / "corpus")
+    assert len(docs(tmp_path / "corpus" / "a.spacy")) == 1
+    assert "neither a folder" in fail("convert", source, tmp_path / "new")
+    assert "neither a folder" in fail("convert", source, source)
+    own = tmp_path / "corpus" / "a.spacy"
+    assert "would be overwritten" in fail("convert", own, own)
+    assert "would be overwritten" in fail("sample", own, tmp_path / "corpus", "-k", 1)
+    assert source.read_bytes() == before and len(docs(own)) == 1
+    assert not (tmp_path / "new").exists()
+    assert "is a file" in fail("convert", tmp_path, source)
+    assert "There is no file" in fail("sample", tmp_path / "none", own)
+
+
+def test_commands_read_other_encodings(tmp_path: Path) -> None:
+    source, target = tmp_path / "a.JSONL", tmp_path / "a.spacy"
+    row = {"text": "Åsa met", "spans": [{"start": 0, "end": 3, "label": "PER"}]}
+    source.write_text(json.dumps(row, ensure_ascii=False), encoding="cp1252")
+    told = fail("convert", source, target)
+    assert "line 1" in told and "0xC5" in told and "--encoding cp1252" in told
+    run("convert", source, target, "--encoding", "cp1252")
+    assert [ent.text for ent in docs(target)[0].ents] == ["Åsa"]
+    drawn = tmp_path / "b.spacy"
+    assert "0xC5" in fail("sample", source, drawn, "-k", 1)
+    run(
+        "sample",
+        source,
+        drawn,
+        "-k",
+        1,
+        "--encoding",
+        "cp1252",
+        "-x",
+        target,
+        "-p",
+        "all",
+    )
+    assert docs(drawn) == []
+    assert "not 'latin99'" in fail("convert", source, target, "--encoding", "latin99")
+
+
+def test_convert_counts_what_was_rejected(tmp_path: Path) -> None:
+    source = tmp_path / "a.jsonl"
+    row = {"text": "Anna met", "spans": [{"start": 0, "end": 4, "label": "PER"}]}
+    rows = [row, {**row, "answer": "reject"}, {**row, "answer": "ignore"}]
+    source.write_text("\n".join(map(json.dumps, rows)))
+    output = run("convert", source, tmp_path / "a.spacy")
+    assert "2 texts were left out" in output and "1 sentences, 1 entities" in output
+    source.write_text('{"tokens": ["Anna", "met"], "ner_tags": [1, 0]}')
+    assert "--tag-names" in fail("convert", source, tmp_path / "a.spacy")
+    output = run("convert", source, tmp_path / "a.spacy", "--tag-names", "O, B-PER")
+    assert "1 sentences, 1 entities" in output
+
+
+def test_render_reads_as_annotate_does(make_nlp: Callable, tmp_path: Path) -> None:
+    pipeline, page = tmp_path / "pipeline", tmp_path / "a.html"
+    make_nlp().to_disk(pipeline)
+    texts = tmp_path / "a.txt"
+    texts.write_bytes(b"\xef\xbb\xbfAnna in Rome\nRen\xe9 in Rome\n")
+    output = run("render", pipeline, page, "--input", texts)
+    assert "line 2: its byte 4 (0xE9) is not UTF-8" in output and "left out" in output
+    assert "\ufeff" not in page.read_text() and "Anna" in page.read_text()
+    texts.write_bytes(b"Ren\xe9 in Rome\n")
+    assert "No text" in fail("render", pipeline, page, "--input", texts)
+    run("render", pipeline, page, "--input", texts, "--encoding", "cp1252")
+    assert "René" in page.read_text()
+    texts.write_text("Anna", encoding="utf-16")
+    told = fail("render", pipeline, page, "--input", texts)
+    assert "Cannot read the texts" in told and "UTF-16" in told
+    assert "overwritten" in fail("render", pipeline, texts, "--input", texts)
+    make_nlp(labels=[]).to_disk(pipeline)
+    assert "has no labels" in fail("render", pipeline, page, "--text", "Anna")
+
+
 def test_sample(tmp_path: Path) -> None:
     # fmt: off
     output = run(

@@ -21,7 +21,7 @@ from spacy_instructner.decoding.bag import LONGEST, BagGrammar, BagState
 from spacy_instructner.decoding.grammar import read
 from spacy_instructner.decoding.search import Answer, Question, search
 from spacy_instructner.models.encoding import TextEncoder
-from spacy_instructner.models.layer import get_backbone
+from spacy_instructner.models.layer import get_backbone, get_reader
 from spacy_instructner.tasks.base import Gold, Record
 from spacy_instructner.tasks.cllmfs import BoundCLLMFS, build_cllmfs_v1
 from spacy_instructner.tasks.labels import LabelSet, make_label_set
@@ -559,27 +559,101 @@ def test_a_fraction_holds_on_the_average_and_all_types_come(
     assert [bound.records(words, gold) for _ in range(1000)] == drawn
 
 
-@pytest.mark.parametrize("layout,after", [("text_first", ""), ("text_last", " >>>")])
-def test_missing_annotation_teaches_no_absence(
-    encoder: TextEncoder, layout: str, after: str
-) -> None:
-    """Which spans there are is not learnt; how they go on, is."""
-    bound = bind(encoder, absent=9.0, layout=layout)
-    gold = Gold(GOLD.entities, frozenset({0}))
-    records = bound.records(encoded(encoder, TEXT), gold)
-    decode = encoder.tokenizer.decode
-    counted = [
-        decode([t for t, weight in zip(record.answer, record.weights) if weight])
-        for record in records
+def counted_of(encoder: TextEncoder, records: List[Record]) -> List[str]:
+    """What of the answers carries loss."""
+    return [
+        encoder.tokenizer.decode([t for t, w in zip(r.answer, r.weights) if w])
+        for r in records
     ]
-    rests = []
-    for entity in (" slow burn", " war", " ada quill"):
+
+
+@pytest.mark.parametrize("layout", ["text_first", "text_last"])
+def test_missing_annotation_costs_what_it_may_hide(
+    encoder: TextEncoder, layout: str
+) -> None:
+    """An entity may begin at a word without annotation: which one is next after the
+    last before it is not learnt, and no label is learnt as absent. All else is."""
+    bound = bind(encoder, absent=9.0, layout=layout)
+    before, after, between, closing = {
+        "text_first": ("", "", ";", "<|end|>"),
+        "text_last": (" <<<", " >>>", "", " <im_end><|end|>"),
+    }[layout]
+
+    def rest(entity: str) -> str:
         first = encoder.text(" " + entity.split()[0])[:1]
-        rests.append((entity + after).removeprefix(decode(first)))
-    assert counted == [rests[0] + rests[1], rests[2]]
-    assert {weight for r in records for weight in r.weights} == {0.0, 1.0}
-    # What objectives look at is known all the same.
-    assert [len(record.mentions) for record in records] == [2, 1]
+        return entity.removeprefix(encoder.tokenizer.decode(first)) + after
+
+    for missing, expected in (
+        # In front of all entities.
+        (
+            {0},
+            [
+                before
+                + rest(" slow burn")
+                + between
+                + before
+                + " war"
+                + after
+                + closing,
+                before + rest(" ada quill") + closing,
+            ],
+        ),
+        # Behind the last of the one label, in front of the first of the other.
+        (
+            {6},
+            [
+                before + " slow burn" + after + between + before + " war" + after,
+                before + rest(" ada quill") + closing,
+            ],
+        ),
+    ):
+        gold = Gold(GOLD.entities, frozenset(missing))
+        records = bound.records(encoded(encoder, TEXT), gold)
+        assert counted_of(encoder, records) == expected
+        assert {weight for r in records for weight in r.weights} == {0.0, 1.0}
+        # What objectives look at is known all the same.
+        assert [len(record.mentions) for record in records] == [2, 1]
+
+
+def test_an_entity_that_is_lost_costs_its_own_label_alone(encoder: TextEncoder) -> None:
+    bound = bind(encoder, absent=9.0)
+    words = encoded(encoder, TEXT)
+
+    def learnt(gold: Gold) -> Dict[str, str]:
+        made = bound.records(words, gold)
+        by_prompt = {(r.prefix, r.suffix): r for r in made}
+        return {
+            label: counted_of(encoder, [by_prompt[q.prefix, q.own]])[0]
+            for label, q in zip(bound.asked, bound.questions(words))
+            if (q.prefix, q.own) in by_prompt
+        }
+
+    whole = learnt(GOLD)
+    absent = [label for label, said in whole.items() if "none" in said]
+    assert len(whole) == 4 and len(absent) == 2
+    # Of a label that is not there otherwise: it is not learnt as absent.
+    torn = learnt(Gold(GOLD.entities, lost=((6, 7, absent[0]),)))
+    assert torn == {k: v for k, v in whole.items() if k != absent[0]}
+    # Of one that is: what may follow its last entity is not learnt.
+    torn = learnt(Gold(GOLD.entities, lost=((6, 7, "genre"),)))
+    assert torn.pop("genre") == " slow burn; war"
+    assert torn == {k: v for k, v in whole.items() if k != "genre"}
+
+
+def test_ids_that_a_hidden_entity_begins_with_are_not_learnt(
+    encoder: TextEncoder,
+) -> None:
+    """ "war films" may be hidden in front of "war movies": only where they part is it
+    certain which one is said."""
+    bound = bind(encoder)
+    words = encoded(encoder, "war films or war movies".split())
+    gold = Gold(((3, 5, "genre"),), frozenset({0, 1}))
+    (record,) = bound.records(words, gold)
+    answer = "".join(encoder.tokenizer.decode([t]) for t in record.answer)
+    (counted,) = counted_of(encoder, [record])
+    assert answer == " war movies<|end|>" and answer.endswith(counted)
+    hidden = answer.removesuffix(counted)
+    assert " war " in hidden + " " and len(hidden) < len(" war movies")
 
 
 # Both grammars read what is learned.
@@ -1039,8 +1113,7 @@ def test_sharing_changes_nothing(
 ) -> None:
     nlp = asking(make_nlp)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_backbone(pipe.model)
-    backbone.answer()
+    backbone = get_reader(pipe.model)
     docs = [nlp.make_doc(text) for text in DOCS]
     questions = [q for _, asked in pipe.questions(docs) for q in asked]
     # Two of the texts are the same.
@@ -1063,8 +1136,7 @@ def test_the_same_text_twice_is_answered_twice(
     task = {"template": "Find {type}: {sentence}", "grammar": grammar}
     nlp = asking(make_nlp, layout, labels=["PERSON"], task=task)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_backbone(pipe.model)
-    backbone.answer()
+    backbone = get_reader(pipe.model)
     docs = [nlp.make_doc(text) for text in ("Rome", "Anna in Rome", "Rome", "Rome")]
     questions = [q for _, asked in pipe.questions(docs) for q in asked]
     alone = [search(backbone, [q], width=width)[0] for q in questions]
@@ -1076,8 +1148,7 @@ def test_a_text_given_twice_is_read_once_for_all_labels(make_nlp: MakeNLP) -> No
     task = {"template": "{sentence} / {sentence}\n{type}:"}
     nlp = asking(make_nlp, task=task)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_backbone(pipe.model)
-    backbone.answer()
+    backbone = get_reader(pipe.model)
     questions = [
         question
         for _, asked in pipe.questions([nlp.make_doc(text) for text in DOCS])
@@ -1101,8 +1172,7 @@ def test_an_answer_that_does_not_fit_is_broken_off(
     go on."""
     nlp = asking(make_nlp, layout, task={"grammar": grammar})
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_backbone(pipe.model)
-    backbone.answer()
+    backbone = get_reader(pipe.model)
     bound = pipe._bind(backbone, pipe._label_set(None))
     room = backbone.positions - bound.constant()
     (one,) = backbone.encoder.text(" in")
@@ -1143,7 +1213,7 @@ def test_a_long_text_is_cut_and_what_does_not_fit_is_told(
     with pytest.warns(UserWarning) as caught:
         doc = nlp(text)
     questions = [question for _, of_window in asked for question in of_window]
-    found = search(get_backbone(pipe.model), questions)
+    found = search(get_reader(pipe.model), questions)
     broken = sum(not answer.complete for answer in found)
     assert broken > 3
     message = f"{broken} answers did not fit into the model's 512 positions"

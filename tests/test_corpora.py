@@ -118,7 +118,7 @@ def test_bad_lines_are_named(
 def test_conll_schemes(nlp: Language, tmp_path: Path, tags: List) -> None:
     words = ["Anna", "Brown", "met", "Bert", "Rome", "."]
     lines = [f"{word} NN x {tag}" for word, tag in zip(words, tags)]
-    text = "-DOCSTART- -X- O O\n\n" + "\n".join(lines) + "\n\n\nNone\tO\n"
+    text = "-DOCSTART- -X- O O\n\n" + "\n".join(lines) + "\n\n\nNone NN x O\n"
     path = tmp_path / "a.conll"
     path.write_text(text)
     docs, _ = read_docs(path, nlp)
@@ -131,24 +131,34 @@ def test_conll_schemes(nlp: Language, tmp_path: Path, tags: List) -> None:
     assert docs[1].ents == ()
 
 
-def test_bio_borders(nlp: Language, tmp_path: Path) -> None:
-    """B begins anew, S and E end."""
+def test_entities_that_touch(nlp: Language, tmp_path: Path) -> None:
     path = tmp_path / "a.iob"
-    path.write_text("a B-X\nb B-X\nc I-X\nd S-X\ne I-X\n")
-    docs, _ = read_docs(path, nlp)
-    assert [e.text for e in docs[0].ents] == ["a", "b c", "d", "e"]
+    for text, found in (
+        # B begins anew, S and E end.
+        ("a B-X\nb B-X\nc I-X\nd O\n", ["a", "b c"]),
+        ("a S-X\nb B-X\nc E-X\nd S-X\n", ["a", "b c", "d"]),
+    ):
+        path.write_text(text)
+        docs, _ = read_docs(path, nlp)
+        assert [e.text for e in docs[0].ents] == found
+    path.write_text("a B-X\nb E-X\nc I-X\nd S-X\n")
+    with pytest.raises(ValueError, match="line 3: 'I-X' does not begin an entity"):
+        read_docs(path, nlp)
 
 
 def test_conll_words_comments_and_types_with_hyphens(
     nlp: Language, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.conll"
-    path.write_text("# id = 12\n1\xa0000\tB-NUM\nmona\tart-work\nlisa\tart-work\n")
+    path.write_text("# id = 12\n1\xa0000\tB-NUM\nmona\tO\n")
     docs, _ = read_docs(path, nlp)
-    assert [(e.text, e.label_) for e in docs[0].ents] == [
-        ("1\xa0000", "NUM"),
-        ("mona lisa", "art-work"),
-    ]
+    assert [(e.text, e.label_) for e in docs[0].ents] == [("1\xa0000", "NUM")]
+    path.write_text("# id = 12\nthe\tO\nmona\tart-work\nlisa\tart-work\n")
+    docs, _ = read_docs(path, nlp)
+    assert [(e.text, e.label_) for e in docs[0].ents] == [("mona lisa", "art-work")]
+    path.write_text("the\tO\nyear\tB-NUM\nmona\tart-work\n")
+    with pytest.raises(ValueError, match="line 3: .*'art-work' is no tag like 'B-NUM'"):
+        read_docs(path, nlp)
 
 
 def test_conll_without_a_tag(nlp: Language, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import random
 import warnings
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 import pytest
 from conftest import byte_level_tokenizer, unigram_tokenizer
@@ -44,10 +44,11 @@ def records(
     task: InstructionNER,
     gold: Gold = GOLD,
     layout: str = "text_last",
+    text: Sequence[str] = TEXT,
 ) -> Dict[str, Record]:
     end = encoder.tokenizer.eos_token_id
     bound = task.bind(encoder, LABELS, end, layout=layout)  # type: ignore[arg-type]
-    words = encoder.words(TEXT, [bool(i) for i in range(len(TEXT))], 50)
+    words = encoder.words(text, [bool(i) for i in range(len(text))], 50)
     made = bound.records(words, gold)
     assert len({record.task for record in made}) == len(made)
     return {record.task: record for record in made}
@@ -174,7 +175,7 @@ def test_weights_of_tasks(encoder: TextEncoder) -> None:
 
 
 def test_missing_annotation_teaches_no_absence(encoder: TextEncoder) -> None:
-    """Which spans there are is not learnt; where one ends and what it is, is."""
+    """Which span is next, where one may be hidden, is not learnt; all else is."""
     gold = Gold(GOLD.entities, frozenset({0}))
     made = records(encoder, build_instruction_ner_v1(), gold)
     counted: Dict[str, List[str]] = {}
@@ -185,10 +186,23 @@ def test_missing_annotation_teaches_no_absence(encoder: TextEncoder) -> None:
     assert counted["typing"] == [whole]
     first = encoder.tokenizer.decode(encoder.text(" slow")[:1])
     second = encoder.tokenizer.decode(encoder.text(" ada")[:1])
-    assert counted["main"] == [
-        " slow burn is a genre".removeprefix(first)
-        + " ada quill is an actor".removeprefix(second)
-    ]
+    assert counted["main"] == [whole.removeprefix(first)]
+    # Of all labels at once: what is lost to one is lost to the answer.
+    for behind in (
+        Gold(GOLD.entities, frozenset({9})),
+        Gold(GOLD.entities, lost=((9, 10, "title"),)),
+    ):
+        text = [*TEXT, "again"]
+        record = records(encoder, build_instruction_ner_v1(), behind, text=text)["main"]
+        ids = [t for t, weight in zip(record.answer, record.weights) if weight]
+        said = whole.removesuffix(".<|end|>")
+        assert encoder.tokenizer.decode(ids) == said
+    between = Gold(GOLD.entities, frozenset({5}))
+    record = records(encoder, build_instruction_ner_v1(), between)["main"]
+    ids = [t for t, weight in zip(record.answer, record.weights) if weight]
+    start, end = whole.split(" ada")
+    silent = " ada".removeprefix(second)
+    assert encoder.tokenizer.decode(ids) == start + silent + end
     nothing = records(encoder, build_instruction_ner_v1(), Gold((), frozenset({0})))
     assert nothing == {}
 

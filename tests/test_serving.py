@@ -372,6 +372,36 @@ def test_who_comes_when_all_turns_are_taken_is_told_so(
             assert lines(answers[0]) == lines(send()) == [{"step": 1}]
 
 
+@pytest.mark.usefixtures("tiny_settings")
+def test_many_ask_at_once_while_one_trains(client: Any, folder: Path) -> None:
+    """Every answer is that of the pipeline before the training, or of the one after."""
+    texts = [f"Anna met {name} in Paris." for name in ("Bert", "Rome", "Anna", "Carl")]
+    own = Served(Pipeline(str(folder)))
+    before = [list(own.annotate(text, LABELS, later())) for text in texts]
+    answers: Dict[int, List[Any]] = {at: [] for at in range(len(texts))}
+    trained = threading.Event()
+
+    def work(at: int) -> None:
+        while not trained.is_set():
+            answers[at].append(lines(ask(client, texts[at])))
+
+    threads = [threading.Thread(target=work, args=(at,)) for at in answers]
+    for thread in threads:
+        thread.start()
+    lesson = {"examples": rows("Anna lives in Paris."), "labels": LABELS}
+    try:
+        steps = lines(client.post("/api/train", json=lesson))
+    finally:
+        trained.set()
+    for thread in threads:
+        thread.join(60)
+    assert "seconds" in steps[-1]
+    after = [lines(ask(client, text)) for text in texts]
+    assert after != before
+    for at, given in answers.items():
+        assert given and all(answer in (before[at], after[at]) for answer in given)
+
+
 def test_the_page_loads_nothing_from_elsewhere(client: Any) -> None:
     page = client.get("/")
     assert page.status_code == 200 and "<h1>spacy-instructner</h1>" in page.text

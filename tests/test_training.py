@@ -2,6 +2,7 @@
 
 import gc
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
+from spacy_instructner.data.docs import make_doc
+from spacy_instructner.data.rows import Row
 from spacy_instructner.models.adapters import adapter_state, lora_layers
 from spacy_instructner.models.layer import get_backbone
 
@@ -216,7 +219,6 @@ def test_only_the_adapter_learns_and_the_loss_falls(make_nlp: MakeNLP) -> None:
     losses = train_by_hand(nlp, 12, Adam(1e-2))
     list(nlp.pipe([text for text, _ in TRAIN]))
     assert losses[-1] < 0.6 * losses[0]
-    backbone.merged.unmerge()
     after = backbone.hf.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
     assert all(tensor.dtype == torch.float32 for tensor in adapter(nlp).values())
@@ -613,6 +615,45 @@ def test_misaligned_and_unknown_labels_are_reported(make_nlp: MakeNLP) -> None:
     assert "'Anna' (PERSON)" in messages
     assert "no example of ABSENT" in messages
     assert "not in `labels`: PLACE" in messages
+
+
+def test_what_missing_annotation_costs_is_told(make_nlp: MakeNLP) -> None:
+    """The same text as spaCy aligns it, and out of a file."""
+    text = "Anna lives in Paris near noBert today"
+    start = text.index("Bert")
+    spans = [(0, 4, "PERSON"), (14, 19, "PLACE"), (start, start + 4, "PERSON")]
+    task = {"@misc": "spacy-instructner.CLLMFS.v1"}
+    nlp = make_nlp(labels=["PERSON", "PLACE"], task=task)
+    of_file, _ = make_doc(Row("a", text, spans=tuple(spans)), nlp)
+    with pytest.warns(UserWarning, match="W030"):
+        offsets = Example.from_dict(nlp.make_doc(text), {"entities": spans})
+    assert [t.ent_iob_ for t in of_file] == [t.ent_iob_ for t in offsets.reference]
+    from_file = Example(nlp.make_doc(text), of_file)
+    whole = Example.from_dict(nlp.make_doc(text), {"entities": spans[:2]})
+    lost = []
+    for example, said in (
+        (
+            from_file,
+            "1 training entities do not fall on token borders.*'noBert' .PERSON",
+        ),
+        (offsets, "1 stretches of tokens have no annotation.*'noBert' in"),
+    ):
+        with pytest.warns(UserWarning, match=said) as caught:
+            nlp.initialize(lambda example=example: [example])
+        (message,) = [str(w.message) for w in caught if "answer ids" in str(w.message)]
+        pipe = nlp.get_pipe("instruction_ner")
+        ids = pipe.answer_ids([example])
+        assert f"{ids.lost} of {ids.learnt + ids.lost} answer ids" in message
+        assert ids.learnt == sum(
+            bool(w) for r in pipe.records([example]) for w in r.weights
+        )
+        lost.append(ids.lost)
+    learnt = pipe.answer_ids([whole])
+    # Of PERSON, that no other follows; of PLACE, only where the label is not known.
+    assert lost == [1, 2] and learnt.lost == 0
+    state = random.getstate()
+    pipe.answer_ids([from_file])
+    assert random.getstate() == state
 
 
 def test_no_labels_at_all(make_nlp: MakeNLP) -> None:

@@ -1,11 +1,10 @@
 """One chunk of texts, annotated: a function of the chunk alone, for any engine."""
 
 import hashlib
-import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Dict, List, Literal, Optional, Sequence, Set, Tuple, Type, Union
+from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple, Union
 
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
@@ -13,12 +12,10 @@ from spacy.tokens import Doc, DocBin
 from ..files import to_lines
 from ..scores import Scored
 from ..supports import scored_of
-from ..windows import UnreadWarning
+from ..windows import counted
 from .piped import Problem, annotate_each
 from .texts import Item, pack, pieces, repaired
 
-# Warnings of components.
-HEARD: Set[Tuple[str, Type[Warning], str, int]] = set()
 Format = Literal["jsonl", "spacy"]
 
 
@@ -79,21 +76,13 @@ def annotate_chunk(nlp: Language, items: Sequence[Item], options: Options) -> An
     items (Sequence[Item]): the texts.
     options (Options): what to write.
     RETURNS (Annotated): what there is to write."""
-    with nlp.memory_zone(), warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always")
+    with nlp.memory_zone(), counted() as unread:
         annotated = _annotated(nlp, items, options)
-    for each in heard:
-        said = each.message
-        if not isinstance(said, UnreadWarning):
-            # By whatever filters there are outside, once a process.
-            own = (str(said), each.category, each.filename, each.lineno)
-            if own not in HEARD:
-                HEARD.add(own)
-                warnings.warn_explicit(*own)
-        elif said.what == "tokens":
-            annotated.report.unread_tokens += said.count
+    for each in unread:
+        if each.what == "tokens":
+            annotated.report.unread_tokens += each.count
         else:
-            annotated.report.unfinished_answers += said.count
+            annotated.report.unfinished_answers += each.count
     return annotated
 
 

@@ -123,7 +123,9 @@ def everywhere(job: Job) -> Job:
     assert source.path is not None
     return replace(
         job,
-        source=Source(str(source.path.resolve()), source.column, source.id_column),
+        source=Source(
+            str(source.path.resolve()), source.column, source.id_column, source.encoding
+        ),
         folder=Folder(folder.path.resolve(), folder.suffix),
     )
 

@@ -9,7 +9,7 @@ from spacy.cli._util import import_code, setup_gpu
 from spacy.language import Language
 from spacy.util import load_model
 
-from ..models.layer import get_backbone
+from ..models.layer import get_reader
 from ..models.sources import sha256_of
 from ..pipe import NO_LABELS, InstructionNERPipe
 
@@ -51,7 +51,7 @@ def check_ready(nlp: Language) -> None:
         if isinstance(pipe, InstructionNERPipe):
             if not pipe.labels:
                 raise ValueError(NO_LABELS.format(name=name))
-            get_backbone(pipe.model).answer()
+            get_reader(pipe.model)
 
 
 def fingerprint(nlp: Language) -> str:

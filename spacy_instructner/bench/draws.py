@@ -7,7 +7,7 @@ from typing import Any, List
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..corpora import read_docs
+from ..data.docs import read_docs
 from ..sampling import draw, episode
 from .matrix import EPISODES, GIVEN, Cell
 
@@ -26,10 +26,10 @@ def draws(cell: Cell, nlp: Language) -> Draw:
 
     Raises ValueError where nothing is left to learn from or to score."""
     if cell.protocol == EPISODES:
-        docs, _ = read_docs(Path(str(cell.data.train)), nlp)
+        docs, _ = read_docs(Path(str(cell.data.train)), nlp, cell.data.encoding)
         drawn = episode(docs, cell.ways, cell.k, cell.seed)
         return Draw(drawn.support, drawn.query)
-    everything, _ = read_docs(cell.data.test, nlp)
+    everything, _ = read_docs(cell.data.test, nlp, cell.data.encoding)
     test = draw(everything, "sentences", cell.texts) if cell.texts else everything
     if not test:
         raise ValueError(f"{cell.data.test} holds no text.")
@@ -38,7 +38,7 @@ def draws(cell: Cell, nlp: Language) -> Draw:
         path = Path(str(cell.data.support).format(k=cell.k, seed=cell.seed))
     else:
         path = Path(str(cell.data.train))
-    docs, _ = read_docs(path, nlp)
+    docs, _ = read_docs(path, nlp, cell.data.encoding)
     protocol: Any = "all" if given else cell.protocol
     # Where both are drawn from one file, only what is scored is barred.
     barred = test if path == cell.data.test else everything

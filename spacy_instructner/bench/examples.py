@@ -7,14 +7,16 @@ from typing import List, Tuple
 import spacy
 from spacy.tokens import Doc
 
-from ..corpora import Problem, read_docs
+from ..data.docs import read_docs
+from ..data.rows import Problem
+from ..data.text_files import UTF8
 from .page import Marked
 
 
-def read_examples(path: Path) -> Tuple[Marked, List[Problem]]:
+def read_examples(path: Path, encoding: str = UTF8) -> Tuple[Marked, List[Problem]]:
     """The texts of a file, as `read_docs` reads it, with the entities in them, and the
     spans that could not be kept. Raises OSError and ValueError as it does."""
-    docs, problems = read_docs(path, spacy.blank("en"))
+    docs, problems = read_docs(path, spacy.blank("en"), encoding)
     return Marked([_pieces(doc) for doc in docs]), problems
 
 

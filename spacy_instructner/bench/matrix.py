@@ -15,8 +15,7 @@ from typing import (
     get_args,
 )
 
-import srsly
-
+from ..data.text_files import UTF8, read_yaml
 from ..sampling import Protocol
 from .weights import Weights
 
@@ -36,7 +35,7 @@ class DataSet:
 
     test: what is scored; train: what support sets are drawn from, which may be the same
     file; support: a file name with {k} and {seed} for protocol "given"; definitions:
-    what its labels mean.
+    what its labels mean; encoding: of the annotated files, as Python calls it.
     """
 
     name: str
@@ -44,6 +43,7 @@ class DataSet:
     train: Optional[Path] = None
     support: Optional[str] = None
     definitions: Optional[Path] = None
+    encoding: str = UTF8
 
 
 @dataclass(frozen=True)
@@ -151,17 +151,6 @@ def read_matrix(path: Path, data: Path) -> Matrix:
     return Matrix(tuple(cells.values()), figures, title)
 
 
-def read_yaml(path: Path) -> Any:
-    """What a YAML file holds. Raises OSError for a missing file, and ValueError for one
-    that is none."""
-    if not path.is_file():
-        raise OSError(f"There is no file {path}.")
-    try:
-        return srsly.read_yaml(path)
-    except Exception as error:
-        raise ValueError(f"{path} is no YAML: {error}") from error
-
-
 class Section:
     """A mapping of the file, with its place for errors."""
 
@@ -203,6 +192,7 @@ def _data_set(name: str, raw: Section, data: Path, beside: Path) -> DataSet:
         train=data / train if train else None,
         support=str(data / support) if support else None,
         definitions=beside / definitions if definitions else None,
+        encoding=raw.pop("encoding", str, UTF8),
     )
     raw.done()
     return found

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, List, Optional, Sequence
 
-from .matrix import Section, read_yaml
+from ..data.text_files import read_yaml
+from .matrix import Section
 from .page import Block, Table
 
 UNCHECKED = "from memory, not checked"

@@ -1,14 +1,17 @@
 """`python -m spacy instructner annotate`"""
 
 import time
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, Set, Tuple, Type
 
 import tqdm
 from typer import Argument, Exit, Option
 from wasabi import msg
 
 from . import app
+from ._annotated import ENCODING
 
 
 @app.command("annotate")
@@ -51,6 +54,7 @@ def annotate_cli(
     code_path: Optional[Path] = Option(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"
     ),
+    encoding: str = ENCODING,
 ) -> None:
     """Annotate a corpus, in chunks that are done whole or not at all.
 
@@ -76,7 +80,7 @@ def annotate_cli(
         if workers < 1:
             raise ValueError(f"`--workers` must be at least 1, not {workers}.")
         pipeline = Pipeline(model, tuple(labels or ()), code_path, gpu_id)
-        source = Source(input_path, column, id_column)
+        source = Source(input_path, column, id_column, encoding)
         job = Job(
             source,
             Folder(output_path, f".{format}"),
@@ -85,9 +89,10 @@ def annotate_cli(
             shard=(int(which), int(of)),
             retry=retry,
         )
-        with tqdm.tqdm(
-            total=source.size, unit="B", unit_scale=True, leave=False
-        ) as bar:
+        with (
+            shown_once(),
+            tqdm.tqdm(total=source.size, unit="B", unit_scale=True, leave=False) as bar,
+        ):
 
             def say(progress: Progress) -> None:
                 bar.update(progress.position - bar.n)
@@ -111,8 +116,8 @@ def annotate_cli(
     msg.good(f"{report.texts} texts, {spans} entities", str(output_path))
     if report.replaced or report.cut:
         msg.info(
-            f"{report.replaced} texts could not be decoded whole; {report.cut} were read "
-            "in pieces"
+            f"{report.replaced} texts had halves of characters, which became U+FFFD; "
+            f"{report.cut} were read in pieces"
         )
     if report.unread_tokens or report.unfinished_answers:
         msg.warn(
@@ -125,6 +130,25 @@ def annotate_cli(
             f"{len(report.problems)} texts could not be annotated",
             f"The first, {first['id']}: {first['problem']}\nThe manifest has them all.",
         )
+
+
+@contextmanager
+def shown_once() -> Iterator[None]:
+    """Show a warning once, not with every text: each `catch_warnings`, which some of
+    spaCy's components use, makes Python forget what it has shown."""
+    shown: Set[Tuple[str, Type[Warning], str, int]] = set()
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_once(
+            message: Any, category: Type[Warning], name: str, line: int, *more: Any
+        ) -> None:
+            if (own := (str(message), category, name, line)) not in shown:
+                shown.add(own)
+                show(message, category, name, line, *more)
+
+        warnings.showwarning = show_once  # type: ignore[assignment]
+        yield
 
 
 def get_ray_engine() -> Callable[..., Any]:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, List, Optional
 from typer import Argument, Exit, Option, echo
 from wasabi import msg
 
+from ..data.outputs import check_output
 from . import app
+from ._annotated import ENCODING
 
 if TYPE_CHECKING:
     from ..bench.page import Marked, Page
@@ -37,6 +39,7 @@ def bench_cli(
     examples_path: Optional[Path] = Option(
         None, "--examples", help="A file of annotated texts that the report shows",
         exists=True, dir_okay=False),
+    encoding: str = ENCODING,
 ) -> None:  # fmt: skip
     """Train and score a matrix of data sets, draws and methods, cell by cell."""
     from ..bench.budget import left
@@ -47,12 +50,14 @@ def bench_cli(
 
     # All of it before the first cell, which may take long.
     try:
+        for path in report_path or ():
+            check_output(path, matrix_path, examples_path)
         matrix = read_matrix(matrix_path, data_path)
         figures = read_published(matrix.published) if matrix.published else []
     except (OSError, ValueError) as error:
         msg.fail("Cannot read the matrix", str(error))
         raise Exit(1) from error
-    examples = None if examples_path is None else _examples(examples_path)
+    examples = None if examples_path is None else _examples(examples_path, encoding)
     cells = matrix.matching(only or [])
     if not cells:
         msg.fail("No cell", f"No name fits {', '.join(only or [])}.")
@@ -88,16 +93,17 @@ def bench_cli(
         raise Exit(1)
 
 
-def _examples(path: Path) -> "Marked":
+def _examples(path: Path, encoding: str) -> "Marked":
     from ..bench.examples import read_examples
 
     try:
-        examples, problems = read_examples(path)
+        examples, problems = read_examples(path, encoding)
     except (OSError, ValueError) as error:
         msg.fail("Cannot read the examples", str(error))
         raise Exit(1) from error
     for problem in problems:
-        msg.warn("A span is not shown", str(problem))
+        what = {"span": "A span is not shown", "row": "A text is not shown"}
+        msg.warn(what.get(problem.kind, "Read"), str(problem))
     return examples
 
 

@@ -11,10 +11,13 @@ from typer import Argument, Exit, Option
 from wasabi import msg
 
 from ..calibration import Judged, fit
+from ..config_checks import write_threshold
+from ..data.outputs import check_output
+from ..data.text_files import UTF8
 from ..scores import Bin, expected_error, judged, reliability
 from ..supports import folds, predicted, train_on
 from . import app
-from ._annotated import read_annotated, tell_problems
+from ._annotated import ENCODING, read_scored, tell_problems
 from .evaluate import find_component
 
 
@@ -36,20 +39,24 @@ def calibrate_cli(
     code_path: Optional[Path] = Option(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"
     ),
+    encoding: str = ENCODING,
 ) -> None:  # fmt: skip
     """Make scores say how often they are right, by development data or, without any, by
     the support set: cross-fitting."""
     try:
+        check_output(output_path, Path(pipeline))
+        if plot_path is not None:
+            check_output(plot_path, dev_path, train_path)
         import_code(code_path)
         setup_gpu(gpu_id, silent=True)
         nlp = load_model(pipeline)
-        _, pipe = find_component(nlp)
+        name, pipe = find_component(nlp)
         # Not after minutes of training.
         output_path.parent.mkdir(parents=True, exist_ok=True)
         if dev_path is not None:
-            pairs = of_texts(nlp, read_annotated(dev_path, nlp))
+            pairs = of_texts(nlp, read_scored(dev_path, nlp, encoding))
         else:
-            pairs = of_folds(nlp, support_of(nlp, train_path), count)
+            pairs = of_folds(nlp, support_of(nlp, train_path, encoding), count)
         calibration = fit(pairs)
     except (OSError, ValueError) as error:
         msg.fail(f"Cannot calibrate {pipeline}", str(error))
@@ -58,6 +65,7 @@ def calibrate_cli(
     after = reliability([(calibration(score), right) for score, right in pairs])
     report(before, after)
     pipe.set_calibration(calibration)
+    write_threshold(nlp, name, pipe.cfg["threshold"])
     nlp.to_disk(output_path)
     msg.good("Calibrated", str(output_path))
     if plot_path is not None:
@@ -102,10 +110,10 @@ def of_folds(nlp: Language, support: Sequence[Doc], count: int) -> List[Judged]:
     return found
 
 
-def support_of(nlp: Language, path: Optional[Path]) -> List[Doc]:
+def support_of(nlp: Language, path: Optional[Path], encoding: str = UTF8) -> List[Doc]:
     """What a pipeline was trained on. Raises ValueError where that cannot be read."""
     if path is not None:
-        return read_annotated(path, nlp)
+        return read_scored(path, nlp, encoding)
     config = nlp.config.interpolate()
     name = config["training"]["train_corpus"]
     block: Any = config

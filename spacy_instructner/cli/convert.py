@@ -1,26 +1,30 @@
 """`python -m spacy instructner convert`"""
 
 from pathlib import Path
+from typing import Sequence
 
 import spacy
 from typer import Argument, Exit, Option
 from wasabi import msg
 
-from ..corpora import is_annotated, read_docs, stem, write_docs
+from ..data.docs import is_annotated
+from ..data.outputs import spacy_file, write_docs
+from ..data.text_files import UTF8, stem
 from ..sampling import label_counts
 from . import app
+from ._annotated import ENCODING, FORMATS, read_annotated
 
 
 @app.command("convert")
 def convert_cli(
     input_path: Path = Argument(
         ...,
-        help="JSON Lines with character spans, or CoNLL/IOB; gzipped or not. "
-        "Of a folder, every such file",
+        help=f"{FORMATS}. Of a folder, every JSON Lines and CoNLL/IOB file",
         exists=True,
     ),
     output_path: Path = Argument(
-        ..., help="The .spacy file to write; for a folder, a folder"
+        ...,
+        help="The .spacy file to write, or a folder for it; for a folder, a folder",
     ),
     lang: str = Option(
         "en",
@@ -28,36 +32,49 @@ def convert_cli(
         "-l",
         help="Language whose tokenizer cuts texts that come without tokens",
     ),
+    encoding: str = ENCODING,
+    tag_names: str = Option(
+        "",
+        "--tag-names",
+        help="What tags mean that are numbers, from 0 on: O,B-PER,I-PER",
+    ),
 ) -> None:
     """Convert annotated text to .spacy, and report every span that was left out."""
+    names = [name.strip() for name in tag_names.split(",")] if tag_names else []
     if not input_path.is_dir():
-        convert(input_path, output_path, lang)
+        convert(input_path, output_path, lang, encoding, names)
         return
     files = [path for path in sorted(input_path.iterdir()) if is_annotated(path)]
     if not files:
         msg.fail(f"{input_path} holds no JSON Lines and no CoNLL/IOB file")
+        raise Exit(1)
+    if output_path.exists() and not output_path.is_dir():
+        msg.fail(f"{output_path} is a file: of a folder, a folder is made")
         raise Exit(1)
     targets = [output_path / f"{stem(path)}.spacy" for path in files]
     if len(set(targets)) < len(targets):
         msg.fail(f"Two files of {input_path} would become one .spacy file")
         raise Exit(1)
     for path, target in zip(files, targets):
-        convert(path, target, lang)
+        convert(path, target, lang, encoding, names)
 
 
-def convert(source: Path, target: Path, lang: str) -> None:
-    """Convert one file. Exits with 1 where it cannot be read."""
+def convert(
+    source: Path,
+    target: Path,
+    lang: str,
+    encoding: str = UTF8,
+    tag_names: Sequence[str] = (),
+) -> None:
+    """Convert one file. Exits with 1 where it cannot be read, or nothing written."""
     try:
-        docs, problems = read_docs(source, spacy.blank(lang))
+        target = spacy_file(target, source)
+        docs = read_annotated(source, spacy.blank(lang), encoding, tag_names)
+        write_docs(docs, target)
     except (ImportError, OSError, ValueError) as error:
-        msg.fail(f"Cannot read {source}", str(error))
+        msg.fail(f"Cannot convert {source}", str(error))
         raise Exit(1) from error
-    for problem in problems:
-        msg.warn(str(problem))
-    write_docs(docs, target)
     report(docs, target)
-    if problems:
-        msg.warn(f"{len(problems)} spans were left out")
 
 
 def report(docs: list, path: Path) -> None:

@@ -15,10 +15,11 @@ from typer import Argument, Context, Exit, Option
 from wasabi import msg
 
 from ..config_checks import check_paths
-from ..corpora import bare, read_docs
+from ..corpora import bare
 from ..sampling import label_counts, same_text
 from ..tasks.labels import unasked_words
 from . import app
+from ._annotated import ENCODING, FORMATS, read_annotated
 from .convert import report
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def debug_data_cli(
         ..., help="A training config", exists=True, dir_okay=False
     ),
     train_path: Path = Argument(
-        ..., help="Training data: .spacy, JSON Lines or CoNLL", exists=True
+        ..., help=f"Training data: {FORMATS}", exists=True, dir_okay=False
     ),
     test_path: Optional[Path] = Option(
         None, "--test", "-t", help="Test data, to look for leaks", exists=True
@@ -46,6 +47,7 @@ def debug_data_cli(
     code_path: Optional[Path] = Option(
         None, "--code", "-c", help="Python file with functions that the config names"
     ),
+    encoding: str = ENCODING,
 ) -> None:
     """Look for what would go wrong in training: misaligned, overlapping and duplicate
     annotation, leaks into the test set, labels with the same words or without a
@@ -57,16 +59,15 @@ def debug_data_cli(
     config = load_config(config_path, overrides=overrides, interpolate=False)
     nlp = load_model_from_config(config, auto_fill=True)
     try:
-        train, problems = read_docs(train_path, nlp)
-        test = read_docs(test_path, nlp)[0] if test_path else []
+        train = read_annotated(train_path, nlp, encoding)
+        test = read_annotated(test_path, nlp, encoding) if test_path else []
     except (OSError, ValueError) as error:
         msg.fail("Cannot read the data", str(error))
         raise Exit(1) from error
     report(train, train_path)
     if test_path:
         report(test, test_path)
-    findings: List[Finding] = [(str(problem), False) for problem in problems]
-    findings.extend(check_texts(train, test))
+    findings = check_texts(train, test)
     findings.extend(check_component(nlp, train))
     for found, bad in findings:
         if bad:
@@ -200,6 +201,10 @@ def _check_windows(
                 "that the model's tokenizer cannot write",
                 False,
             )
+        )
+    if lost := pipe.answer_ids(own).lost:
+        found.append(
+            (f"{lost} answer ids are not learnt: annotation is missing", False)
         )
     # The pipeline will cut the texts it meets with its own tokenizer.
     with nlp.select_pipes(enable=[]):

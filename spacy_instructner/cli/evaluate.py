@@ -13,10 +13,11 @@ from typer import Argument, Exit, Option
 from wasabi import msg
 
 from ..corpora import bare
+from ..data.outputs import check_output
 from ..files import to_json, write_whole
 from ..sampling import label_counts
 from . import app
-from ._annotated import read_annotated
+from ._annotated import ENCODING, FORMATS, read_scored
 
 if TYPE_CHECKING:
     from ..pipe import InstructionNERPipe
@@ -33,7 +34,7 @@ def evaluate_cli(
     pipeline: str = Argument(
         ..., help="A trained pipeline: a folder or a package's name"),
     data_path: Path = Argument(
-        ..., help="Annotated texts: .spacy, JSON Lines or CoNLL/IOB; gzipped or not",
+        ..., help=f"Annotated texts: {FORMATS}",
         exists=True, dir_okay=False),
     output_path: Optional[Path] = Option(
         None, "--output", "-o", help="A JSON file for the figures", dir_okay=False),
@@ -43,17 +44,20 @@ def evaluate_cli(
         min=0.0, max=1.0),
     code_path: Optional[Path] = Option(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"),
+    encoding: str = ENCODING,
 ) -> None:  # fmt: skip
     """Score strict spans twice: asked for all types in every text, and asked only for
     those that occur in it."""
     import spacy
 
     try:
+        if output_path is not None:
+            check_output(output_path, data_path)
         import_code(code_path)
         setup_gpu(gpu_id, silent=True)
         nlp = spacy.load(pipeline)
         name, pipe = find_component(nlp)
-        docs = read_annotated(data_path, nlp)
+        docs = read_scored(data_path, nlp, encoding)
         counts = label_counts(docs)
         unasked = {label: counts[label] for label in counts if label not in pipe.labels}
         if unasked:
@@ -92,11 +96,11 @@ def evaluate(nlp: Language, docs: Sequence[Doc]) -> Dict[str, Scores]:
     """Scores on annotated Docs, which keep their tokens. all_types: every label is asked
     of every text; types_known: those that occur in it, and texts without entities are
     left out. Raises ValueError as `find_component` does, OSError without weights."""
-    from ..models.layer import get_backbone
+    from ..models.layer import get_reader
 
     name, pipe = find_component(nlp)
     # Before the clock runs.
-    get_backbone(pipe.model).answer()
+    get_reader(pipe.model)
     known: Dict[Tuple[str, ...], List[Doc]] = {}
     for doc in docs:
         if has := {ent.label_ for ent in doc.ents}:

@@ -9,7 +9,10 @@ from spacy.cli._util import import_code
 from typer import Argument, Exit, Option
 from wasabi import msg
 
+from ..data.outputs import check_output
+from ..data.text_files import repaired
 from . import app
+from ._annotated import ENCODING
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -35,13 +38,15 @@ def render_cli(
         None,
         "--input",
         "-i",
-        help="A file with a text a line",
+        help="A file of texts, as annotate reads them: .txt (one a line), .jsonl, .csv "
+        "or .spacy",
         exists=True,
         dir_okay=False,
     ),
     code_path: Optional[Path] = Option(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"
     ),
+    encoding: str = ENCODING,
 ) -> None:
     """Annotate texts, print entities with their scores, and write a displaCy page.
 
@@ -53,9 +58,13 @@ def render_cli(
 
     import_code(code_path)
     texts = list(text or [])
-    if input_path is not None:
-        lines = input_path.read_text(encoding="utf8").splitlines()
-        texts.extend(line for line in lines if line.strip())
+    try:
+        check_output(output_path, input_path)
+        if input_path is not None:
+            texts.extend(texts_of(input_path, encoding))
+    except (OSError, ValueError) as error:
+        msg.fail("Cannot read the texts", str(error))
+        raise Exit(1) from error
     if not texts:
         msg.fail("No text", "Give one with --text, or a file of them with --input.")
         raise Exit(1)
@@ -127,6 +136,23 @@ def write_page(rows: List[Dict[str, Any]], path: Path) -> None:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf8")
+
+
+def texts_of(path: Path, encoding: str) -> List[str]:
+    """The texts of a file; says which of them cannot be read. Raises as
+    `annotating.texts.Source`."""
+    from ..annotating.texts import Source
+
+    texts = []
+    for item in Source(str(path), encoding=encoding):
+        if item.problem:
+            msg.warn(f"{path}: {item.problem}", "The text is left out.")
+        else:
+            text, halves = repaired(item.text)
+            if halves:
+                msg.warn(f"{path}, {item.id}: halves of characters became U+FFFD")
+            texts.append(text)
+    return texts
 
 
 def to_row(doc: Any) -> Dict[str, Any]:

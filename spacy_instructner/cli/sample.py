@@ -7,21 +7,19 @@ import spacy
 from typer import Argument, Exit, Option
 from wasabi import msg
 
-from ..corpora import read_docs, write_docs
+from ..data.outputs import check_output, spacy_file, write_docs
 from ..sampling import draw, too_few
 from . import app
+from ._annotated import ENCODING, FORMATS, read_annotated
 from .convert import report
 
 
 @app.command("sample")
 def sample_cli(
-    input_path: Path = Argument(
-        ...,
-        help=".spacy, JSON Lines or CoNLL/IOB; gzipped or not",
-        exists=True,
-        dir_okay=False,
+    input_path: Path = Argument(..., help=FORMATS),
+    output_path: Path = Argument(
+        ..., help="The .spacy file to write, or a folder for it"
     ),
-    output_path: Path = Argument(..., help="The .spacy file to write", dir_okay=False),
     protocol: str = Option(
         "at-least-k",
         "--protocol",
@@ -36,8 +34,6 @@ def sample_cli(
         "--exclude",
         "-x",
         help="A file whose sentences are never drawn: the test set",
-        exists=True,
-        dir_okay=False,
     ),
     lang: str = Option(
         "en",
@@ -45,20 +41,21 @@ def sample_cli(
         "-l",
         help="Language whose tokenizer cuts texts that come without tokens",
     ),
+    encoding: str = ENCODING,
 ) -> None:
     """Draw a support set, and print its counts by label."""
     try:
         nlp = spacy.blank(lang)
-        docs, problems = read_docs(input_path, nlp)
-        barred = read_docs(exclude, nlp)[0] if exclude else []
+        target = spacy_file(output_path, input_path)
+        check_output(target, exclude)
+        docs = read_annotated(input_path, nlp, encoding)
+        barred = read_annotated(exclude, nlp, encoding) if exclude else []
         drawn = draw(docs, protocol, k, seed, barred)  # type: ignore[arg-type]
     except (ImportError, OSError, ValueError) as error:
         msg.fail("No draw", str(error))
         raise Exit(1) from error
-    for problem in problems:
-        msg.warn(str(problem))
-    write_docs(drawn, output_path)
-    report(drawn, output_path)
+    write_docs(drawn, target)
+    report(drawn, target)
     if protocol in ("at-least-k", "at-most-k"):
         short = too_few(docs, drawn, k)
         if short:

@@ -1,11 +1,14 @@
 """LoRA: a small set of trainable weights beside the frozen base (CLLMFS uses it;
 for InstructionNER it is ours). One adapter a model, never stacked."""
 
+from copy import deepcopy
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Union
+from typing import Any, Dict, List, Tuple, Union
 
 import torch
 from torch import nn
+
+from ..locks import LOADING
 
 ADAPTER = "default"
 
@@ -58,7 +61,9 @@ def attach(model: Any, lora: LoRA) -> None:
         target_modules=lora.targets,
     )
     try:
-        inject_adapter_in_model(config, model, adapter_name=ADAPTER)
+        # While another thread loads weights, new modules come without any.
+        with LOADING:
+            inject_adapter_in_model(config, model, adapter_name=ADAPTER)
     except ValueError as error:
         raise ValueError(f"The adapter cannot be attached: {error}") from error
     embeddings = model.get_input_embeddings().weight
@@ -90,9 +95,17 @@ def detach(model: Any) -> None:
 
 
 def lora_layers(model: nn.Module) -> List[Any]:
+    return [layer for _, layer in _named_lora_layers(model)]
+
+
+def _named_lora_layers(model: nn.Module) -> List[Tuple[str, Any]]:
     from peft.tuners.lora import LoraLayer
 
-    return [module for module in model.modules() if isinstance(module, LoraLayer)]
+    return [
+        (n, module)
+        for n, module in model.named_modules()
+        if isinstance(module, LoraLayer)
+    ]
 
 
 def has_adapter(model: nn.Module) -> bool:
@@ -131,37 +144,32 @@ def load_adapter_state(model: nn.Module, state: Dict[str, torch.Tensor]) -> None
             parameter.copy_(state[name].to(parameter))
 
 
-class Merged:
-    """The adapter folded into the base weights, for reading answers.
+def merged_copy(model: Any) -> Any:
+    """The model with its adapter folded into the base weights, for reading answers: W +
+    BA, computed in float32 and rounded once. The model itself stays as it is; weights
+    without an adapter beside them are shared."""
+    copied = bare_copy(model)
+    with torch.no_grad():
+        for name, layer in _named_lora_layers(model):
+            delta = layer.get_delta_weight(ADAPTER).float()
+            base = layer.get_base_layer().weight
+            merged = (base.data.float() + delta).to(base.dtype)
+            # Not another Parameter: while any thread loads weights, modules put an
+            # empty one in the place of each that they are given.
+            copied.get_submodule(name).weight.data = merged
+    return copied.eval()
 
-    W + BA is computed in float32 and rounded once; the base is kept aside and
-    put back, bit for bit, before the next update."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-        self._aside: List[torch.Tensor] = []
-
-    @property
-    def active(self) -> bool:
-        return bool(self._aside)
-
-    def merge(self) -> None:
-        if self.active:
-            return
-        with torch.no_grad():
-            for layer in lora_layers(self.model):
-                base = layer.get_base_layer()
-                weight = base.weight
-                delta = layer.get_delta_weight(ADAPTER).float()
-                self._aside.append(weight.data)
-                weight.data = (weight.data.float() + delta).to(weight.dtype)
-                layer.merged_adapters = [ADAPTER]
-                # Straight to the base: peft looks around at every call.
-                layer.forward = base.forward
-
-    def unmerge(self) -> None:
-        for layer, weight in zip(lora_layers(self.model), self._aside):
-            layer.get_base_layer().weight.data = weight
-            layer.merged_adapters = []
-            del layer.forward
-        self._aside = []
+def bare_copy(model: Any) -> Any:
+    """Another model over the same memory of weights, without the adapter. What is put in
+    place of a weight of one of them, the other does not have."""
+    own = (*model.parameters(), *model.buffers())
+    memo: Dict[int, Any] = {
+        id(tensor): nn.Parameter(tensor.data, tensor.requires_grad)
+        if isinstance(tensor, nn.Parameter)
+        else tensor
+        for tensor in own
+    }
+    copied = deepcopy(model, memo)
+    detach(copied)
+    return copied

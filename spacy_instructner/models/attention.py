@@ -2,12 +2,14 @@
 
 All ids of a pass, of however many texts, stand side by side in one row, so that the
 big matrix products have no padding. Only here are they told apart. Registered with
-transformers as an attention function; a model keeps its own outside of `packed`.
-Source: ours.
+transformers as an attention function that a model is given once, for good: the plan of a
+pass travels with the thread that makes the pass, so that any number of threads can use
+one model. Called outside of `packed`, a model attends as it did before. Source: ours.
 """
 
 import math
 import os
+import sys
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -27,8 +29,11 @@ from typing import (
 import torch
 from torch.nn.functional import dropout as drop_out
 from transformers import AttentionInterface, PretrainedConfig
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, eager_mask, sdpa_mask
 
-NAME = "spacy_instructner"
+# By what a model attends with otherwise.
+NAMES = {"sdpa": "spacy_instructner", "eager": "spacy_instructner_eager"}
 # Products here come in ever new sizes. For each of them oneDNN keeps what it compiled and
 # torch the product's own memory, by default for 1024 sizes each: hundreds of megabytes.
 # With fewer it is not slower. Tensors of two megabytes and more in huge pages, as Linux
@@ -114,61 +119,91 @@ class Pass:
     store: Optional[Callable[[int, torch.Tensor, torch.Tensor], None]] = None
 
 
+# Of this thread's pass; a task of asyncio has its own, too.
 _under_way: "ContextVar[Optional[Pass]]" = ContextVar("pass", default=None)
 
 
 @contextmanager
-def packed(config: PretrainedConfig, plan: Pass) -> Iterator[None]:
-    """Within it, the model of this config attends as the plan says."""
-    own = config._attn_implementation
+def packed(plan: Pass) -> Iterator[None]:
+    """Within it, models that this thread calls attend as the plan says."""
     token = _under_way.set(plan)
-    config._attn_implementation = NAME
     try:
         yield
     finally:
-        config._attn_implementation = own
         _under_way.reset(token)
 
 
-def again(config: PretrainedConfig) -> ContextManager:
-    """To be entered later for a repetition of what goes on now."""
+def again() -> ContextManager:
+    """To be entered later, by any thread, for a repetition of what goes on now."""
     plan = _under_way.get()
-    return nullcontext() if plan is None else packed(config, plan)
+    return nullcontext() if plan is None else packed(plan)
+
+
+def use_packed_attention(config: PretrainedConfig) -> None:
+    """Let a model of this config attend by plans, where there is one, from now on."""
+    own = config._attn_implementation
+    config._attn_implementation = NAMES.get(own, NAMES["sdpa"])
+
+
+def _register(own: str, attend_alone: Callable, mask_alone: Callable) -> None:
+    """Tell transformers of an attention function. attend_alone, mask_alone: what serves
+    outside of a packed pass."""
+
+    def mask(*args: Any, **kwargs: Any) -> Optional[torch.Tensor]:
+        # A plan says who sees what.
+        return mask_alone(*args, **kwargs) if _under_way.get() is None else None
+
+    def attention(
+        module: Any, *states: Any, **kwargs: Any
+    ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
+        plan = _under_way.get()
+        if plan is None:
+            found: Tuple[torch.Tensor, Optional[torch.Tensor]]
+            found = attend_alone(module, *states, **kwargs)
+            return found
+        return attend(plan, module, *states, **kwargs), None
+
+    AttentionInterface.register(NAMES[own], attention)
+    AttentionMaskInterface.register(NAMES[own], mask)
+
+
+def _eager(module: Any, *states: Any, **kwargs: Any) -> Any:
+    """Every architecture has its own."""
+    modeling = sys.modules[type(module).__module__]
+    return modeling.eager_attention_forward(module, *states, **kwargs)
 
 
 def attend(
+    plan: Pass,
     module: Any,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: Optional[torch.Tensor],
+    attention_mask: Optional[torch.Tensor] = None,
     scaling: Optional[float] = None,
     dropout: float = 0.0,
     softcap: Optional[float] = None,
     **kwargs: Any,
-) -> Tuple[torch.Tensor, None]:
-    """As transformers calls it. query: (1, heads, ids, width); key, value: (1, key
-    heads, ids, width). RETURNS: (1, ids, heads, width), and no weights."""
-    plan = _under_way.get()
-    if plan is None:
-        raise ValueError("Packed attention outside of a packed pass.")
+) -> torch.Tensor:
+    """As transformers calls it, for a pass with this plan. query: (1, heads, ids,
+    width); key, value: (1, key heads, ids, width). RETURNS: (1, ids, heads, width)."""
     layer = module.layer_idx
     queries, keys, values = (t[0].transpose(0, 1) for t in (query, key, value))
     if plan.store is not None:
         plan.store(layer, keys, values)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     settings = scale, softcap, dropout
-    found = [
+    near = [
         _look(part, part.keys(layer, keys, values), queries, *settings)
         for part in plan.near
     ]
-    said, total = (c[0] if len(found) == 1 else torch.cat(c) for c in zip(*found))
+    said, total = (c[0] if len(near) == 1 else torch.cat(c) for c in zip(*near))
     if plan.far is not None:
         stored = plan.far.keys(layer, keys, values)
         other, others = _look(plan.far, stored, queries, *settings)
         # One softmax over the keys of both: each counts by its share of the total.
         said = torch.lerp(other, said, torch.sigmoid(total - others).to(said.dtype))
-    return said.view(1, *queries.shape), None
+    return said.view(1, *queries.shape)
 
 
 def _look(
@@ -291,4 +326,5 @@ def _fresh_part(
     return Part(table, order, seen, of_this_pass(table))
 
 
-AttentionInterface.register(NAME, attend)
+_register("sdpa", sdpa_attention_forward, sdpa_mask)
+_register("eager", _eager, eager_mask)

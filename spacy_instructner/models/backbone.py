@@ -1,6 +1,5 @@
 """A Hugging Face model as this package uses it: what both kinds have in common."""
 
-from collections import OrderedDict
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import (
@@ -21,8 +20,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ..decoding.answers import Ids
 from ..decoding.search import Prompt, Session
+from ..locks import Cache
 from ..tasks.base import Record
-from .adapters import ADAPTER, LoRA, Merged, attach, detach, has_adapter, lora_layers
+from .adapters import (
+    ADAPTER,
+    LoRA,
+    attach,
+    bare_copy,
+    has_adapter,
+    lora_layers,
+    merged_copy,
+)
 from .encoding import TextEncoder
 
 MAX_PREFIXES = 256
@@ -89,7 +97,8 @@ class Learned:
 
 
 class Backbone(nn.Module):
-    """Weights, tokenizer and caches of one model.
+    """Weights, tokenizer and caches of one model. One thread at a time may change its
+    weights or learn with it; `reader` gives one for all threads.
 
     hf (PreTrainedModel): the model, on its device, in its dtype.
     tokenizer (PreTrainedTokenizerFast): its tokenizer.
@@ -98,13 +107,17 @@ class Backbone(nn.Module):
     # Whether prompts come in the paper's order (text first) by default.
     text_first = False
 
-    def __init__(self, hf: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(
+        self,
+        hf: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerFast,
+        encoder: Optional[TextEncoder] = None,
+    ) -> None:
         super().__init__()
         self.hf = hf
         self.tokenizer = tokenizer
-        self.encoder = TextEncoder(tokenizer)
+        self.encoder = encoder or TextEncoder(tokenizer)
         self.lora: Optional[LoRA] = None
-        self.merged = Merged(hf)
         self.learned = False
         # Dropout stands as a module, or as a rate that a function is given.
         self._dropouts = [
@@ -115,7 +128,7 @@ class Backbone(nn.Module):
             and isinstance(getattr(module, name, None), float)
             and getattr(module, name) > 0.0
         ]
-        self._prefixes: "OrderedDict[Ids, Any]" = OrderedDict()
+        self._prefixes: Cache[Ids, Any] = Cache(MAX_PREFIXES)
 
     # Life of the adapter.
 
@@ -125,16 +138,16 @@ class Backbone(nn.Module):
             attach(self.hf, lora)
             self.lora = lora
 
-    def drop_adapter(self) -> None:
-        """The bare base, whatever was learned beside it."""
-        self.forget()
-        detach(self.hf)
-        self.lora = None
+    def bare(self) -> "Backbone":
+        """Another over the same base weights, without the adapter: whatever is done to
+        its adapter, this one does not see."""
+        return type(self)(bare_copy(self.hf), self.tokenizer, self.encoder)
 
-    def forget(self) -> None:
-        """Drop what was computed from the weights, which are about to change."""
-        self.merged.unmerge()
-        self._prefixes.clear()
+    def reader(self) -> "Backbone":
+        """One to read answers with, by the weights as they are now: adapter merged,
+        dropout off. It does not change any more, so any number of threads may read
+        with it while this one learns."""
+        return type(self)(merged_copy(self.hf), self.tokenizer, self.encoder)
 
     def set_dropout(self, rate: float) -> None:
         """The rate of the adapter's dropout, and of all that the architecture has
@@ -145,11 +158,10 @@ class Backbone(nn.Module):
             setattr(module, name, rate)
 
     def learn(self, checkpointing: bool = False) -> None:
-        """Make ready for an update: base weights bare, dropout on.
+        """Make ready for an update: dropout on.
 
         checkpointing: compute each layer again when its gradient is, and keep nothing
         of it till then."""
-        self.forget()
         self.learned = True
         if checkpointing and not self.hf.is_gradient_checkpointing:
             settings = {"use_reentrant": False, "context_fn": self.contexts}
@@ -162,15 +174,10 @@ class Backbone(nn.Module):
                 parameter.requires_grad = True
         self.hf.train()
 
-    def contexts(self) -> Tuple[ContextManager, ContextManager]:
+    @staticmethod
+    def contexts() -> Tuple[ContextManager, ContextManager]:
         """For a layer's pass, and for its repetition."""
         return nullcontext(), nullcontext()
-
-    def answer(self) -> None:
-        """Make ready for reading answers: adapter merged, dropout off."""
-        self.hf.eval()
-        if self.lora is not None:
-            self.merged.merge()
 
     def check(self) -> None:
         """Compare our way of reading with the model's own, on a few ids.
@@ -284,12 +291,7 @@ class Backbone(nn.Module):
 
     def cached_prefix(self, prefix: Ids) -> Any:
         """What the model keeps of a prompt's constant part, computed once."""
-        if prefix not in self._prefixes:
-            while len(self._prefixes) >= MAX_PREFIXES:
-                self._prefixes.popitem(last=False)
-            self._prefixes[prefix] = self.read_prefix(prefix)
-        self._prefixes.move_to_end(prefix)
-        return self._prefixes[prefix]
+        return self._prefixes.get(prefix, lambda: self.read_prefix(prefix))
 
     def read_prefix(self, prefix: Ids) -> Any:
         raise NotImplementedError

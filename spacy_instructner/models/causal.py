@@ -24,6 +24,7 @@ from .attention import (
     packed,
     places,
     row_order,
+    use_packed_attention,
 )
 from .backbone import Backbone, Change, Learned, Places, allowed_at, states_at
 from .layer import Spec, make_model
@@ -51,6 +52,10 @@ class CausalBackbone(Backbone):
         """The model without its output matrix."""
         body = self.hf.base_model
         return self.hf.model if body is self.hf else body
+
+    def __init__(self, hf: Any, *more: Any) -> None:
+        super().__init__(hf, *more)
+        use_packed_attention(hf.config)
 
     def check(self) -> None:
         """See `Backbone.check`."""
@@ -105,7 +110,7 @@ class CausalBackbone(Backbone):
         if change is not None:
             function, places = change
             embedded = function(embedded[0], places)[None]
-        with packed(self.hf.config, plan):
+        with packed(plan):
             output: BaseModelOutput = self.body(
                 inputs_embeds=embedded,
                 position_ids=torch.tensor([positions], device=self.device),
@@ -114,9 +119,10 @@ class CausalBackbone(Backbone):
             )
         return output
 
-    def contexts(self) -> Tuple[ContextManager, ContextManager]:
+    @staticmethod
+    def contexts() -> Tuple[ContextManager, ContextManager]:
         """See `Backbone.contexts`: the repetition attends as the pass did."""
-        return nullcontext(), again(self.hf.config)
+        return nullcontext(), again()
 
     def packs(self, records: Sequence[Record], tokens: int) -> List[List[Record]]:
         """Records of one prefix side by side, and of one window, so that what they

@@ -9,6 +9,7 @@ from typing import Dict, Iterable, List, Sequence, Tuple
 from transformers import PreTrainedTokenizerFast
 
 from ..decoding.answers import Ids, Words
+from ..locks import Lock
 
 # U+2581, how SentencePiece writes a space.
 SPACE = "\u2581"
@@ -28,6 +29,7 @@ class TextEncoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
+        self._lock = Lock()
         backend = tokenizer.backend_tokenizer
         kinds = repr(backend.pre_tokenizer)
         vocab = tokenizer.get_vocab()
@@ -113,9 +115,10 @@ class TextEncoder:
 
     def text(self, text: str) -> Ids:
         """Ids of any text, alone; a leading space belongs to it."""
-        if text not in self._cache:
-            self._encode([text])
-        return self._cache[text]
+        cache = self._cache
+        if text not in cache:
+            self._encode([text], cache)
+        return cache[text]
 
     def words(
         self, words: Sequence[str], spaces: Sequence[bool], longest: int
@@ -131,23 +134,29 @@ class TextEncoder:
             "" if word.isspace() else (" " + word if space else word)
             for word, space in zip(words, spaces)
         ]
-        if len(self._cache) > MAX_CACHED_WORDS:
-            self._cache.clear()
-        missing = {t for t in (*first, *following) if t and t not in self._cache}
-        self._encode(sorted(missing))
-        self._cache[""] = ()
+        # Another thread may fill it meanwhile, or begin a new one.
+        cache = self._cache
+        if len(cache) > MAX_CACHED_WORDS:
+            cache = self._cache = {}
+        missing = {t for t in (*first, *following) if t and t not in cache}
+        self._encode(sorted(missing), cache)
+        cache[""] = ()
         kept = [
-            len(self._cache[one]) <= longest and len(self._cache[other]) <= longest
+            len(cache[one]) <= longest and len(cache[other]) <= longest
             for one, other in zip(first, following)
         ]
         return Words(
-            first=tuple(self._cache[t] if k else () for t, k in zip(first, kept)),
-            following=tuple(
-                self._cache[t] if k else () for t, k in zip(following, kept)
-            ),
+            first=tuple(cache[t] if k else () for t, k in zip(first, kept)),
+            following=tuple(cache[t] if k else () for t, k in zip(following, kept)),
         )
 
-    def _encode(self, texts: Iterable[str]) -> None:
+    def decode(self, ids: Ids) -> str:
+        """What ids say, control tokens included."""
+        with self._lock:
+            text: str = self.tokenizer.decode(ids)
+        return text
+
+    def _encode(self, texts: Iterable[str], cache: Dict[str, Ids]) -> None:
         texts = list(texts)
         if not texts:
             return
@@ -155,13 +164,15 @@ class TextEncoder:
             if not self.control.isdisjoint(ids):
                 # The text spells a control token: no single character does.
                 ids = [i for part in self._tokenize(list(text)) for i in part]
-            self._cache[text] = tuple(i for i in ids if i not in self.control)
+            cache[text] = tuple(i for i in ids if i not in self.control)
 
     def _tokenize(self, texts: List[str]) -> List[List[int]]:
         if self._byte_level:
-            encoded = self.tokenizer(
-                texts, add_special_tokens=False, split_special_tokens=True
-            )
+            # A tokenizer is set up anew for every call of it.
+            with self._lock:
+                encoded = self.tokenizer(
+                    texts, add_special_tokens=False, split_special_tokens=True
+                )
             return list(encoded["input_ids"])
         backend = self.tokenizer.backend_tokenizer
         rows = []

@@ -7,12 +7,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Type
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+    Type,
+    cast,
+)
 
 import torch
 from spacy.util import logger
 from thinc.api import Model, Optimizer, PyTorchShim, get_torch_default_device
 
+from ..files import put_folder
+from ..locks import Lock
 from ..objectives.base import Objective
 from ..objectives.likelihood import likelihood
 from ..tasks.base import Record
@@ -39,13 +52,25 @@ class Pack:
 
 
 class BackboneShim(PyTorchShim):
-    """Holds the backbone; empty until the weights are needed."""
+    """Holds the backbone, empty until the weights are needed, and the reader that was
+    made of it last; None where its weights have changed since.
+
+    lock: held while weights change, and while a reader is made of them."""
 
     _model: Optional[Backbone]
 
     def __init__(self) -> None:
         super().__init__(None)
         self.pid = os.getpid()
+        self.lock = Lock()
+        self.reader: Optional[Backbone] = None
+
+    def put(self, backbone: Optional[Backbone]) -> None:
+        """Put another backbone in the place of the one that is there. Who reads with
+        that goes on with it to the end."""
+        with self.lock:
+            self.reader = None
+            self._model = backbone
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """One step of the optimizer for every weight that has a gradient.
@@ -53,20 +78,24 @@ class BackboneShim(PyTorchShim):
         Through numpy on the CPU, so that a CUDA device needs no cupy."""
         if self._model is None:
             return
-        # Answers may have been read between the update and this step.
-        self._model.forget()
-        for name, parameter in self._model.named_parameters():
-            if parameter.grad is None:
-                continue
-            weights, _ = optimizer(
-                (self.id, name),
-                parameter.detach().cpu().numpy(),  # type: ignore[arg-type]
-                parameter.grad.detach().cpu().numpy(),  # type: ignore[arg-type]
-            )
-            # Into the memory that is there: a tensor around the array would hold the
-            # one before it, and that the one before.
-            parameter.data.copy_(torch.from_numpy(weights))
-            parameter.grad = None
+        with self.lock:
+            # Without an adapter, who reads does so in the memory that is learned in.
+            shared = self.reader is not None and self._model.lora is None
+            self.reader = None
+            for name, parameter in self._model.named_parameters():
+                if parameter.grad is None:
+                    continue
+                if shared:
+                    parameter.data = parameter.data.clone()
+                weights, _ = optimizer(
+                    (self.id, name),
+                    parameter.detach().cpu().numpy(),  # type: ignore[arg-type]
+                    parameter.grad.detach().cpu().numpy(),  # type: ignore[arg-type]
+                )
+                # Into the memory that is there: a tensor around the array would hold
+                # the one before it, and that the one before.
+                parameter.data.copy_(torch.from_numpy(weights))
+                parameter.grad = None
 
     @contextmanager
     def use_params(self, params: Any) -> Iterator[None]:
@@ -77,16 +106,18 @@ class BackboneShim(PyTorchShim):
         if self._model is None or not given:
             yield
             return
-        self._model.forget()
         own = {name: named[name].data for name in given}
-        for name, weights in given.items():
-            named[name].data = torch.tensor(weights).to(own[name])
         try:
+            with self.lock:
+                self.reader = None
+                for name, weights in given.items():
+                    named[name].data = torch.tensor(weights).to(own[name])
             yield
         finally:
-            self._model.forget()
-            for name, kept in own.items():
-                named[name].data = kept
+            with self.lock:
+                self.reader = None
+                for name, kept in own.items():
+                    named[name].data = kept
 
 
 @dataclass(frozen=True)
@@ -131,9 +162,11 @@ def forward(
     if not isinstance(pack, Pack):
         return model.attrs["predict"](pack), lambda scale: []
     backbone = get_backbone(model)
+    spec: Spec = model.attrs["spec"]
     if is_train:
-        spec: Spec = model.attrs["spec"]
         backbone.learn(spec.checkpointing)
+    else:
+        backbone.hf.eval()
     objectives: Dict[str, Objective] = model.attrs["objectives"]
     layers = sorted({at for each in objectives.values() for at in each.layers})
     attacks = [each for each in objectives.values() if each.again] if is_train else []
@@ -185,45 +218,90 @@ def added(more: torch.Tensor, embedded: torch.Tensor, places: Places) -> torch.T
 
 
 def has_backbone(model: Model) -> bool:
-    return model.shims[0]._model is not None
+    return _shim(model)._model is not None
+
+
+def _shim(model: Model) -> BackboneShim:
+    return cast(BackboneShim, model.shims[0])
 
 
 def get_backbone(model: Model) -> Backbone:
-    """The backbone, with its weights; they are found and loaded at first use."""
-    if not has_backbone(model):
-        spec: Spec = model.attrs["spec"]
-        weights = locate(spec.name, spec.revision)
-        backbone = _read(model, weights.folder)
-        backbone.check()
-        _begin(spec, backbone, weights.identity)
-        set_backbone(model, backbone, weights.identity)
-    shim: Any = model.shims[0]
+    """The backbone that learns, with its weights; they are found and loaded at first
+    use, by one thread while the others wait."""
+    shim = _shim(model)
+    backbone = shim._model
+    if backbone is None:
+        with shim.lock:
+            backbone = shim._model
+            if backbone is None:
+                backbone, identity = _load(model)
+                _set(model, backbone, identity)
     if shim.pid != os.getpid():
         # A forked child: torch's threads stayed with the parent, and waiting for
         # them would never end.
         torch.set_num_threads(1)
-        check_process(shim._model.device)
+        check_process(backbone.device)
         shim.pid = os.getpid()
-    return shim._model
+    return backbone
+
+
+def get_reader(model: Model) -> Backbone:
+    """What answers are read with: the weights as they are now, which do not change any
+    more. Any number of threads may read with it while the model learns on."""
+    shim = _shim(model)
+    # Also tells a forked process from its parent.
+    get_backbone(model)
+    reader = shim.reader
+    if reader is None:
+        with shim.lock:
+            reader = shim.reader or get_backbone(model).reader()
+            shim.reader = reader
+    return reader
+
+
+def invalidate_reader(model: Model) -> None:
+    """To be called when weights were changed by something else than an update."""
+    with _shim(model).lock:
+        _shim(model).reader = None
+
+
+def drop_gradients(model: Model) -> None:
+    """Forget what an update has begun."""
+    backbone = _shim(model)._model
+    if backbone is not None:
+        backbone.zero_grad()
 
 
 def drop_backbone(model: Model) -> None:
     """Forget the weights; the next use finds them anew."""
-    model.shims[0]._model = None
+    _shim(model).put(None)
     model.attrs["identity"] = None
 
 
 def begin_afresh(model: Model) -> None:
     """Weights as they were before any training: the base, and a fresh adapter, or the
-    one that it starts from."""
+    one that it starts from. They are made ready aside; until then, those that are there
+    stay."""
     spec: Spec = model.attrs["spec"]
-    if has_backbone(model) and spec.adapter is None and get_backbone(model).learned:
-        drop_backbone(model)
-    backbone = get_backbone(model)
-    backbone.drop_adapter()
-    _begin(spec, backbone, model.attrs["identity"])
+    before = _shim(model)._model
+    if before is not None and (spec.adapter or not before.learned):
+        backbone, identity = before.bare(), model.attrs["identity"]
+        _begin(spec, backbone, identity)
+    else:
+        backbone, identity = _load(model)
     if spec.adapter is not None:
         backbone.add_adapter(spec.adapter)
+    _set(model, backbone, identity)
+
+
+def _load(model: Model) -> Tuple[Backbone, Identity]:
+    """The weights that the config names, checked, and the start, where there is one."""
+    spec: Spec = model.attrs["spec"]
+    weights = locate(spec.name, spec.revision)
+    backbone = _read(model, weights.folder)
+    backbone.check()
+    _begin(spec, backbone, weights.identity)
+    return backbone, weights.identity
 
 
 def _begin(spec: Spec, backbone: Backbone, identity: Identity) -> None:
@@ -241,9 +319,9 @@ def _read(model: Model, folder: Path) -> Backbone:
     return spec.backbone(*load_folder(folder, spec.kind, dtype, device))
 
 
-def set_backbone(model: Model, backbone: Backbone, identity: Identity) -> None:
-    model.shims[0]._model = backbone
+def _set(model: Model, backbone: Backbone, identity: Identity) -> None:
     model.attrs["identity"] = identity
+    _shim(model).put(backbone)
     logger.info(
         "Weights of %s on %s in %s",
         identity.source,
@@ -260,12 +338,14 @@ def save_model(model: Model, folder: Path, bundle: str) -> None:
     aside = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     if has_backbone(model):
-        backbone, identity = get_backbone(model), model.attrs["identity"]
-        storage.save(backbone, model.attrs["spec"].kind, identity, aside, bundle)
-    if folder.exists():
-        shutil.rmtree(folder)
+        # Not half of an update.
+        with _shim(model).lock:
+            backbone, identity = get_backbone(model), model.attrs["identity"]
+            storage.save(backbone, model.attrs["spec"].kind, identity, aside, bundle)
     if aside.exists():
-        aside.rename(folder)
+        put_folder(aside, folder)
+    elif folder.exists():
+        shutil.rmtree(folder)
 
 
 def load_model(model: Model, folder: Path) -> None:
@@ -288,7 +368,7 @@ def load_model(model: Model, folder: Path) -> None:
         base, identity = weights.folder, weights.identity
     backbone = _read(model, base)
     storage.load_adapter(backbone, info["adapter"], folder)
-    set_backbone(model, backbone, identity)
+    _set(model, backbone, identity)
 
 
 def model_to_bytes(model: Model, bundle: str) -> Dict[str, bytes]:

@@ -32,23 +32,16 @@ def save(
     """Write a model's adapter and, with bundle "full", its base weights and
     tokenizer into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    # Saved are the base weights and the adapter, never their sum.
-    merged = backbone.merged.active
-    backbone.merged.unmerge()
-    try:
-        if bundle == "full":
-            with quiet():
-                backbone.hf.save_pretrained(
-                    folder / BASE,
-                    state_dict=_base_state(backbone),
-                    safe_serialization=True,
-                )
-                backbone.tokenizer.save_pretrained(folder / BASE)
-        if backbone.lora is not None:
-            save_file(adapter_state(backbone.hf), str(folder / ADAPTER_FILE))
-    finally:
-        if merged:
-            backbone.merged.merge()
+    if bundle == "full":
+        with quiet():
+            backbone.hf.save_pretrained(
+                folder / BASE,
+                state_dict=_base_state(backbone),
+                safe_serialization=True,
+            )
+            backbone.tokenizer.save_pretrained(folder / BASE)
+    if backbone.lora is not None:
+        save_file(adapter_state(backbone.hf), str(folder / ADAPTER_FILE))
     info: Dict[str, Any] = {
         "format": FORMAT,
         "kind": kind,

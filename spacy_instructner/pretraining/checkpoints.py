@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from thinc.api import Model, Optimizer
 
-from ..models.layer import get_backbone
+from ..models.layer import get_backbone, invalidate_reader
 
 FOLDER = "checkpoint"
 
@@ -95,6 +95,7 @@ def read(
     with torch.no_grad():
         for name, values in weights.items():
             trained[name].copy_(values)
+    invalidate_reader(model)
     shim = model.shims[0].id
     for key, values in load_file(str(found / "optimizer.safetensors")).items():
         kind, _, name = key.partition(" ")
@@ -107,8 +108,5 @@ def read(
 
 
 def _trained(model: Model) -> Dict[str, torch.nn.Parameter]:
-    backbone = get_backbone(model)
-    backbone.forget()
-    return {
-        name: each for name, each in backbone.named_parameters() if each.requires_grad
-    }
+    named = get_backbone(model).named_parameters()
+    return {name: each for name, each in named if each.requires_grad}

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-import srsly
+from ..data.text_files import read_json
 
 # The innermost group: what it holds has no group inside any more.
 CHOICE = re.compile(r"\(([^()\[\]]*)\)|\[([^()\[\]]*)\]")
@@ -99,8 +99,8 @@ def choose(template: str, rng: random.Random) -> str:
 def read_templates(path: Path) -> Templates:
     """Raises OSError for a missing file and ValueError for one of another shape, for a
     list that is not there, and for labels that no template has."""
+    found = read_json(Path(path))
     try:
-        found = srsly.read_json(path)
         read = Templates(found["labels"], found["lists"], found["texts"])
         everything = [
             *read.texts,

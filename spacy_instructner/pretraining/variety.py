@@ -14,7 +14,6 @@ from itertools import accumulate, count, islice, zip_longest
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
-import srsly
 from spacy.errors import MatchPatternError
 from spacy.language import Language
 from spacy.pipeline import EntityRuler
@@ -23,7 +22,9 @@ from spacy.training import Example
 from spacy.util import get_words_and_spaces
 
 from ..annotations import LABELS_KEY
-from ..corpora import bare, read_docs
+from ..corpora import bare
+from ..data.docs import read_docs
+from ..data.text_files import read_json, suffix_of
 from ..tasks.base import Entity
 from ..tasks.labels import default_name, plain
 from .templates import Made, make_texts, read_templates
@@ -332,11 +333,7 @@ def check_known(labels: Sequence[str], known: Set[str]) -> None:
 
 def read_wording(path: Path) -> Dict[str, Words]:
     """Label to its words. Raises ValueError for a file of another shape."""
-    try:
-        found = srsly.read_json(path)
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON file: {error}") from error
-    return _words(found, path)
+    return _words(read_json(Path(path)), path)
 
 
 def _words(labels: Any, path: Path) -> Dict[str, Words]:
@@ -357,7 +354,7 @@ def read_rules(path: Path, nlp: Language) -> Tuple[EntityRuler, Dict[str, Words]
     for a file of another shape, with what spaCy says of its patterns."""
     words = read_wording(path)
     ruler = EntityRuler(nlp, phrase_matcher_attr="LOWER", validate=True)
-    for label, said in srsly.read_json(path).items():
+    for label, said in read_json(Path(path)).items():
         patterns = said.get("patterns")
         if not isinstance(patterns, list) or not patterns:
             raise ValueError(f'{path}: {label!r} has no list of "patterns".')
@@ -385,8 +382,8 @@ def read_texts(
     `corpora.read_docs`, and ValueError for spans that cannot be kept and words without
     annotation: they would be learnt as none."""
     docs, problems = read_docs(Path(path), nlp)
-    if problems:
-        raise ValueError(f"{len(problems)} spans cannot be kept, first {problems[0]}.")
+    if spans := [each for each in problems if each.kind == "span"]:
+        raise ValueError(f"{len(spans)} spans cannot be kept, first {spans[0]}.")
     # 0: nobody said; 3 without a label: barred from being an entity.
     unknown = [
         token
@@ -403,7 +400,7 @@ def read_texts(
 
 
 def is_templates(path: Path) -> bool:
-    return Path(path).suffix == TEMPLATES
+    return suffix_of(Path(path)) == TEMPLATES
 
 
 def make_source(

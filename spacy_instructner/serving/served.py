@@ -9,11 +9,13 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..annotating.pipelines import Pipeline
-from ..annotating.texts import pieces, repaired
+from ..annotating.texts import pieces
 from ..annotations import LABELS_KEY
-from ..corpora import read_docs
-from ..files import to_lines, write_whole
-from ..models.layer import get_backbone
+from ..data.docs import make_doc
+from ..data.json_rows import read_json_row
+from ..data.text_files import repaired
+from ..files import put_folder
+from ..models.layer import get_reader
 from ..pipe import InstructionNERPipe
 from ..supports import scored_of
 from .learning import learn
@@ -44,7 +46,7 @@ class Served:
                 f"{', '.join(self.nlp.pipe_names) or 'nothing'}."
             )
         self.name = ours[0]
-        get_backbone(self._pipe.model).answer()
+        get_reader(self._pipe.model)
 
     @property
     def _pipe(self) -> InstructionNERPipe:
@@ -146,15 +148,14 @@ def checked(
     if not said <= set(labels):
         others = ", ".join(sorted(said - set(labels)))
         raise ValueError(f"Examples have labels that are not asked for: {others}.")
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / "examples.jsonl"
-        whole = [{**row, "text": repaired(row["text"])[0]} for row in rows]
-        write_whole(path, to_lines(whole))
-        docs, problems = read_docs(path, nlp)
-    if problems:
-        number = int(problems[0].where.rpartition(" ")[2])
-        begin = rows[number - 1]["text"][:40]
-        raise ValueError(f"Example {number} ({begin!r} …): {problems[0].why}.")
+    docs = []
+    for number, row in enumerate(rows, 1):
+        doc, problems = make_doc(read_json_row(row, f"Example {number}"), nlp)
+        for problem in problems:
+            if problem.kind == "span":
+                begin = row["text"][:40]
+                raise ValueError(f"Example {number} ({begin!r} …): {problem.why}.")
+        docs.append(doc)
     return docs
 
 
@@ -167,13 +168,5 @@ def save(nlp: Language, folder: Path) -> str:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as aside:
         nlp.to_disk(Path(aside) / "new")
-        old = Path(aside) / "old"
-        if folder.exists():
-            folder.rename(old)
-        try:
-            (Path(aside) / "new").rename(folder)
-        except BaseException:
-            if old.exists():
-                old.rename(folder)
-            raise
+        put_folder(Path(aside) / "new", folder)
     return str(folder)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import (
     Callable,
+    FrozenSet,
     Iterable,
     List,
     Literal,
@@ -76,11 +77,27 @@ class Record:
 
 @dataclass(frozen=True)
 class Gold:
-    """What is known about a window: its entities in text order, and the words
-    whose annotation is missing (nothing is learnt from what is not said there)."""
+    """What is known about a window.
+
+    entities: in text order; missing: words of which nobody said whether they are in an
+    entity; lost: stretches in which there is an entity of this label, or not, but none
+    of another, as it does not fall on words, say. Nothing is learnt from what is not
+    known."""
 
     entities: Tuple[Entity, ...]
-    missing: frozenset = frozenset()
+    missing: FrozenSet[int] = frozenset()
+    lost: Tuple[Entity, ...] = ()
+
+    @property
+    def unknown(self) -> FrozenSet[int]:
+        """The words of which something is not known."""
+        own = (word for start, end, _ in self.lost for word in range(start, end))
+        return self.missing.union(own)
+
+    def unknown_of(self, label: str) -> FrozenSet[int]:
+        """The words of which it is not known whether they are in an entity of a label."""
+        own = tuple(each for each in self.lost if each[2] == label)
+        return Gold((), self.missing, own).unknown
 
 
 @dataclass(frozen=True)

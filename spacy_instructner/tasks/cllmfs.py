@@ -344,9 +344,10 @@ class BoundCLLMFS:
         records = [
             self._record(words, gold, label, said[label], grammar) for label in said
         ]
-        # Of a text that is not annotated throughout nobody knows what does not occur.
+        # Where annotation is missing, or lost, nobody knows what does not occur.
         if not gold.missing:
-            absent = [label for label in self.asked if label not in said]
+            lost = {label for _, _, label in gold.lost}
+            absent = [label for label in self.asked if label not in {*said, *lost}]
             wanted = self.task.absent * max(1, len(said))
             count = int(wanted) + (random.random() < wanted % 1)
             for label in random.sample(absent, min(count, len(absent))):
@@ -365,7 +366,7 @@ class BoundCLLMFS:
         text = words.text
         suffix = asked.suffix(text)
         answer, weights = target(
-            words, asked.format, clauses, missing=bool(gold.missing)
+            words, asked.format, clauses, unknown=gold.unknown_of(label)
         )
         begin = asked.text(len(text))
         return Record(

@@ -300,12 +300,12 @@ class BoundInstructionNER:
             if not weight or (task == TYPING and not clauses):
                 continue
             # Typing says nothing of the words that are not named.
-            missing = bool(gold.missing) and task != TYPING
+            unknown = frozenset[int]() if task == TYPING else gold.unknown
             said = clauses
             if task == EXTRACTION:
                 said = [(start, end, 0) for start, end, _ in clauses]
             format = self.extraction if task == EXTRACTION else self.format
-            answer, weights = target(words, format, said, weight, missing)
+            answer, weights = target(words, format, said, weight, unknown)
             if not any(weights):
                 continue
             shown = self._in_front(words) if task == MAIN else ()

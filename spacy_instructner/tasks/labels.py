@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
-import srsly
+from ..data.text_files import UTF8, read_json
 
 # Labels; or each with what it means, or with "name" and "definition".
 Labels = Union[Sequence[str], Mapping[str, Union[str, Mapping[str, str]]]]
@@ -123,16 +123,20 @@ def _folded(label: str) -> str:
     return default_name(label).casefold()
 
 
-def read_words_v1(path: Optional[Path] = None) -> Optional[Dict[str, str]]:
+def read_words_v1(
+    path: Optional[Path] = None, encoding: str = UTF8
+) -> Optional[Dict[str, str]]:
     """Registered as `spacy-instructner.LabelWords.v1`.
 
     path (Optional[Path]): a JSON file with an object, label to words.
+    encoding (str): of the file, as Python calls it.
     RETURNS (Optional[Dict[str, str]]): what it says; None without a path. Raises
-        ValueError for a file of another shape.
+        OSError for a missing file, and ValueError for one of another shape, with the
+        line where it is no JSON.
     """
     if path is None:
         return None
-    words = srsly.read_json(path)
+    words = read_json(Path(path), encoding)
     if not isinstance(words, dict) or not all(
         isinstance(said, str) for said in words.values()
     ):

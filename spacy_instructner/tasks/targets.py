@@ -1,7 +1,7 @@
 """What every method's records have in common: the weights of an answer's ids, and where
 its entities stand. Source: ours."""
 
-from typing import List, Optional, Sequence, Tuple
+from typing import FrozenSet, List, Optional, Sequence, Tuple
 
 from ..decoding.answers import AnswerFormat, Clause, Ids, Words, write
 from .base import Mention
@@ -12,23 +12,40 @@ def target(
     format: AnswerFormat,
     clauses: Sequence[Clause],
     weight: float = 1.0,
-    missing: bool = False,
+    unknown: FrozenSet[int] = frozenset(),
 ) -> Tuple[Ids, Tuple[float, ...]]:
     """The ids of an answer that says these clauses, and their weights.
 
-    missing: annotation is missing, so the ids that say which spans there are (and are
-    not) carry no weight."""
+    unknown: words that may be in an entity or not. Between two entities, the answer
+    says that there is no other; where such a word stands there, the ids that say so
+    carry no weight: those that choose the next entity, or that there is none. That
+    another one follows is known, and so is how it goes on."""
     ids: List[int] = []
     weights: List[float] = []
     for piece in write(words, format, clauses):
         counts = [weight] * len(piece.ids)
-        if missing and piece.role in ("lead", "closing", "empty"):
+        begin = clauses[piece.clause - 1][1] if piece.clause else 0
+        if piece.role == "span":
+            between = unknown.intersection(range(begin, clauses[piece.clause][0]))
+            silent = max(
+                (1 + _alike(words, at, piece.ids) for at in between), default=0
+            )
+            counts[:silent] = [0.0] * len(counts[:silent])
+        elif piece.role in ("closing", "empty") and any(at >= begin for at in unknown):
             counts = [0.0] * len(piece.ids)
-        elif missing and piece.role == "span":
-            counts[0] = 0.0
         ids.extend(piece.ids)
         weights.extend(counts)
     return tuple(ids), tuple(weights)
+
+
+def _alike(words: Words, at: int, ids: Ids) -> int:
+    """How many of these ids a span that begins at this word begins with, too: so long,
+    the answer may yet say that one."""
+    other = words.first[at] + tuple(
+        id_ for following in words.following[at + 1 :] for id_ in following
+    )
+    pairs = enumerate(zip(other, ids))
+    return next((n for n, (a, b) in pairs if a != b), min(len(other), len(ids)))
 
 
 def mentions(

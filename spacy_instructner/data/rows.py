@@ -1,0 +1,79 @@
+"""A text with its annotation, whatever file it comes from: plain data."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+# An entity: (start, end, label), by characters of the text.
+CharSpan = tuple[int, int, str]
+# Chinese and Japanese have no space between words.
+UNSPACED = re.compile(
+    "[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something of a file that is not as it stands there. where: file and line; why:
+    the reason.
+
+    kind: "span", an entity that was left out; "row", a text that was left out, such as
+    a rejected task; "note", nothing that was left out."""
+
+    where: str
+    why: str
+    kind: Literal["span", "row", "note"] = "span"
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A text with its entities.
+
+    where: file and line; text: None where the file has only words (`spaces_after` says
+    what stands between them); tokens: the file's own words, None where the pipeline is to cut
+    the text; spans: the entities;
+
+    unknown: stretches of which nobody said whether they are entities;
+    lost: stretches that hold an entity of this label, or not, but none of another: an
+    entity whose annotation cannot be kept, or that somebody rejected;
+
+    problems: what was found while reading."""
+
+    where: str
+    text: str | None
+    tokens: tuple[str, ...] | None = None
+    spans: tuple[CharSpan, ...] = ()
+    unknown: tuple[tuple[int, int], ...] = ()
+    lost: tuple[CharSpan, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def left_out(problems: Sequence[Problem]) -> str:
+    """How much was left out, in words; "" for nothing."""
+    counts = {
+        "spans": sum(each.kind == "span" for each in problems),
+        "texts": sum(each.kind == "row" for each in problems),
+    }
+    return " and ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+
+def spaces_after(words: Sequence[str]) -> list[bool]:
+    """Where a text of words has spaces: after each, but between two that are Chinese or
+    Japanese there."""
+    pairs = zip(words, words[1:])
+    return [not (UNSPACED.match(a[-1]) and UNSPACED.match(b[0])) for a, b in pairs] + [
+        True
+    ] * bool(words)
+
+
+def word_places(words: Sequence[str]) -> list[int]:
+    """Where each word begins in a text with `spaces_after` them."""
+    places, at = [], 0
+    for word, space in zip(words, spaces_after(words)):
+        places.append(at)
+        at += len(word) + space
+    return places
