@@ -1,16 +1,15 @@
 """What is written on a Doc, and what is read off an Example. Source: ours."""
 
-import math
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
 
-import numpy
-from spacy.tokens import Doc, Span, SpanGroup, Token
+from spacy.tokens import Doc, Span, Token
 from spacy.training import Example
 
 from .data.docs import lost_in, runs
 from .decoding.answers import Words
 from .resolve import Found, choose
+from .span_groups import Characters, characters_of, follow, make_group, scores_of
 from .tasks.base import Entity, Gold
 from .tasks.labels import Labels
 from .windows import Window
@@ -36,31 +35,27 @@ KEYS: Set[str] = set()
 
 
 class ScoreLookup:
-    """Getter of a span's score: by start, end and label, in the span groups of
-    the components that asked for it; None where no score is known."""
+    """Getter of a span's score: by its characters and label, in the span groups of the
+    components that asked for it; None where no score is known."""
 
     def __init__(self) -> None:
         self.keys: Set[str] = set()
 
     def __call__(self, span: Span) -> Optional[float]:
-        own = (span.start, span.end, span.label_)
-        return scores_on(span.doc, self.keys).get(own)
+        return scores_on(span.doc, self.keys).get(characters_of(span))
 
 
 def scores_on(
     doc: Doc, keys: Optional[Iterable[str]] = None
-) -> Dict[Tuple[int, int, str], float]:
-    """The scores of a Doc's spans, by start, end (tokens) and label.
+) -> Dict[Characters, float]:
+    """The scores of a Doc's spans, by start, end (characters) and label.
 
     keys: span groups, the first of which has the last word; those that components of
     this process write, where nothing is said."""
-    found: Dict[Tuple[int, int, str], float] = {}
+    found: Dict[Characters, float] = {}
     for key in sorted(KEYS if keys is None else keys, reverse=True):
-        group = doc.spans.get(key, ())
-        scores = getattr(group, "attrs", {}).get("scores", ())
-        for span, score in zip(group, scores):
-            if not math.isnan(score):
-                found[span.start, span.end, span.label_] = float(score)
+        if key in doc.spans:
+            found.update(scores_of(follow(doc, key)))
     return found
 
 
@@ -95,10 +90,7 @@ def annotate(
     as they are, and a span that overlaps one goes to the group only. Tokens that
     nobody annotated become O."""
     spans = [Span(doc, f.start, f.end, label=f.label) for f in found]
-    scores = numpy.asarray([f.score for f in found], dtype="float32")
-    doc.spans[spans_key] = SpanGroup(
-        doc, name=spans_key, spans=spans, attrs={"scores": scores}
-    )
+    doc.spans[spans_key] = make_group(doc, spans_key, spans, (f.score for f in found))
     earlier = [] if overwrite else list(doc.ents)
     blocked = [] if overwrite else _blocked(doc)
     taken = [(span.start, span.end) for span in (*earlier, *blocked)]

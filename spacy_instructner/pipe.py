@@ -169,6 +169,7 @@ class InstructionNERPipe(TrainablePipe):
         self.scorer = scorer
         self.model.attrs["device"] = device
         self.model.attrs["objectives"] = objectives
+        self.model.attrs["predict"] = self.predict
         self.cfg: Dict[str, Any] = {"threshold": threshold}
         self._bound: Cache[Tuple[TextEncoder, LabelSet, Tuple[Shown, ...]], BoundTask]
         self._bound = Cache(BOUND)

@@ -2,6 +2,8 @@
 
 import random
 import tempfile
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
@@ -12,9 +14,11 @@ from spacy.tokens import Doc, DocBin
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config, load_model_from_path
 
+from .annotating.piped import Problem, annotate_each
 from .annotations import scores_on
 from .corpora import bare, write_docs
 from .scores import Entity, Scored
+from .span_groups import characters_of
 
 
 def support_overrides(config: Config, support: str) -> Dict[str, Any]:
@@ -92,31 +96,48 @@ def folds(
         )
 
 
-def predicted(
-    nlp: Language, docs: Sequence[Doc]
-) -> Tuple[List[List[Entity]], List[List[Scored]]]:
-    """Annotated Docs beside what a pipeline finds in them; they keep their tokens.
+@dataclass(frozen=True)
+class Predicted:
+    """Annotated texts beside what a pipeline finds in them.
 
-    RETURNS (Tuple): by text, the annotated entities, and the predicted ones with their
-        scores."""
+    gold: by text, the annotated entities; found: the predicted ones with their scores;
+    problems: number (from 1) and reason of each text that could not be annotated: it is
+    left out of both."""
+
+    gold: List[List[Entity]]
+    found: List[List[Scored]]
+    problems: List[Tuple[int, str]]
+
+
+def predicted(nlp: Language, docs: Sequence[Doc]) -> Predicted:
+    """What a pipeline finds in annotated Docs, which keep their tokens. Raises
+    ValueError where it fails for every one of them."""
     own = list(DocBin(docs=docs).get_docs(nlp.vocab))
-    found = list(nlp.pipe(map(bare, own)))
-    return [entities_of(doc) for doc in own], [scored_of(doc) for doc in found]
+    answers = annotate_each(
+        nlp, [partial(_bare_docs, doc) for doc in own], nlp.batch_size
+    )
+    result = Predicted([], [], [])
+    for number, (doc, answer) in enumerate(zip(own, answers), 1):
+        if isinstance(answer, Problem):
+            result.problems.append((number, answer.why))
+        else:
+            result.gold.append(entities_of(doc))
+            result.found.append(scored_of(answer))
+    if own and not result.gold:
+        _, why = result.problems[0]
+        raise ValueError(f"None of the {len(own)} texts could be annotated: {why}.")
+    return result
+
+
+def _bare_docs(doc: Doc) -> List[Doc]:
+    return [bare(doc)]
 
 
 def entities_of(doc: Doc) -> List[Entity]:
-    return [(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents]
+    return [characters_of(ent) for ent in doc.ents]
 
 
 def scored_of(doc: Doc) -> List[Scored]:
     """The entities with their scores."""
     scores = scores_on(doc)
-    return [
-        (
-            ent.start_char,
-            ent.end_char,
-            ent.label_,
-            scores.get((ent.start, ent.end, ent.label_)),
-        )
-        for ent in doc.ents
-    ]
+    return [(*entity, scores.get(entity)) for entity in entities_of(doc)]

@@ -419,6 +419,41 @@ def test_one_text_does_not_fail_its_batch() -> None:
     assert pipe.get_error_handler() is handler
 
 
+@Language.component("another_doc")
+def another_doc(doc: Doc) -> Doc:
+    return doc[:1].as_doc() if "OTHER" in doc.text else doc
+
+
+class Harsh:
+    """A component that asks no handler, and gives its stream up."""
+
+    def __call__(self, doc: Doc) -> Doc:
+        return doc
+
+    def pipe(self, docs: Any, batch_size: int) -> Any:
+        for doc in docs:
+            if "THUD" in doc.text:
+                raise RuntimeError("no such stream")
+            yield doc
+
+
+def test_whatever_a_component_does_is_told_of_its_text() -> None:
+    nlp = make_pipeline()
+    nlp.add_pipe("another_doc")
+    nlp.add_pipe("keeps_thing")
+    nlp._components[-1] = ("harsh", Harsh())  # type: ignore[arg-type]
+    texts = ["Rome", "THUD", "BOOM", "OTHER Rome", "Paris", "", "Åre"]
+    items = [Item(str(n), text) for n, text in enumerate(texts)]
+    for size in (1, 3, 100):
+        done = annotate_chunk(nlp, items, Options(batch_size=size))
+        problems = {row["id"]: row["problem"] for row in done.report.problems}
+        assert list(problems) == ["1", "2", "3"], size
+        assert "RuntimeError: no such stream" in problems["1"]
+        assert "fussy: RuntimeError: no such text" in problems["2"]
+        assert "gives back another Doc" in problems["3"]
+        assert done.report.spans == {"TOWN": 3}
+
+
 def test_what_cannot_be_saved_is_a_problem_of_its_own() -> None:
     nlp = make_pipeline()
     nlp.add_pipe("keeps_thing")

@@ -67,7 +67,7 @@ def test_the_token_classifier_learns(
     assert found == docs
     assert said(found) == [*(entities for _, entities in TEXTS), []]
     scores = [
-        scores_on(doc, doc.spans).get((ent.start, ent.end, ent.label_))
+        scores_on(doc, doc.spans).get((ent.start_char, ent.end_char, ent.label_))
         for doc in found
         for ent in doc.ents
     ]

@@ -362,7 +362,8 @@ def test_the_threshold_follows_the_scores(make_nlp: MakeNLP) -> None:
 def test_find_threshold(trained: Path, tmp_path: Path) -> None:
     nlp = spacy.load(trained)
     docs = list(DocBin().from_disk(tmp_path / "dev.spacy").get_docs(nlp.vocab))
-    gold, found = predicted(nlp, docs)
+    texts = predicted(nlp, docs)
+    gold, found = texts.gold, texts.found
     assert sum(map(len, found)) > 0
     done = run_it(
         "find-threshold", trained, tmp_path / "dev.spacy", "--output", tmp_path / "out"

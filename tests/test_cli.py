@@ -10,7 +10,8 @@ from typing import Callable, List
 import pytest
 import spacy
 from spacy.cli._util import app
-from spacy.tokens import DocBin
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
 from typer.testing import CliRunner
 
 import spacy_instructner.cli  # noqa: F401
@@ -90,6 +91,57 @@ def test_render(make_nlp: Callable, tmp_path: Path) -> None:
     assert "No text" in fail("render", tmp_path / "pipeline", page)
 
 
+def test_render_without_labels_says_so(make_nlp: Callable, tmp_path: Path) -> None:
+    make_nlp(labels=[]).to_disk(tmp_path / "pipeline")
+    output = fail("render", tmp_path / "pipeline", tmp_path / "a.html", "-t", "x")
+    assert "Cannot annotate with" in output and "has no labels" in output
+    assert not (tmp_path / "a.html").exists()
+
+
+@Language.component("fussy_in_a_command")
+def fussy(doc: Doc) -> Doc:
+    if "BOOM" in doc.text:
+        raise RuntimeError("not <this> one")
+    return doc
+
+
+def test_render_shows_which_text_failed(make_nlp: Callable, tmp_path: Path) -> None:
+    nlp = make_nlp()
+    nlp.add_pipe("fussy_in_a_command")
+    nlp.add_pipe("merge_entities")
+    nlp.to_disk(tmp_path / "pipeline")
+    page = tmp_path / "a.html"
+    own = ["render", tmp_path / "pipeline", page]
+    output = run(*own, "-t", "BOOM & <b>", "-t", "Anna met Bert in Paris.")
+    assert "Not annotated" in output and "Score" in output
+    html = page.read_text()
+    assert "Not annotated: fussy_in_a_command: RuntimeError: not &lt;this&gt;" in html
+    assert "BOOM &amp; &lt;b&gt;" in html and re.search("(PERSON|PLACE) 0[.]", html)
+    page.unlink()
+    assert "None of the texts" in fail(*own, "-t", "BOOM")
+    assert not page.exists()
+
+
+def test_find_threshold_leaves_out_what_fails(
+    make_nlp: Callable, tmp_path: Path
+) -> None:
+    nlp = make_nlp()
+    nlp.add_pipe("fussy_in_a_command", first=True)
+    nlp.to_disk(tmp_path / "pipeline")
+    rows = [
+        {"text": text, "spans": [{"start": 0, "end": 4, "label": "PERSON"}]}
+        for text in ("Anna met Bert.", "BOOM", "Carl is in Rome.")
+    ]
+    for name, own in (("some", rows), ("good", rows[::2]), ("bad", rows[1:2])):
+        text = "\n".join(map(json.dumps, own))
+        (tmp_path / f"{name}.jsonl").write_text(text)
+    own = ["find-threshold", tmp_path / "pipeline"]
+    some = run(*own, tmp_path / "some.jsonl")
+    assert "Text 2 does not count: fussy_in_a_command" in some
+    assert run(*own, tmp_path / "good.jsonl") in some
+    assert "None of the 1 texts" in fail(*own, tmp_path / "bad.jsonl")
+
+
 def test_convert_names_the_bad_line(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("nonsense")
     assert "line 1" in fail("convert", tmp_path / "a.jsonl", tmp_path / "a.spacy")
@@ -160,10 +212,13 @@ def test_render_reads_as_annotate_does(make_nlp: Callable, tmp_path: Path) -> No
     texts = tmp_path / "a.txt"
     texts.write_bytes(b"\xef\xbb\xbfAnna in Rome\nRen\xe9 in Rome\n")
     output = run("render", pipeline, page, "--input", texts)
-    assert "line 2: its byte 4 (0xE9) is not UTF-8" in output and "left out" in output
-    assert "\ufeff" not in page.read_text() and "Anna" in page.read_text()
+    why = "line 2: its byte 4 (0xE9) is not UTF-8"
+    assert why in output and "Not annotated" in output
+    html = page.read_text()
+    assert "\ufeff" not in html and "Anna" in html and why in html
     texts.write_bytes(b"Ren\xe9 in Rome\n")
-    assert "No text" in fail("render", pipeline, page, "--input", texts)
+    told = fail("render", pipeline, page, "--input", texts)
+    assert "None of the texts" in told and "its byte 4 (0xE9)" in told
     run("render", pipeline, page, "--input", texts, "--encoding", "cp1252")
     assert "René" in page.read_text()
     texts.write_text("Anna", encoding="utf-16")
@@ -350,7 +405,7 @@ def test_code_that_a_pipeline_needs(make_nlp: Callable, tmp_path: Path) -> None:
         ("debug-data", f"{own}/config.cfg", tmp_path / "data.jsonl"),
     ):
         done = subprocess.run(
-            [sys.executable, "-m", "spacy", "instructner", *line, "--code", code],
+            [sys.executable, "-m", "spacy", "instructner", *line],
             capture_output=True,
             text=True,
         )

@@ -20,6 +20,7 @@ GROUPS = {
     "spacy_misc": "misc",
     "spacy_readers": "readers",
     "spacy_augmenters": "augmenters",
+    "spacy_callbacks": "callbacks",
 }
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 from urllib.request import urlopen
@@ -124,6 +125,31 @@ def test_time_and_errors_are_events(folder: Path) -> None:
     events = list(served.annotate("Anna\nBert", {"a": "", "A": ""}, later()))
     assert len(events) == 2
     assert all("both called" in event["error"] for event in events)
+
+
+def test_tokens_that_other_components_merge(folder: Path, tmp_path: Path) -> None:
+    text = "Anna Brown met Bert in old Paris and Rome."
+    labels = {"PERSON": "", "PLACE": ""}
+    nlp = spacy.load(folder)
+    nlp.add_pipe("merge_entities")
+    nlp.to_disk(tmp_path / "merged")
+    spans = []
+    for path in (folder, tmp_path / "merged"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            (event,) = Served(Pipeline(str(path))).annotate(text, labels, later())
+        spans.append(event["spans"])
+    assert spans[0] == spans[1] and all(span["score"] for span in spans[0])
+    assert spans[0]
+
+
+def test_a_text_over_the_pipelines_limit_is_read_in_pieces(folder: Path) -> None:
+    served = Served(Pipeline(str(folder)))
+    served.nlp.max_length = 20
+    text = "Anna met Bert in Paris and Rome and was gone"
+    events = list(served.annotate(text, {"PERSON": ""}, later()))
+    assert len(events) == 3 and all("error" not in event for event in events)
+    assert "".join(text[e["start"] : e["end"]] for e in events) == text
 
 
 def test_a_pipeline_without_the_component_is_refused(tmp_path: Path) -> None:

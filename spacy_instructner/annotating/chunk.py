@@ -2,21 +2,10 @@
 
 import hashlib
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterator,
-    List,
-    Literal,
-    Sequence,
-    Tuple,
-    Union,
-)
+from functools import partial
+from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple, Union
 
-import numpy
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
@@ -24,6 +13,7 @@ from ..files import to_lines
 from ..scores import Scored
 from ..supports import scored_of
 from ..windows import counted
+from .piped import Problem, annotate_each
 from .texts import Item, pack, pieces, repaired
 
 Format = Literal["jsonl", "spacy"]
@@ -68,14 +58,6 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Why a text could not be annotated. texts: how many were given up for it."""
-
-    why: str
-    texts: int = 1
-
-
-@dataclass(frozen=True)
 class Annotated:
     """content: of the chunk's file; uncertain: (lowest score, row) of texts to correct,
     the least certain first."""
@@ -106,108 +88,73 @@ def annotate_chunk(nlp: Language, items: Sequence[Item], options: Options) -> An
 
 def _annotated(nlp: Language, items: Sequence[Item], options: Options) -> Annotated:
     report = Report(texts=len(items))
-    answers = _annotate(nlp, items, options, report)
+    answers = annotate_each(
+        nlp, [partial(_docs, nlp, item) for item in items], options.batch_size
+    )
     name = pipeline_name(nlp)
     counts: Counter = Counter()
     docs = DocBin(store_user_data=True)
     rows: List[Dict[str, Any]] = []
     uncertain: List[Tuple[float, Dict[str, Any]]] = []
     for item, answer in zip(items, answers):
+        report.replaced += not item.doc and repaired(item.text)[1] > 0
+        report.cut += not item.doc and len(item.text) > nlp.max_length
         row: Dict[str, Any] = {"id": item.id, "pipeline": name}
         rows.append(row)
-        if options.format == "spacy" and isinstance(answer, Doc):
-            answer.user_data["id"] = item.id
-            try:
-                docs.merge(pack(answer))
-            except Exception as error:
-                # Whatever somebody keeps in a Doc.
-                answer = Problem(f"it cannot be saved: {error}")
-        if isinstance(answer, Problem):
-            row["error"] = answer.why
-            report.problems.append({"id": item.id, "problem": answer.why})
+        try:
+            written = _written(item, answer, options)
+        except Exception as error:
+            # Whatever somebody keeps in a Doc, or did to it.
+            why = f"it cannot be saved: {type(error).__name__}: {error}"
+            written = Problem(why)
+        if isinstance(written, Problem):
+            row["error"] = written.why
+            report.problems.append({"id": item.id, "problem": written.why})
             continue
-        counts.update(ent.label_ for ent in answer.ents)
-        spans = scored_of(answer)
-        row["spans"] = [_span(span) for span in spans]
-        if options.with_text:
-            row["text"] = answer.text
-        scores = [score for *_, score in spans if score is not None]
-        if options.uncertain and scores:
-            task = _to_correct(item.id, answer, row["spans"], min(scores))
-            uncertain.append((min(scores), task))
+        row |= written.row
+        counts.update(span["label"] for span in row["spans"])
+        if written.packed is not None:
+            docs.merge(written.packed)
+        if written.to_correct is not None:
+            uncertain.append(written.to_correct)
     report.spans = dict(sorted(counts.items()))
     uncertain.sort(key=lambda each: each[0])
     content = docs.to_bytes() if options.format == "spacy" else to_lines(rows)
     return Annotated(content, uncertain[: options.uncertain], report)
 
 
-def _annotate(
-    nlp: Language, items: Sequence[Item], options: Options, report: Report
-) -> List[Union[Doc, Problem]]:
-    """A Doc for each text, or why there is none."""
-    numbered = list(enumerate(items))
-    answers = _piped(nlp, numbered, options.batch_size)
-    for at, item in numbered:
-        answer = answers[at]
-        if isinstance(answer, Problem) and answer.texts > 1:
-            # A component stumbled over one text, and gave all of its batch up.
-            answers |= _piped(nlp, [(at, item)], 1)
-        report.replaced += not item.doc and repaired(item.text)[1] > 0
-        report.cut += not item.doc and len(item.text) > nlp.max_length
-    return [answers[at] for at, _ in numbered]
+@dataclass(frozen=True)
+class _Written:
+    """What there is to write of one text. row: for its row; packed: its Doc, for a
+    .spacy file; to_correct: its lowest score, and the task."""
+
+    row: Dict[str, Any]
+    packed: Optional[DocBin]
+    to_correct: Optional[Tuple[float, Dict[str, Any]]]
 
 
-def _piped(
-    nlp: Language, items: Sequence[Tuple[int, Item]], batch_size: int
-) -> Dict[int, Union[Doc, Problem]]:
-    """What becomes of texts, by the number that they are given with."""
-    answers: Dict[int, Union[Doc, Problem]] = {}
-    found: Dict[int, List[Doc]] = {}
-    wanted: Dict[int, int] = {}
-    given: List[Tuple[Doc, int]] = []
-    for at, item in items:
-        try:
-            docs = _docs(nlp, item)
-        except Exception as error:
-            answers[at] = Problem(f"{type(error).__name__}: {error}")
-        else:
-            found[at], wanted[at] = [], len(docs)
-            given += [(doc, at) for doc in docs]
-
-    def failed(name: str, proc: Any, docs: List[Doc], error: Exception) -> None:
-        numbers = {doc._context for doc in docs}
-        why = f"{name}: {type(error).__name__}: {error}"
-        answers.update(dict.fromkeys(numbers, Problem(why, len(numbers))))
-
-    with error_handler(nlp, failed):
-        for doc, at in nlp.pipe(given, as_tuples=True, batch_size=batch_size):
-            if at is None:
-                raise ValueError(
-                    "A component gives back other Docs than it gets, so that nobody "
-                    "knows whose they are. It must annotate those that it is given."
-                )
-            found[at].append(doc)
-    for at in wanted.keys() - answers.keys():
-        if len(found[at]) == wanted[at]:
-            answers[at] = found[at][0] if wanted[at] == 1 else _joined(found[at])
-        else:
-            answers[at] = Problem("a component dropped the text")
-    return answers
-
-
-@contextmanager
-def error_handler(nlp: Language, handler: Callable[..., None]) -> Iterator[None]:
-    """One handler for the pipeline and all its components, for a while."""
-    default = nlp.default_error_handler
-    pipes: List[Any] = [pipe for _, pipe in nlp.pipeline]
-    own = [(p, p.get_error_handler()) for p in pipes if hasattr(p, "get_error_handler")]
-    nlp.set_error_handler(handler)  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        nlp.set_error_handler(default)
-        for pipe, before in own:
-            pipe.set_error_handler(before)
+def _written(
+    item: Item, answer: Union[Doc, Problem], options: Options
+) -> Union[_Written, Problem]:
+    if isinstance(answer, Problem):
+        return answer
+    # Before it is packed: by this, span groups are where their characters are.
+    spans = scored_of(answer)
+    packed = None
+    if options.format == "spacy":
+        answer.user_data["id"] = item.id
+        packed = pack(answer)
+    row: Dict[str, Any] = {"spans": [_span(span) for span in spans]}
+    if options.with_text:
+        row["text"] = answer.text
+    # What is no JSON must fail for this text, not for its file.
+    to_lines([row])
+    scores = [score for *_, score in spans if score is not None]
+    to_correct = None
+    if options.uncertain and scores:
+        task = _to_correct(item.id, answer, row["spans"], min(scores))
+        to_correct = min(scores), task
+    return _Written(row, packed, to_correct)
 
 
 def _docs(nlp: Language, item: Item) -> List[Doc]:
@@ -216,20 +163,6 @@ def _docs(nlp: Language, item: Item) -> List[Doc]:
     if item.doc:
         return list(DocBin().from_bytes(item.doc).get_docs(nlp.vocab))
     return [nlp.make_doc(p) for p in pieces(repaired(item.text)[0], nlp.max_length)]
-
-
-def _joined(docs: Sequence[Doc]) -> Doc:
-    """One Doc of the pieces of a text; user data of pieces is left out."""
-    given = {"ensure_whitespace": False, "exclude": ["user_data"]}
-    whole = Doc.from_docs(list(docs), **given)  # type: ignore[arg-type]
-    assert whole is not None
-    # spaCy joins span groups, but not what they say of their spans.
-    for key, group in whole.spans.items():
-        groups = [doc.spans[key] for doc in docs if key in doc.spans]
-        if all("scores" in own.attrs for own in groups):
-            scores = [numpy.asarray(own.attrs["scores"], "float32") for own in groups]
-            group.attrs["scores"] = numpy.concatenate(scores)
-    return whole
 
 
 def pipeline_name(nlp: Language) -> str:

@@ -11,6 +11,7 @@ from wasabi import msg
 from ..data.docs import read_docs
 from ..data.rows import left_out
 from ..data.text_files import UTF8
+from ..supports import Predicted
 
 FORMATS = ".spacy, JSON Lines, JSON or CoNLL/IOB (docs/formats.md); gzipped or not"
 ENCODING: Any = Option(
@@ -41,3 +42,9 @@ def read_scored(path: Path, nlp: Language, encoding: str) -> List[Doc]:
     if unknown := sum(not token.ent_iob for doc in docs for token in doc):
         msg.warn(f"{unknown} tokens without annotation count as O")
     return docs
+
+
+def tell_problems(texts: Predicted) -> None:
+    """Say which texts could not be annotated, and why."""
+    for number, why in texts.problems:
+        msg.warn(f"Text {number} does not count: {why}")

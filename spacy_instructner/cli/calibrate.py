@@ -16,7 +16,7 @@ from ..data.text_files import UTF8
 from ..scores import Bin, expected_error, judged, reliability
 from ..supports import folds, predicted, train_on
 from . import app
-from ._annotated import ENCODING, read_scored
+from ._annotated import ENCODING, read_scored, tell_problems
 from .evaluate import find_component
 
 
@@ -85,7 +85,9 @@ def of_texts(nlp: Language, docs: Sequence[Doc]) -> List[Judged]:
     pipe.cfg["threshold"] = 0.0
     pipe.cfg.pop("calibration", None)
     try:
-        return judged(*predicted(nlp, docs))
+        texts = predicted(nlp, docs)
+        tell_problems(texts)
+        return judged(texts.gold, texts.found)
     finally:
         pipe.cfg.clear()
         pipe.cfg.update(kept)

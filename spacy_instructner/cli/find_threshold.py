@@ -12,7 +12,7 @@ from ..data.outputs import check_output
 from ..scores import best_threshold, count, total
 from ..supports import predicted
 from . import app
-from ._annotated import ENCODING, FORMATS, read_scored
+from ._annotated import ENCODING, FORMATS, read_scored, tell_problems
 from .evaluate import find_component
 
 
@@ -30,7 +30,8 @@ def find_threshold_cli(
     encoding: str = ENCODING,
 ) -> None:  # fmt: skip
     """Find the threshold of the highest strict F1: texts are annotated once, and of the
-    thresholds that are as good as the best, the middle of the widest range is taken."""
+    thresholds that are as good as the best, the middle of the widest range is taken.
+    A text that fails is told and does not count; exits with 1 where all of them fail."""
     try:
         if output_path is not None:
             check_output(output_path, Path(pipeline), data_path)
@@ -39,15 +40,16 @@ def find_threshold_cli(
         nlp = load_model(pipeline)
         _, pipe = find_component(nlp)
         pipe.cfg["threshold"] = 0.0
-        gold, found = predicted(nlp, read_scored(data_path, nlp, encoding))
-        best = best_threshold(gold, found)
+        texts = predicted(nlp, read_scored(data_path, nlp, encoding))
+        tell_problems(texts)
+        best = best_threshold(texts.gold, texts.found)
         if best is None:
             raise ValueError(f"Nothing is found in {data_path}.")
     except (OSError, ValueError) as error:
         msg.fail(f"There is no threshold for {pipeline}", str(error))
         raise Exit(1) from error
     threshold, f1 = best
-    without = total(count(gold, found).values()).f1
+    without = total(count(texts.gold, texts.found).values()).f1
     msg.good(
         f"Threshold {threshold:.3f}: F1 {100 * f1:.2f}; without one {100 * without:.2f}"
     )

@@ -1,7 +1,9 @@
 """`python -m spacy instructner render`"""
 
+from functools import partial
+from html import escape
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from spacy.cli._util import import_code
 from typer import Argument, Exit, Option
@@ -11,6 +13,10 @@ from ..data.outputs import check_output
 from ..data.text_files import repaired
 from . import app
 from ._annotated import ENCODING
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
 
 # One colour a label, in the order of the labels.
 COLORS = (
@@ -42,12 +48,16 @@ def render_cli(
     ),
     encoding: str = ENCODING,
 ) -> None:
-    """Annotate texts, print entities with their scores, and write a displaCy page."""
+    """Annotate texts, print entities with their scores, and write a displaCy page.
+
+    A text that fails is a row of the page that says so; exits with 1 where all of them
+    fail, and no page is written."""
     import spacy
-    from spacy import displacy
+
+    from ..annotating.pipelines import check_ready
 
     import_code(code_path)
-    texts = list(text or [])
+    texts = [(own, "") for own in text or ()]
     try:
         check_output(output_path, input_path)
         if input_path is not None:
@@ -64,10 +74,58 @@ def render_cli(
         msg.fail(f"Cannot load {pipeline}", str(error))
         raise Exit(1) from error
     try:
-        rows = [to_row(doc) for doc in nlp.pipe(texts)]
+        check_ready(nlp)
     except (OSError, ValueError) as error:
-        msg.fail(f"{pipeline} cannot annotate", str(error))
+        msg.fail(f"Cannot annotate with {pipeline}", str(error))
         raise Exit(1) from error
+    rows = to_rows(nlp, texts)
+    problems = [row["problem"] for row in rows if "problem" in row]
+    if len(problems) == len(rows):
+        msg.fail("None of the texts could be annotated", problems[0])
+        raise Exit(1)
+    write_page(rows, output_path)
+    for row in rows:
+        msg.text(row["text"])
+        table = [
+            (row["text"][e["start"] : e["end"]], e["name"], e["score"])
+            for e in row["ents"]
+        ]
+        if "problem" in row:
+            msg.warn("Not annotated", row["problem"])
+        elif table:
+            msg.table(table, header=("Entity", "Label", "Score"), divider=True)
+        else:
+            msg.info("No entities")
+    msg.good(f"Wrote {output_path}")
+
+
+def to_rows(nlp: "Language", texts: List[Tuple[str, str]]) -> List[Dict[str, Any]]:
+    """Texts, and why they cannot be read, as displaCy's manual mode takes them; one that
+    fails has a "problem"."""
+    from ..annotating.piped import Problem, annotate_each
+    from ..annotating.texts import pieces
+
+    def docs_of(text: str, unread: str) -> List["Doc"]:
+        if unread:
+            raise ValueError(unread)
+        return [nlp.make_doc(piece) for piece in pieces(text, nlp.max_length)]
+
+    makes = [partial(docs_of, *each) for each in texts]
+    rows: List[Dict[str, Any]] = []
+    for (text, _), answer in zip(texts, annotate_each(nlp, makes, nlp.batch_size)):
+        if isinstance(answer, Problem):
+            # displaCy escapes texts, but no titles.
+            title = f"Not annotated: {escape(answer.why)}"
+            row = {"text": text, "ents": [], "title": title, "problem": answer.why}
+            rows.append(row)
+        else:
+            rows.append(to_row(answer))
+    return rows
+
+
+def write_page(rows: List[Dict[str, Any]], path: Path) -> None:
+    from spacy import displacy
+
     labels = sorted({ent["name"] for row in rows for ent in row["ents"]})
     chosen = {label: COLORS[at % len(COLORS)] for at, label in enumerate(labels)}
     colors = {e["label"].upper(): chosen[e["name"]] for r in rows for e in r["ents"]}
@@ -79,35 +137,21 @@ def render_cli(
         options={"colors": colors},
         jupyter=False,
     )
-    output_path.parent.mkdir(parents=True, exist_ok=True)
-    output_path.write_text(page, encoding="utf8")
-    for row in rows:
-        msg.text(row["text"])
-        table = [
-            (row["text"][e["start"] : e["end"]], e["name"], e["score"])
-            for e in row["ents"]
-        ]
-        if table:
-            msg.table(table, header=("Entity", "Label", "Score"), divider=True)
-        else:
-            msg.info("No entities")
-    msg.good(f"Wrote {output_path}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf8")
 
 
-def texts_of(path: Path, encoding: str) -> List[str]:
-    """The texts of a file; says which of them cannot be read. Raises as
+def texts_of(path: Path, encoding: str) -> List[Tuple[str, str]]:
+    """The texts of a file, and why they cannot be read, "" for those that can. Raises as
     `annotating.texts.Source`."""
     from ..annotating.texts import Source
 
     texts = []
     for item in Source(str(path), encoding=encoding):
-        if item.problem:
-            msg.warn(f"{path}: {item.problem}", "The text is left out.")
-        else:
-            text, halves = repaired(item.text)
-            if halves:
-                msg.warn(f"{path}, {item.id}: halves of characters became U+FFFD")
-            texts.append(text)
+        text, halves = repaired(item.text)
+        if halves:
+            msg.warn(f"{path}, {item.id}: halves of characters became U+FFFD")
+        texts.append((text, item.problem))
     return texts
 
 

@@ -145,6 +145,8 @@ def make_model(spec: Spec) -> Model[Pack, Loss]:
         "identity": None,
         "device": "auto",
         "objectives": {},
+        # The component's own, for whoever asks the bare model about Docs.
+        "predict": None,
     }
     return Model(spec.kind, forward, attrs=attrs, shims=[BackboneShim()])
 
@@ -153,7 +155,12 @@ def forward(
     model: Model[Pack, Loss], pack: Pack, is_train: bool
 ) -> Tuple[Loss, Callable[[float], List]]:
     """A pack's share of the batch's loss, and a function that adds its gradient, times
-    a scale, to the weights'."""
+    a scale, to the weights'.
+
+    Docs in place of a pack are what `spacy debug model` gives to every model: they get
+    the component's predictions, and no gradient."""
+    if not isinstance(pack, Pack):
+        return model.attrs["predict"](pack), lambda scale: []
     backbone = get_backbone(model)
     spec: Spec = model.attrs["spec"]
     if is_train:

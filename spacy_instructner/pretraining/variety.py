@@ -10,7 +10,7 @@ import random
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
-from itertools import accumulate, count, zip_longest
+from itertools import accumulate, count, islice, zip_longest
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
@@ -84,6 +84,7 @@ def build_label_variety_v1(
     undefined: float = 0.3,
     lowered: float = 0.4,
     joined: float = 0.15,
+    texts: int = 4000,
 ) -> "LabelVariety":
     """Registered as `spacy-instructner.LabelVariety.v1`.
 
@@ -107,7 +108,9 @@ def build_label_variety_v1(
     undefined (float): how likely nothing is said of what a label means.
     lowered (float): share of texts in lower case, half of them without punctuation.
     joined (float): share of texts of two or three sentences.
-    RETURNS (LabelVariety): reads Examples without end. Raises ValueError for a share of
+    texts (int): how many are read by spaCy's own commands, which read a corpus to its
+        end. `python -m spacy instructner pretrain` reads on.
+    RETURNS (LabelVariety): reads Examples. Raises ValueError for a share of
         an unknown source, for shares that are none, and, when it reads, for a held-out
         label that no source has, and for files as `read_texts`, `read_wording`,
         `read_rules` and `read_templates`.
@@ -125,6 +128,8 @@ def build_label_variety_v1(
         raise ValueError(f"Shares lie between 0 and 1, but not these: {wrong}.")
     if most_labels < 1:
         raise ValueError("`most_labels` must be at least 1.")
+    if texts < 1:
+        raise ValueError(f"`texts` must be at least 1, not {texts}.")
     return LabelVariety(
         sources=sources,
         shares=shares,
@@ -140,6 +145,7 @@ def build_label_variety_v1(
         undefined=undefined,
         lowered=lowered,
         joined=joined,
+        texts=texts,
     )
 
 
@@ -161,13 +167,14 @@ class LabelVariety:
     undefined: float
     lowered: float
     joined: float
+    texts: int
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
-        return self.starting(nlp, 0)
+        return islice(self.starting(nlp, 0), self.texts)
 
     def starting(self, nlp: Language, at: int) -> Iterator[Example]:
-        """The Examples from the one with this number on: each depends on seed and
-        number alone."""
+        """The Examples from the one with this number on, without end: each depends on
+        seed and number alone."""
         words = read_wording(self.wording)
         ruler = None
         if self.rules is not None:

@@ -70,7 +70,7 @@ class Served:
             characters of the text; {"error"} in place of what could not be annotated.
         """
         nlp = self.nlp
-        for begin, piece in places(repaired(text)[0]):
+        for begin, piece in places(repaired(text)[0], min(PIECE, nlp.max_length)):
             if time.monotonic() > until:
                 yield {"error": "Time is up. The rest of the text is not annotated."}
                 return
@@ -127,11 +127,11 @@ def annotated(
     }
 
 
-def places(text: str) -> Iterator[Tuple[int, str]]:
+def places(text: str, longest: int = PIECE) -> Iterator[Tuple[int, str]]:
     """The pieces of a text that have something in them, and where they begin."""
     begin = 0
     for line in text.splitlines(keepends=True):
-        for piece in pieces(line, PIECE):
+        for piece in pieces(line, longest):
             if piece.strip():
                 yield begin, piece.rstrip("\r\n")
             begin += len(piece)

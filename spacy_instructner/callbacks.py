@@ -1,0 +1,38 @@
+"""What a config calls once its pipeline is made. Source: ours."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from spacy.language import Language
+from spacy.util import registry
+from thinc.api import Optimizer
+
+
+@dataclass(frozen=True)
+class CreateOptimizer:
+    """`nlp.create_optimizer`, for a config whose optimizer refers to other settings.
+
+    spaCy resolves [training.optimizer] by itself there, so that `${training.max_steps}`
+    stays a text and no optimizer can be made. Here the whole config is interpolated
+    first, as in `spacy train`. The references themselves stay in `nlp.config`."""
+
+    nlp: Language
+
+    def __call__(self) -> Optimizer:
+        settings = self.nlp.config.interpolate()["training"]["optimizer"]
+        return registry.resolve({"optimizer": settings})["optimizer"]
+
+
+def build_interpolate_optimizer_v1() -> Callable[[Language], Language]:
+    """Registered as `spacy-instructner.InterpolateOptimizer.v1`.
+
+    RETURNS (Callable): for `[nlp] after_pipeline_creation`: lets [training.optimizer]
+        refer to other settings in `nlp.create_optimizer`, `nlp.resume_training` and
+        `nlp.initialize`, too.
+    """
+
+    def after_pipeline_creation(nlp: Language) -> Language:
+        nlp.create_optimizer = CreateOptimizer(nlp)  # type: ignore[method-assign]
+        return nlp
+
+    return after_pipeline_creation

@@ -1,0 +1,232 @@
+"""Spans with scores that stay on their characters when tokens change. Source: ours.
+
+spaCy's retokenizer moves `doc.ents` and leaves span groups where they were: after
+`merge_entities` their spans would name other words. The text of a Doc never changes, so
+characters say for good what a span is.
+"""
+
+import math
+import struct
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy
+import srsly
+from spacy.tokens import Doc, Span, SpanGroup
+
+# start, end (characters) and label of a span.
+Characters = tuple[int, int, str]
+# In a group's `attrs`: a score for each span, and which span that is.
+SCORES = "scores"
+CHARACTERS = "characters"
+DROPPED = (
+    "{count} spans of doc.spans[{name!r}] do not begin and end at tokens any more, as "
+    "the Doc was tokenized anew (by a component such as merge_entities, or by "
+    "Doc.retokenize): {shown}. They are left out of the group. Put what changes tokens "
+    "before the component, or read the group first."
+)
+
+
+class ScoredSpanGroup(SpanGroup):
+    """A span group whose spans and scores follow when its Doc is tokenized anew.
+
+    `attrs["scores"]` has a score for each span, in order. A span that no tokens make up
+    any more is left out, with a warning, and its score with it. What spaCy reads back
+    from bytes is a plain group, which follows again from `follow` on."""
+
+    def __init__(
+        self,
+        doc: Doc,
+        *,
+        name: str = "",
+        attrs: Mapping[str, Any] | None = None,
+        spans: Iterable[Span] = (),
+    ) -> None:
+        super().__init__(doc, name=name, attrs=dict(attrs or {}), spans=list(spans))
+        self._tokens: int | None = _tokens_of(doc)
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        self._follow()
+        return SpanGroup.attrs.__get__(self)  # type: ignore[attr-defined]
+
+    @attrs.setter
+    def attrs(self, attrs: dict[str, Any]) -> None:
+        SpanGroup.attrs.__set__(self, attrs)  # type: ignore[attr-defined]
+
+    def __len__(self) -> int:
+        self._follow()
+        return super().__len__()
+
+    def __iter__(self) -> Iterator[Span]:
+        # The tokens are looked at once, not for each span.
+        for at in range(len(self)):
+            yield super().__getitem__(at)
+
+    def __getitem__(self, i: int) -> Span:
+        self._follow()
+        return super().__getitem__(i)
+
+    def __setitem__(self, i: int, span: Span) -> None:
+        self._follow()
+        super().__setitem__(i, span)  # type: ignore[misc]
+
+    def __delitem__(self, i: int) -> None:
+        self._follow()
+        super().__delitem__(i)  # type: ignore[misc]
+
+    def append(self, span: Span) -> None:
+        self._follow()
+        super().append(span)
+
+    def extend(self, spans: Iterable[Span]) -> None:
+        self._follow()
+        super().extend(spans)
+
+    def __iadd__(self, other: Iterable[Span]) -> SpanGroup:
+        self._follow()
+        return super().__iadd__(other)  # type: ignore[misc]
+
+    def to_bytes(self) -> bytes:
+        self._follow()
+        return super().to_bytes()
+
+    def copy(self, doc: Doc | None = None) -> SpanGroup:
+        self._follow()
+        plain = super().copy(doc)
+        attrs: dict[str, Any] = plain.attrs
+        return ScoredSpanGroup(plain.doc, name=plain.name, attrs=attrs, spans=plain)
+
+    def _follow(self) -> None:
+        """Put the spans where their characters are now."""
+        doc = self.doc
+        tokens = _tokens_of(doc)
+        if tokens == self._tokens:
+            return
+        self._tokens = tokens
+        stored = _stored(self)
+        moved = {
+            at: span
+            for at, own in enumerate(stored)
+            if (span := _moved(doc, own)) is not None
+        }
+        lost = [own for at, own in enumerate(stored) if at not in moved]
+        if lost:
+            shown = "; ".join(
+                f"{doc.text[own.start : own.end][:40]!r} ({doc.vocab.strings[own.label]})"
+                for own in lost[:3]
+            )
+            warnings.warn(
+                DROPPED.format(count=len(lost), name=self.name, shown=shown),
+                stacklevel=3,
+            )
+        attrs = dict(SpanGroup.attrs.__get__(self))  # type: ignore[attr-defined]
+        for key in (SCORES, CHARACTERS):
+            if len(attrs.get(key, ())) == len(stored):
+                left = [attrs[key][at] for at in moved]
+                attrs[key] = _as_scores(left) if key == SCORES else left
+        plain = SpanGroup(doc, name=self.name, attrs=attrs, spans=list(moved.values()))
+        # The one way to put other spans into a group that is there.
+        super().from_bytes(plain.to_bytes())
+
+
+def follow(doc: Doc, key: str) -> SpanGroup:
+    """A Doc's span group, as one that follows: spaCy reads plain ones back from bytes.
+    What was written by somebody else stays as it is."""
+    group: SpanGroup = doc.spans[key]
+    if type(group) is not SpanGroup or CHARACTERS not in group.attrs:
+        return group
+    ours = ScoredSpanGroup(doc)
+    ours.from_bytes(group.to_bytes())
+    # It may be the Doc of other tokens already.
+    ours._tokens = None
+    doc.spans[key] = ours
+    return ours
+
+
+def make_group(
+    doc: Doc, name: str, spans: Sequence[Span], scores: Iterable[float]
+) -> ScoredSpanGroup:
+    """A group of spans and what they score, NaN where that is not known."""
+    attrs = {
+        SCORES: _as_scores(scores),
+        CHARACTERS: [list(characters_of(span)) for span in spans],
+    }
+    return ScoredSpanGroup(doc, name=name, attrs=attrs, spans=spans)
+
+
+def scores_of(group: SpanGroup) -> Iterator[tuple[Characters, float]]:
+    """The spans of a group that have a score, and the score.
+
+    A group that does not say which spans its scores are of was written by somebody
+    else: they are those of its spans, in order, if there are as many."""
+    scores = group.attrs.get(SCORES, ())
+    said = group.attrs.get(CHARACTERS)
+    strings = group.doc.vocab.strings
+    spans: list[Any] = (
+        [(own.start, own.end, strings[own.label]) for own in _stored(group)]
+        if said is None
+        else list(map(tuple, said))
+    )
+    if len(spans) != len(scores):
+        return
+    for characters, score in zip(spans, scores):
+        if not math.isnan(score):
+            yield characters, float(score)
+
+
+def join_scores(whole: Doc, docs: Sequence[Doc]) -> None:
+    """Give the span groups of a Doc that was joined of others, without whitespace
+    between them, the scores that these have. `Doc.from_docs` leaves them out."""
+    for key, group in whole.spans.items():
+        known: dict[Characters, float] = {}
+        begin = 0
+        for doc in docs:
+            if key in doc.spans:
+                for (start, end, label), score in scores_of(follow(doc, key)):
+                    known[begin + start, begin + end, label] = score
+            begin += len(doc.text)
+        if known:
+            spans = list(group)
+            scores = [known.get(characters_of(span), math.nan) for span in spans]
+            whole.spans[key] = make_group(whole, group.name, spans, scores)
+
+
+def characters_of(span: Span) -> Characters:
+    return span.start_char, span.end_char, span.label_
+
+
+class _Stored(NamedTuple):
+    """A span as a group keeps it: start, end in characters."""
+
+    id: int
+    kb_id: int
+    label: int
+    start_token: int
+    end_token: int
+    start: int
+    end: int
+
+
+def _stored(group: SpanGroup) -> list[_Stored]:
+    """The spans of a group, also where they lie outside of their Doc by now: spaCy makes
+    no Span of these, but writes them."""
+    rows = srsly.msgpack_loads(SpanGroup.to_bytes(group))["spans"]
+    return [_Stored(*struct.unpack(">QQQllll", row)) for row in rows]
+
+
+def _moved(doc: Doc, own: _Stored) -> Span | None:
+    """The span of the same characters; None where no tokens make it up."""
+    return doc.char_span(
+        own.start, own.end, label=own.label, kb_id=own.kb_id, span_id=own.id
+    )
+
+
+def _as_scores(scores: Iterable[float]) -> numpy.ndarray:
+    return numpy.asarray(list(scores), dtype="float32")
+
+
+def _tokens_of(doc: Doc) -> int:
+    """What changes when a Doc is tokenized anew."""
+    return hash(doc.to_array("LENGTH").tobytes())
