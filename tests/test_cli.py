@@ -405,7 +405,7 @@ def test_code_that_a_pipeline_needs(make_nlp: Callable, tmp_path: Path) -> None:
         ("debug-data", f"{own}/config.cfg", tmp_path / "data.jsonl"),
     ):
         done = subprocess.run(
-            [sys.executable, "-m", "spacy", "instructner", *line],
+            [sys.executable, "-m", "spacy", "instructner", *line, "--code", code],
             capture_output=True,
             text=True,
         )
