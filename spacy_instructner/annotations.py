@@ -82,15 +82,20 @@ def annotate(
     spans_key: str,
     threshold: float,
     overwrite: bool,
+    written_by: Optional[str] = None,
 ) -> None:
     """Write spans on a Doc: all of them to its span group, the best that do not
     overlap to its entities.
 
     Without `overwrite`, earlier entities (and tokens blocked for entities) stay
     as they are, and a span that overlaps one goes to the group only. Tokens that
-    nobody annotated become O."""
+    nobody annotated become O.
+
+    written_by: the component's name, which the group keeps in this process."""
     spans = [Span(doc, f.start, f.end, label=f.label) for f in found]
-    doc.spans[spans_key] = make_group(doc, spans_key, spans, (f.score for f in found))
+    group = make_group(doc, spans_key, spans, (f.score for f in found))
+    group.written_by = written_by
+    doc.spans[spans_key] = group
     earlier = [] if overwrite else list(doc.ents)
     blocked = [] if overwrite else _blocked(doc)
     taken = [(span.start, span.end) for span in (*earlier, *blocked)]

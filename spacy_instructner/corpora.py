@@ -2,7 +2,7 @@
 there are, and how they are read, is in `data/`."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import (
     Callable,
@@ -59,8 +59,13 @@ class FewShotCorpus:
     exclude: Optional[Path]
     augmenter: Optional[Augmenter] = None
     encoding: str = UTF8
+    instead: Optional[Path] = None
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
+        if self.instead is not None:
+            whole = replace(self, path=self.instead, protocol="all", instead=None)
+            yield from replace(whole, exclude=None)(nlp)
+            return
         if self.path is None:
             raise ValueError(
                 "The corpus has no path. Name a file with --paths.train, or as `path` "
@@ -104,6 +109,7 @@ def build_few_shot_corpus_v1(
     exclude: Optional[Path] = None,
     augmenter: Optional[Callable] = None,
     encoding: str = UTF8,
+    instead: Optional[Path] = None,
 ) -> Callable[[Language], Iterable[Example]]:
     """Registered as `spacy-instructner.FewShotCorpus.v1`.
 
@@ -117,10 +123,12 @@ def build_few_shot_corpus_v1(
     augmenter (Optional[Callable]): gives one or more Examples for each, as those of
         spacy.Corpus.v1 do; such as `spacy-instructner.MentionSwap.v1`.
     encoding (str): of both files, as Python calls it.
+    instead (Optional[Path]): a file that is read as it is, all of it, in place of a
+        draw from `path`: development data, where there is some.
     RETURNS (Callable): reads Examples; their tokens are the data's own.
     """
 
-    return FewShotCorpus(path, protocol, k, seed, exclude, augmenter, encoding)
+    return FewShotCorpus(path, protocol, k, seed, exclude, augmenter, encoding, instead)
 
 
 def bare(doc: Doc) -> Doc:

@@ -5,10 +5,17 @@ from typing import Any, Callable, Dict, List, Literal, Optional
 from spacy.language import Language
 from thinc.api import Config, Model
 
+from .config_checks import check_config_holds
 from .decoding.decoder import Decoder
 from .pipe import InstructionNERPipe
 from .tasks.base import Task
 from .windows import SpanGetter
+
+SAME_KEY = (
+    "The components {other!r} and {name!r} would both write to doc.spans[{key!r}], and the "
+    "second would replace what the first found. Give each its own `spans_key`: "
+    'nlp.add_pipe("instruction_ner", name={name!r}, config={{"spans_key": {name!r}}}).'
+)
 
 DEFAULT_CONFIG = Config().from_str(
     """
@@ -111,7 +118,21 @@ def make_instruction_ner(
     save_io (bool): keep prompts and answers in doc.user_data.
     device (str): "auto" follows spaCy, else a torch device.
     scorer (Optional[Callable]): the scoring method.
+    Raises ValueError for a `spans_key` that another component of the pipeline has, and
+    for what a config file cannot hold.
     """
+    for other, pipe in nlp.components:
+        if isinstance(pipe, InstructionNERPipe) and pipe.spans_key == spans_key:
+            raise ValueError(SAME_KEY.format(key=spans_key, other=other, name=name))
+    check_config_holds(
+        {
+            "labels": labels,
+            "label_names": label_names,
+            "label_definitions": label_definitions,
+            "spans_key": spans_key,
+            "score_extension": score_extension,
+        }
+    )
     return InstructionNERPipe(
         nlp.vocab,
         model,

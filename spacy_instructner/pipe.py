@@ -37,6 +37,7 @@ from .annotations import (
     writable,
 )
 from .calibration import Calibration
+from .config_checks import check_paths
 from .decoding.answers import Words
 from .decoding.decoder import Decoder
 from .decoding.search import Answer, Question, search
@@ -72,7 +73,13 @@ from .models.storage import check_files
 from .objectives.base import Objective
 from .resolve import Found, merge
 from .tasks.base import BoundTask, Record, Shown, Task
-from .tasks.labels import Labels, LabelSet, make_label_set, with_own_words
+from .tasks.labels import (
+    Labels,
+    LabelSet,
+    make_label_set,
+    unasked_words,
+    with_own_words,
+)
 from .windows import (
     SpanGetter,
     Window,
@@ -86,6 +93,11 @@ NO_LABELS = (
     'in the config, nlp.add_pipe("instruction_ner", config={{"labels": ["PERSON"]}}); '
     'afterwards, nlp.get_pipe({name!r}).set_labels(["PERSON"]); or for one call, '
     'nlp.pipe(texts, component_cfg={{{name!r}: {{"labels": ["PERSON"]}}}}).'
+)
+SAME_KEY = (
+    "doc.spans[{key!r}] has the spans of the component {other!r} already, which {name!r} "
+    "would replace. Give each component its own `spans_key` in its config. (To annotate a "
+    "Doc anew by another pipeline, del doc.spans[{key!r}] first.)"
 )
 # In a saved component's folder.
 CHECKSUMS = "checksums.json"
@@ -174,7 +186,16 @@ class InstructionNERPipe(TrainablePipe):
         self._bound: Cache[Tuple[TextEncoder, LabelSet, Tuple[Shown, ...]], BoundTask]
         self._bound = Cache(BOUND)
         self._weights_saved = False
+        # What the config says of the settings that are saved beside it.
+        self.configured: Dict[str, Any] = {
+            "threshold": threshold,
+            "labels": list(labels),
+            "label_names": dict(label_names),
+            "label_definitions": dict(label_definitions),
+        }
         self.set_labels(labels, label_names, label_definitions)
+        # Nothing was loaded or changed since the config was read.
+        self._as_configured = True
         register_score(score_extension, spans_key)
 
     # Labels.
@@ -200,8 +221,15 @@ class InstructionNERPipe(TrainablePipe):
         names, definitions (Optional[Dict[str, str]]): words and meanings, by
             label; what is not given stays as it was.
         Raises ValueError for an empty label, one given twice, and two labels
-        with the same words.
+        with the same words. Words for labels that are not there are warned of.
         """
+        if labels:
+            said = unasked_words(
+                labels, label_names=names, label_definitions=definitions
+            )
+            for sentence in said:
+                warnings.warn(sentence, stacklevel=2)
+        self._as_configured = False
         old_names = self.cfg.get("label_names", {})
         old_definitions = self.cfg.get("label_definitions", {})
         names = {**old_names, **(names or {})}
@@ -349,14 +377,22 @@ class InstructionNERPipe(TrainablePipe):
         ]
 
     def set_annotations(self, docs: Iterable[Doc], scores: List[Prediction]) -> None:
-        """Write predictions on their Docs."""
+        """Write predictions on their Docs. Raises ValueError where another component
+        wrote to the same span group just now."""
         for doc, prediction in zip(docs, scores):
+            before = doc.spans.get(self.spans_key)
+            writer = getattr(before, "written_by", None)
+            if writer not in (None, self.name):
+                raise ValueError(
+                    SAME_KEY.format(key=self.spans_key, other=writer, name=self.name)
+                )
             annotate(
                 doc,
                 prediction.found,
                 spans_key=self.spans_key,
                 threshold=self.cfg["threshold"],
                 overwrite=self.overwrite,
+                written_by=self.name,
             )
             if self.save_io:
                 kept = doc.user_data.setdefault("instruction_ner_io", {})
@@ -376,12 +412,15 @@ class InstructionNERPipe(TrainablePipe):
         """Find labels and weights, and begin with a fresh adapter.
 
         get_examples (Callable): a sample of the training data.
-        nlp (Optional[Language]): not used.
+        nlp (Optional[Language]): the pipeline, whose config is looked at.
         labels (Optional[List[str]]): from `[initialize]`; else the config's, else
             those of the data, sorted.
         names, definitions (Optional[Dict[str, str]]): words and meanings, by label,
             besides those of the config.
+        Raises ValueError for a path of the config that is named and not read.
         """
+        if nlp is not None:
+            check_paths(nlp)
         validate_get_examples(get_examples, "InstructionNERPipe.initialize")
         counts: Counter = Counter()
         misaligned: List[Span] = []
@@ -400,6 +439,9 @@ class InstructionNERPipe(TrainablePipe):
         given = labels is not None or self._labels_given
         if labels is None:
             labels = list(self.labels) if self._labels_given else sorted(counts)
+            # The config's words are for these labels, too.
+            names = {**self.cfg["label_names"], **(names or {})}
+            definitions = {**self.cfg["label_definitions"], **(definitions or {})}
         self.set_labels(labels, names, definitions)
         self._labels_given = given
         report(self.labels, counts)
@@ -629,7 +671,11 @@ class InstructionNERPipe(TrainablePipe):
     def from_disk(
         self, path: Union[str, Path], *, exclude: Iterable[str] = ()
     ) -> "InstructionNERPipe":
-        """Read what `to_disk` wrote; no network, no pickle."""
+        """Read what `to_disk` wrote; no network, no pickle.
+
+        Right after the component is made, as in `spacy.load`, settings that differ from
+        those that the saved one was configured with were given for this load: they win
+        over the saved ones."""
 
         def read_model(folder: Path) -> None:
             if self._weights_saved:
@@ -637,13 +683,14 @@ class InstructionNERPipe(TrainablePipe):
             else:
                 drop_backbone(self.model)
 
+        configured = self.configured if self._as_configured else None
         checksums = Path(path) / CHECKSUMS
         if checksums.is_file() and "cfg" not in exclude:
             check_files(Path(path), srsly.read_json(checksums))
         util.from_disk(
             path,
             {
-                "cfg": lambda p: self._read_cfg(srsly.read_json(p)),
+                "cfg": lambda p: self._read_cfg(srsly.read_json(p), configured),
                 "model": read_model,
             },
             exclude,
@@ -681,13 +728,49 @@ class InstructionNERPipe(TrainablePipe):
     def _cfg_to_save(self) -> Dict[str, Any]:
         # A pipeline whose weights were not needed yet is saved without them; one
         # that lost them on the way must not be taken for it.
-        return {**self.cfg, "weights": has_backbone(self.model)}
+        return {
+            **self.cfg,
+            "weights": has_backbone(self.model),
+            "configured": self.configured,
+        }
 
-    def _read_cfg(self, cfg: Dict[str, Any]) -> None:
+    def _read_cfg(
+        self, cfg: Dict[str, Any], given: Optional[Dict[str, Any]] = None
+    ) -> None:
+        """given: what the config says now, where that may win."""
         self._weights_saved = cfg.pop("weights")
+        # Folders that were saved without it have their own settings.
+        before = cfg.pop("configured", None)
+        if given is not None and before is not None:
+            cfg.update(overridden(cfg, before, given))
+            make_label_set(cfg["labels"], cfg["label_names"], cfg["label_definitions"])
+        elif before is not None:
+            self.configured = before
         self.cfg.pop("calibration", None)
         self.cfg.update(cfg)
         self._labels_given = bool(self.labels)
+        self._as_configured = False
+
+
+def overridden(
+    saved: Dict[str, Any], before: Dict[str, Any], given: Dict[str, Any]
+) -> Dict[str, Any]:
+    """The settings that were given for this load; of words for labels, those of the
+    labels that they were given for.
+
+    saved: as they are kept; before, given: as the config had them then, and has them
+    now."""
+    found: Dict[str, Any] = {}
+    for key, value in given.items():
+        if value == before[key]:
+            continue
+        if isinstance(value, dict):
+            new = {k: said for k, said in value.items() if before[key].get(k) != said}
+            gone = before[key].keys() - value.keys()
+            kept = {k: said for k, said in saved[key].items() if k not in gone}
+            value = {**kept, **new}
+        found[key] = value
+    return found
 
 
 def _on_doc(window: Window, answer: Answer) -> List[Found]:

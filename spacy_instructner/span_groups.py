@@ -33,7 +33,11 @@ class ScoredSpanGroup(SpanGroup):
 
     `attrs["scores"]` has a score for each span, in order. A span that no tokens make up
     any more is left out, with a warning, and its score with it. What spaCy reads back
-    from bytes is a plain group, which follows again from `follow` on."""
+    from bytes is a plain group, which follows again from `follow` on.
+
+    written_by: the component that wrote it just now; not saved."""
+
+    written_by: str | None = None
 
     def __init__(
         self,

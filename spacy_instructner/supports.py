@@ -27,8 +27,11 @@ def support_overrides(config: Config, support: str) -> Dict[str, Any]:
     corpora read no file."""
     overrides: Dict[str, Any] = {}
     named = config.copy()
+    text = config.to_str(interpolate=False)
     for name in {"train", "dev"} & set(named.get("paths", {})):
-        named["paths"][name] = overrides[f"paths.{name}"] = support
+        # One that nothing reads must not be named.
+        if f"${{paths.{name}}}" in text:
+            named["paths"][name] = overrides[f"paths.{name}"] = support
     read = named.interpolate()
     for name in ("train", "dev"):
         corpus = config["training"].get(f"{name}_corpus", f"corpora.{name}")
@@ -44,6 +47,8 @@ def support_overrides(config: Config, support: str) -> Dict[str, Any]:
             overrides[f"{corpus}.protocol"] = "all"
         if "exclude" in block:
             overrides[f"{corpus}.exclude"] = None
+        if block.get("instead") not in (None, support):
+            overrides[f"{corpus}.instead"] = None
     if "logger" in config.get("training", {}):
         overrides["training.logger.progress_bar"] = None
     return overrides

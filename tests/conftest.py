@@ -215,7 +215,9 @@ def make_nlp(
         }
         config.setdefault("labels", ["PERSON", "PLACE"])
         if method == "cllmfs":
-            config.setdefault("label_definitions", DEFINITIONS)
+            labels = config["labels"]
+            own = {each: DEFINITIONS[each] for each in DEFINITIONS if each in labels}  # type: ignore[operator]
+            config.setdefault("label_definitions", own)
             # The tiny T5's tokenizer has no semicolon.
             config.setdefault(
                 "task", {"@misc": "spacy-instructner.CLLMFS.v1", "separator": ","}

@@ -11,6 +11,7 @@ from typer import Argument, Exit, Option
 from wasabi import msg
 
 from ..calibration import Judged, fit
+from ..config_checks import write_threshold
 from ..data.outputs import check_output
 from ..data.text_files import UTF8
 from ..scores import Bin, expected_error, judged, reliability
@@ -49,7 +50,7 @@ def calibrate_cli(
         import_code(code_path)
         setup_gpu(gpu_id, silent=True)
         nlp = load_model(pipeline)
-        _, pipe = find_component(nlp)
+        name, pipe = find_component(nlp)
         # Not after minutes of training.
         output_path.parent.mkdir(parents=True, exist_ok=True)
         if dev_path is not None:
@@ -64,6 +65,7 @@ def calibrate_cli(
     after = reliability([(calibration(score), right) for score, right in pairs])
     report(before, after)
     pipe.set_calibration(calibration)
+    write_threshold(nlp, name, pipe.cfg["threshold"])
     nlp.to_disk(output_path)
     msg.good("Calibrated", str(output_path))
     if plot_path is not None:

@@ -1,5 +1,6 @@
 """`python -m spacy instructner debug-data`"""
 
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
@@ -13,8 +14,10 @@ from spacy.util import load_config, load_model_from_config, registry
 from typer import Argument, Context, Exit, Option
 from wasabi import msg
 
+from ..config_checks import check_paths
 from ..corpora import bare
 from ..sampling import label_counts, same_text
+from ..tasks.labels import unasked_words
 from . import app
 from ._annotated import ENCODING, FORMATS, read_annotated
 from .convert import report
@@ -127,7 +130,11 @@ def check_component(nlp: Language, train: List[Doc]) -> List[Finding]:
         given = registry.resolve(begin, schema=ConfigSchemaInit)["components"]
         words = dict(given.get(name, {}))
         labels = words.pop("labels", None) or pipe.labels or sorted(label_counts(train))
-        pipe.set_labels(labels, **words)
+        check_paths(nlp)
+        with warnings.catch_warnings():
+            # What is wrong with the words is a finding, below.
+            warnings.simplefilter("ignore")
+            pipe.set_labels(labels, **words)
         return [
             *_check_labels(pipe, train),
             *_check_words(pipe),
@@ -156,20 +163,24 @@ def _check_labels(pipe: "InstructionNERPipe", train: List[Doc]) -> List[Finding]
 
 
 def _check_words(pipe: "InstructionNERPipe") -> List[Finding]:
-    """Labels of whose meaning a prompt that says it would say nothing."""
+    """Words for labels that are not there, and labels of whose meaning a prompt that
+    says it would say nothing."""
     from ..tasks.cllmfs import CLLMFS
 
-    said = pipe.cfg["label_definitions"]
-    without = [label for label in pipe.labels if not said.get(label)]
+    own = ("label_names", "label_definitions")
+    words = {setting: pipe.cfg[setting] for setting in own}
+    unasked = [(each, False) for each in unasked_words(pipe.labels, **words)]
+    without = [label for label in pipe.labels if not words[own[1]].get(label)]
     if not without or not isinstance(pipe.task, CLLMFS):
-        return []
+        return unasked
     return [
+        *unasked,
         (
             f"What these labels mean is not said: {', '.join(without)}. Say it in "
             "`label_definitions` or in the file `--paths.definitions`; F1 is often "
             "better for it.",
             False,
-        )
+        ),
     ]
 
 

@@ -8,6 +8,7 @@ from spacy.util import load_model
 from typer import Argument, Exit, Option
 from wasabi import msg
 
+from ..config_checks import write_threshold
 from ..data.outputs import check_output
 from ..scores import best_threshold, count, total
 from ..supports import predicted
@@ -38,7 +39,7 @@ def find_threshold_cli(
         import_code(code_path)
         setup_gpu(gpu_id, silent=True)
         nlp = load_model(pipeline)
-        _, pipe = find_component(nlp)
+        name, pipe = find_component(nlp)
         pipe.cfg["threshold"] = 0.0
         texts = predicted(nlp, read_scored(data_path, nlp, encoding))
         tell_problems(texts)
@@ -54,6 +55,6 @@ def find_threshold_cli(
         f"Threshold {threshold:.3f}: F1 {100 * f1:.2f}; without one {100 * without:.2f}"
     )
     if output_path is not None:
-        pipe.cfg["threshold"] = threshold
+        write_threshold(nlp, name, threshold)
         nlp.to_disk(output_path)
         msg.good("Saved with it", str(output_path))

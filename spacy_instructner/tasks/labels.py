@@ -1,6 +1,7 @@
 """Labels and the words that stand for them in prompts and answers."""
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -99,6 +100,27 @@ def unknown_labels(labels: Iterable[str], known: Iterable[str]) -> List[str]:
     """Those of `labels` that are not known, in order."""
     have = set(known)
     return [label for label in labels if label not in have]
+
+
+def unasked_words(
+    labels: Sequence[str], **words: Optional[Mapping[str, str]]
+) -> List[str]:
+    """What is wrong with words for labels that are not there, a sentence for each.
+
+    labels: those that are there; words: for labels, by the name of the setting."""
+    found: List[str] = []
+    for setting, said in words.items():
+        for label in unknown_labels(said or {}, labels):
+            sentence = f"`{setting}` has {label!r}, which is none of the labels"
+            folded = {_folded(each): each for each in reversed(labels)}
+            near = get_close_matches(_folded(label), folded, n=1)
+            hint = f": is {folded[near[0]]!r} meant?" if near else "."
+            found.append(sentence + hint)
+    return found
+
+
+def _folded(label: str) -> str:
+    return default_name(label).casefold()
 
 
 def read_words_v1(
