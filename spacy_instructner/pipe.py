@@ -782,8 +782,6 @@ class InstructionNERPipe(TrainablePipe):
         if given is not None and before is not None:
             cfg.update(overridden(cfg, before, given))
             make_label_set(cfg["labels"], cfg["label_names"], cfg["label_definitions"])
-        elif before is not None:
-            self.configured = before
         self.cfg.pop("calibration", None)
         self.cfg.update(cfg)
         self._labels_given = bool(self.labels)
@@ -793,21 +791,19 @@ class InstructionNERPipe(TrainablePipe):
 def overridden(
     saved: Dict[str, Any], before: Dict[str, Any], given: Dict[str, Any]
 ) -> Dict[str, Any]:
-    """The settings that were given for this load; of words for labels, those of the
-    labels that they were given for.
+    """The settings that were given for this load, where they are not those of the config
+    that was saved. No labels and no words are nothing given; words are those of the
+    labels that they were given for, beside the saved ones.
 
-    saved: as they are kept; before, given: as the config had them then, and has them
-    now."""
+    saved: settings as they are kept; before, given: as the config had them then, and has
+    them now."""
     found: Dict[str, Any] = {}
     for key, value in given.items():
-        if value == before[key]:
-            continue
         if isinstance(value, dict):
             new = {k: said for k, said in value.items() if before[key].get(k) != said}
-            gone = before[key].keys() - value.keys()
-            kept = {k: said for k, said in saved[key].items() if k not in gone}
-            value = {**kept, **new}
-        found[key] = value
+            found[key] = {**saved[key], **new}
+        elif value != before[key] and value != []:
+            found[key] = value
     return found
 
 

@@ -75,7 +75,8 @@ def small(
 
     def make(name: str) -> Path:
         config = Config().from_disk(CONFIGS / name, interpolate=False)
-        config["paths"]["train"] = str(data / "train.spacy")
+        if name != "base.cfg":
+            config["paths"]["train"] = str(data / "train.spacy")
         components = config["components"]
         if name == "baselines/transformer.cfg":
             components["transformer"]["model"]["name"] = str(encoder)
