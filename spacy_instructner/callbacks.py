@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import update_wrapper
 
 from spacy.language import Language
 from spacy.util import registry
 from thinc.api import Optimizer
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class CreateOptimizer:
     """`nlp.create_optimizer`, for a config whose optimizer refers to other settings.
 
@@ -32,7 +33,9 @@ def build_interpolate_optimizer_v1() -> Callable[[Language], Language]:
     """
 
     def after_pipeline_creation(nlp: Language) -> Language:
-        nlp.create_optimizer = CreateOptimizer(nlp)  # type: ignore[method-assign]
+        # A name and a docstring, as the method has them.
+        method = update_wrapper(CreateOptimizer(nlp), Language.create_optimizer)
+        nlp.create_optimizer = method  # type: ignore[method-assign]
         return nlp
 
     return after_pipeline_creation

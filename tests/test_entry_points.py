@@ -1,7 +1,9 @@
 """Every shipped config through every entry point of spaCy that takes one, or takes the
 pipeline that it makes: on tiny models, two steps of training."""
 
+import copy
 import json
+import pickle
 import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List
@@ -215,6 +217,9 @@ def test_a_pipeline_in_memory(small: Callable[[str], Path], name: str) -> None:
     config = load_config(small(name), overrides={"training.max_steps": 40})
     nlp = load_model_from_config(config, auto_fill=True)
     assert isinstance(nlp.create_optimizer(), Optimizer)
+    assert nlp.create_optimizer.__name__ == "create_optimizer"
+    for again in (pickle.loads(pickle.dumps(nlp)), copy.deepcopy(nlp)):
+        assert isinstance(again.create_optimizer(), Optimizer)
     assert isinstance(nlp.resume_training(), Optimizer)
     nlp = load_model_from_config(config, auto_fill=True)
     assert isinstance(nlp.initialize(lambda: examples(nlp)), Optimizer)
