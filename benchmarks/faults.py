@@ -68,6 +68,109 @@ FAULTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "it, or after it.",
         ("test_serving.py::test_many_ask_at_once_while_one_trains",),
     ),
+    (
+        "Training that goes on",
+        "`resume_training`, `create_optimizer`, `debug data`, `debug model` and spaCy's "
+        "other entry points take every shipped config.",
+        (
+            "test_entry_points.py::test_a_pipeline_in_memory",
+            "test_entry_points.py::test_commands_that_look_at_a_config",
+            "test_entry_points.py::test_debug_data",
+            "test_entry_points.py::test_debug_model",
+            "test_entry_points.py::test_training_goes_on_from_a_trained_pipeline",
+            "test_entry_points.py::test_commands_that_take_a_trained_pipeline",
+        ),
+    ),
+    (
+        "Files of other tools",
+        "They are read right, or refused with the file and the line: 2,000 damaged files "
+        "of each of 25 kinds.",
+        (
+            "test_readers.py::test_rows_of_json",
+            "test_readers.py::test_lines_of_columns",
+            "test_readers.py::test_lines_of_pipes",
+            "test_readers.py::test_texts_to_annotate",
+            "test_formats.py::test_rows_that_are_refused",
+            "test_formats.py::test_conll_that_is_refused",
+        ),
+    ),
+    (
+        "Annotation that was rejected, or is missing",
+        "A rejected span, an ignored task and a tag `-` are neither an entity nor none.",
+        (
+            "test_formats.py::test_a_rejected_span_is_no_entity_and_not_none_either",
+            "test_formats.py::test_tasks_that_do_not_count",
+            "test_formats.py::test_a_hyphen_is_no_annotation",
+        ),
+    ),
+    (
+        "Encodings",
+        "UTF-8, with or without its mark; anything else is named, with the byte and the "
+        "option, unless the option names it.",
+        (
+            "test_annotating.py::test_an_undecodable_line_is_a_problem_of_its_own",
+            "test_annotating.py::test_utf16_is_refused_as_a_whole",
+            "test_cli.py::test_commands_read_other_encodings",
+            "test_formats.py::test_readers_of_configs_have_an_encoding",
+            "test_formats.py::test_half_characters_are_told",
+        ),
+    ),
+    (
+        "Output onto input",
+        "No command writes over what it reads, nor under a name that it could not read.",
+        (
+            "test_formats.py::test_where_is_written_to",
+            "test_cli.py::test_convert_says_what_it_cannot_write",
+        ),
+    ),
+    (
+        "Docs whose tokens change behind the component",
+        "A score is a span's own or none; the span group follows, or drops what no tokens "
+        "make up with a warning.",
+        (
+            "test_span_groups.py::test_a_score_is_a_spans_own_or_none",
+            "test_span_groups.py::test_a_pipeline_that_merges",
+            "test_span_groups.py::test_tokens_that_are_split",
+            "test_span_groups.py::test_joined_docs_have_spans_and_no_scores",
+            "test_span_groups.py::test_a_stored_doc_that_is_merged_later",
+        ),
+    ),
+    (
+        "A text that fails",
+        "It is that text's row; the others go on.",
+        (
+            "test_annotating.py::test_whatever_a_component_does_is_told_of_its_text",
+            "test_annotating.py::test_what_cannot_be_saved_is_a_problem_of_its_own",
+            "test_cli.py::test_render_shows_which_text_failed",
+            "test_cli.py::test_find_threshold_leaves_out_what_fails",
+            "test_serving.py::test_time_and_errors_are_events",
+        ),
+    ),
+    (
+        "An entity that does not fall on tokens",
+        "It costs its own tokens and its own label, and what it costs is told, in entities "
+        "and in answer ids.",
+        (
+            "test_annotations.py::test_a_misaligned_entity_costs_the_tokens_that_it_touches",
+            "test_cllmfs.py::test_an_entity_that_is_lost_costs_its_own_label_alone",
+            "test_formats.py::test_lost_entities_are_missing_and_keep_their_labels",
+            "test_training.py::test_what_missing_annotation_costs_is_told",
+        ),
+    ),
+    (
+        "Settings that nothing hears",
+        "Paths that nothing reads, words for labels that are not there, overrides at load, "
+        "label keys that a config cannot hold and a span group that two components share "
+        "are heard, or refused.",
+        (
+            "test_settings.py::test_development_data_is_read_or_refused",
+            "test_settings.py::test_paths_that_nothing_reads_are_refused",
+            "test_settings.py::test_words_for_labels_that_are_not_there",
+            "test_settings.py::test_what_is_given_to_load_wins",
+            "test_settings.py::test_any_label_survives_or_is_refused",
+            "test_settings.py::test_two_components_of_one_span_group_are_refused",
+        ),
+    ),
 )
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 from torch import nn
-from transformers import AttentionInterface
 
 from spacy_instructner.decoding import drafts
 from spacy_instructner.decoding import search as searching
@@ -23,6 +22,7 @@ from .models import copies, test_docs, tuned
 PRODUCTS = "matrix products"
 # What is timed beside the modules of the model: where it is looked up, and its part.
 WATCHED = (
+    (attention, "attend", "attention"),
     (CausalBackbone, "run", "the rest of the model"),
     (searching, "decide", "grammar and decisions"),
     (drafts, "decide", "grammar and decisions"),
@@ -101,8 +101,6 @@ def profile(data: Path, name: str, cache: Path, count: int, times: int) -> List[
     for _ in range(times):
         clock = Clock()
         undo = watch(backbone, clock)
-        attend = clock.around("attention", attention.attend)
-        AttentionInterface.register(attention.NAME, attend)
         try:
             with ExitStack() as stack:
                 for holder, function, part in WATCHED:
@@ -111,7 +109,6 @@ def profile(data: Path, name: str, cache: Path, count: int, times: int) -> List[
                 list(pipe.pipe(copies(docs), batch_size=1000))
                 clock.end()
         finally:
-            AttentionInterface.register(attention.NAME, attention.attend)
             undo()
         total = sum(clock.seconds.values())
         for part, seconds in clock.seconds.items():

@@ -4,6 +4,7 @@ to records and losses. Its settings are explained in `factory.py`."""
 import math
 import warnings
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import (
@@ -58,6 +59,7 @@ from .models.layer import (
     Pack,
     Spec,
     begin_afresh,
+    current_backbone,
     drop_backbone,
     drop_gradients,
     get_backbone,
@@ -115,6 +117,15 @@ class Prediction:
 
     found: Tuple[Found, ...]
     io: Tuple[Dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Examples whose annotation has gaps, and which: see `report_lost`."""
+
+    examples: List[Example]
+    misaligned: List[Span]
+    unlabelled: List[Span]
 
 
 class InstructionNERPipe(TrainablePipe):
@@ -417,8 +428,25 @@ class InstructionNERPipe(TrainablePipe):
             those of the data, sorted.
         names, definitions (Optional[Dict[str, str]]): words and meanings, by label,
             besides those of the config.
-        Raises ValueError for a path of the config that is named and not read.
+        Raises ValueError for a path of the config that is named and not read. Where
+        anything goes wrong, the component stays as it was.
         """
+        with self._whole():
+            lost = self._initialize(get_examples, nlp, labels, names, definitions)
+        if lost is not None:
+            report_lost(
+                lost.misaligned, lost.unlabelled, self.answer_ids(lost.examples)
+            )
+
+    def _initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        nlp: Optional[Language],
+        labels: Optional[List[str]],
+        names: Optional[Dict[str, str]],
+        definitions: Optional[Dict[str, str]],
+    ) -> Optional[Lost]:
+        """RETURNS (Optional[Lost]): annotation that is missing, where some is."""
         if nlp is not None:
             check_paths(nlp)
         validate_get_examples(get_examples, "InstructionNERPipe.initialize")
@@ -452,8 +480,22 @@ class InstructionNERPipe(TrainablePipe):
         self._shown()
         self.cfg.pop("calibration", None)
         begin_afresh(self.model)
-        if torn and self.labels:
-            report_lost(misaligned, unlabelled, self.answer_ids(torn))
+        return Lost(torn, misaligned, unlabelled) if torn and self.labels else None
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """What stops before the weights are changed, at its end, has changed nothing."""
+        names = ("_labels_given", "_weights_saved", "_as_configured", "configured")
+        own = {name: getattr(self, name) for name in names}
+        cfg, weights = dict(self.cfg), current_backbone(self.model)
+        try:
+            yield
+        except BaseException:
+            if current_backbone(self.model) is weights:
+                self.cfg.clear()
+                self.cfg.update(cfg)
+                self.__dict__.update(own)
+            raise
 
     def update(
         self,
@@ -687,14 +729,12 @@ class InstructionNERPipe(TrainablePipe):
         checksums = Path(path) / CHECKSUMS
         if checksums.is_file() and "cfg" not in exclude:
             check_files(Path(path), srsly.read_json(checksums))
-        util.from_disk(
-            path,
-            {
-                "cfg": lambda p: self._read_cfg(srsly.read_json(p), configured),
-                "model": read_model,
-            },
-            exclude,
-        )
+        readers = {
+            "cfg": lambda p: self._read_cfg(srsly.read_json(p), configured),
+            "model": read_model,
+        }
+        with self._whole():
+            util.from_disk(path, readers, exclude)
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
@@ -715,14 +755,12 @@ class InstructionNERPipe(TrainablePipe):
         self, bytes_data: bytes, *, exclude: Iterable[str] = ()
     ) -> "InstructionNERPipe":
         """Read what `to_bytes` made."""
-        util.from_bytes(
-            bytes_data,
-            {
-                "cfg": lambda b: self._read_cfg(srsly.json_loads(b)),
-                "model": lambda b: model_from_bytes(self.model, srsly.msgpack_loads(b)),
-            },
-            exclude,
-        )
+        readers = {
+            "cfg": lambda b: self._read_cfg(srsly.json_loads(b)),
+            "model": lambda b: model_from_bytes(self.model, srsly.msgpack_loads(b)),
+        }
+        with self._whole():
+            util.from_bytes(bytes_data, readers, exclude)
         return self
 
     def _cfg_to_save(self) -> Dict[str, Any]:

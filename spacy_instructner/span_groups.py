@@ -64,8 +64,9 @@ class ScoredSpanGroup(SpanGroup):
         return super().__len__()
 
     def __iter__(self) -> Iterator[Span]:
+        # The tokens are looked at once, not for each span.
         for at in range(len(self)):
-            yield self[at]
+            yield super().__getitem__(at)
 
     def __getitem__(self, i: int) -> Span:
         self._follow()

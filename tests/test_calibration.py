@@ -307,7 +307,7 @@ def test_each_part_is_left_out_of_its_own_training(
         "@augmenters": "spacy-instructner.MentionSwap.v1",
         "level": 1.0,
     }
-    for name in ("protocol", "k", "seed", "exclude"):
+    for name in ("protocol", "k", "seed", "exclude", "encoding"):
         corpora["dev"][name] = corpora["shots"][name]
     nlp.config["training"]["train_corpus"] = "corpora.shots"
     nlp.get_pipe(NAME).set_labels(["PLACE", "THING"], {"THING": "good"}, {"PLACE": "a"})

@@ -212,10 +212,13 @@ def test_render_reads_as_annotate_does(make_nlp: Callable, tmp_path: Path) -> No
     texts = tmp_path / "a.txt"
     texts.write_bytes(b"\xef\xbb\xbfAnna in Rome\nRen\xe9 in Rome\n")
     output = run("render", pipeline, page, "--input", texts)
-    assert "line 2: its byte 4 (0xE9) is not UTF-8" in output and "left out" in output
-    assert "\ufeff" not in page.read_text() and "Anna" in page.read_text()
+    why = "line 2: its byte 4 (0xE9) is not UTF-8"
+    assert why in output and "Not annotated" in output
+    html = page.read_text()
+    assert "\ufeff" not in html and "Anna" in html and why in html
     texts.write_bytes(b"Ren\xe9 in Rome\n")
-    assert "No text" in fail("render", pipeline, page, "--input", texts)
+    told = fail("render", pipeline, page, "--input", texts)
+    assert "None of the texts" in told and "its byte 4 (0xE9)" in told
     run("render", pipeline, page, "--input", texts, "--encoding", "cp1252")
     assert "René" in page.read_text()
     texts.write_text("Anna", encoding="utf-16")

@@ -3,7 +3,7 @@
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from spacy.cli._util import import_code
 from typer import Argument, Exit, Option
@@ -57,7 +57,7 @@ def render_cli(
     from ..annotating.pipelines import check_ready
 
     import_code(code_path)
-    texts = list(text or [])
+    texts = [(own, "") for own in text or ()]
     try:
         check_output(output_path, input_path)
         if input_path is not None:
@@ -99,17 +99,20 @@ def render_cli(
     msg.good(f"Wrote {output_path}")
 
 
-def to_rows(nlp: "Language", texts: List[str]) -> List[Dict[str, Any]]:
-    """Texts as displaCy's manual mode takes them; one that fails has a "problem"."""
+def to_rows(nlp: "Language", texts: List[Tuple[str, str]]) -> List[Dict[str, Any]]:
+    """Texts, and why they cannot be read, as displaCy's manual mode takes them; one that
+    fails has a "problem"."""
     from ..annotating.piped import Problem, annotate_each
     from ..annotating.texts import pieces
 
-    def docs_of(text: str) -> List["Doc"]:
+    def docs_of(text: str, unread: str) -> List["Doc"]:
+        if unread:
+            raise ValueError(unread)
         return [nlp.make_doc(piece) for piece in pieces(text, nlp.max_length)]
 
-    makes = [partial(docs_of, text) for text in texts]
+    makes = [partial(docs_of, *each) for each in texts]
     rows: List[Dict[str, Any]] = []
-    for text, answer in zip(texts, annotate_each(nlp, makes, nlp.batch_size)):
+    for (text, _), answer in zip(texts, annotate_each(nlp, makes, nlp.batch_size)):
         if isinstance(answer, Problem):
             # displaCy escapes texts, but no titles.
             title = f"Not annotated: {escape(answer.why)}"
@@ -138,20 +141,17 @@ def write_page(rows: List[Dict[str, Any]], path: Path) -> None:
     path.write_text(page, encoding="utf8")
 
 
-def texts_of(path: Path, encoding: str) -> List[str]:
-    """The texts of a file; says which of them cannot be read. Raises as
+def texts_of(path: Path, encoding: str) -> List[Tuple[str, str]]:
+    """The texts of a file, and why they cannot be read, "" for those that can. Raises as
     `annotating.texts.Source`."""
     from ..annotating.texts import Source
 
     texts = []
     for item in Source(str(path), encoding=encoding):
-        if item.problem:
-            msg.warn(f"{path}: {item.problem}", "The text is left out.")
-        else:
-            text, halves = repaired(item.text)
-            if halves:
-                msg.warn(f"{path}, {item.id}: halves of characters became U+FFFD")
-            texts.append(text)
+        text, halves = repaired(item.text)
+        if halves:
+            msg.warn(f"{path}, {item.id}: halves of characters became U+FFFD")
+        texts.append((text, item.problem))
     return texts
 
 

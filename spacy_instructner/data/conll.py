@@ -219,7 +219,7 @@ def find_dialect(sentences: Sequence[Sequence[Line]], name: str) -> Dialect:
     others = [
         at
         for at in range(last)
-        if _are_tags(sentences, at)
+        if _are_tags(sentences, at, all_of_them=at == word)
         and (at == word or not _labels(sentences, at) <= CHUNKS)
     ]
     if others and _column(sentences, others[0]) != _column(sentences, last):
@@ -273,11 +273,14 @@ def _labels(sentences: Sequence[Sequence[Line]], at: int) -> set[str]:
     return {each[2] for each in found if each}
 
 
-def _are_tags(sentences: Sequence[Sequence[Line]], at: int) -> bool:
+def _are_tags(
+    sentences: Sequence[Sequence[Line]], at: int, all_of_them: bool = False
+) -> bool:
     """Does a column hold tags such as B-PER, be they right or not? (Words such as
     B-52 look like them, too.)"""
     cells = [tag for own in _column(sentences, at) for _, tag in own]
-    return bool(_labels(sentences, at)) and sum(map(_is_tag, cells)) > len(cells) / 2
+    share = sum(map(_is_tag, cells)) / len(cells)
+    return bool(_labels(sentences, at)) and share > (0.99 if all_of_them else 0.5)
 
 
 def _no_tags(

@@ -218,7 +218,12 @@ def added(more: torch.Tensor, embedded: torch.Tensor, places: Places) -> torch.T
 
 
 def has_backbone(model: Model) -> bool:
-    return _shim(model)._model is not None
+    return current_backbone(model) is not None
+
+
+def current_backbone(model: Model) -> Optional[Backbone]:
+    """The one that is there, if one is."""
+    return _shim(model)._model
 
 
 def _shim(model: Model) -> BackboneShim:
