@@ -467,10 +467,11 @@ class InstructionNERPipe(TrainablePipe):
         given = labels is not None or self._labels_given
         if labels is None:
             labels = list(self.labels) if self._labels_given else sorted(counts)
-            # The config's words are for these labels, too.
-            names = {**self.cfg["label_names"], **(names or {})}
-            definitions = {**self.cfg["label_definitions"], **(definitions or {})}
-        self.set_labels(labels, names, definitions)
+        self.set_labels(
+            labels,
+            {**self._config_words("label_names"), **(names or {})},
+            {**self._config_words("label_definitions"), **(definitions or {})},
+        )
         self._labels_given = given
         report(self.labels, counts)
         if asks:
@@ -481,6 +482,12 @@ class InstructionNERPipe(TrainablePipe):
         self.cfg.pop("calibration", None)
         begin_afresh(self.model)
         return Lost(torn, misaligned, unlabelled) if torn and self.labels else None
+
+    def _config_words(self, setting: str) -> Dict[str, str]:
+        """What is said now of the labels that the config has words for: they must be
+        there, too."""
+        now = self.cfg[setting]
+        return {label: now[label] for label in self.configured[setting] if label in now}
 
     @contextmanager
     def _whole(self) -> Iterator[None]:

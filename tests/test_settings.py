@@ -144,6 +144,10 @@ def test_words_for_labels_that_are_not_there(make_nlp: MakeNLP) -> None:
     docs = gold_docs(nlp)
     examples = [spacy.training.Example(nlp.make_doc(doc.text), doc) for doc in docs]
     assert heard(lambda: nlp.initialize(lambda: examples)) == expected
+    nlp = make_nlp(labels=[], **wrong)
+    given_ = {"labels": ["PERSON", "PLACE"]}
+    nlp.config["initialize"]["components"][NAME] = given_
+    assert heard(lambda: nlp.initialize(lambda: examples)) == expected
     pipe = pipe_of(make_nlp(**WORDS))
     more = {"names": {"PERSN": "human"}}
     own = "`label_names` has 'PERSN', which is none of the labels: is 'PERSON' meant?"
