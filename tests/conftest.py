@@ -5,7 +5,7 @@ import os
 import string
 from collections import Counter
 from pathlib import Path
-from typing import Callable, List, Tuple
+from typing import Any, Callable, List, Tuple
 
 import pytest
 import torch
@@ -215,8 +215,9 @@ def make_nlp(
         }
         config.setdefault("labels", ["PERSON", "PLACE"])
         if method == "cllmfs":
-            labels = config["labels"]
-            own = {each: DEFINITIONS[each] for each in DEFINITIONS if each in labels}  # type: ignore[operator]
+            # Those of the texts, where labels are still to come.
+            labels: Any = config["labels"] or ["PERSON", "PLACE"]
+            own = {each: DEFINITIONS[each] for each in labels if each in DEFINITIONS}
             config.setdefault("label_definitions", own)
             # The tiny T5's tokenizer has no semicolon.
             config.setdefault(
