@@ -104,9 +104,9 @@ class ScoredSpanGroup(SpanGroup):
 
     def _follow(self) -> None:
         """Put the spans where their characters are now."""
-        doc = self.doc
-        tokens = _tokens_of(doc)
-        if tokens == self._tokens:
+        doc = self._doc_ref()  # type: ignore[attr-defined]
+        # Once its Doc is gone, what the group says of its spans can still be read.
+        if doc is None or (tokens := _tokens_of(doc)) == self._tokens:
             return
         self._tokens = tokens
         stored = _stored(self)

@@ -202,6 +202,12 @@ def test_what_others_change_in_a_group_gets_no_score_of_another() -> None:
     assert [score for *_, score in said(doc.ents)] == [0.5, 0.25, 0.75]
 
 
+def test_scores_outlive_their_doc() -> None:
+    group = made().spans[KEY]
+    assert list(group.attrs["scores"]) == [score for *_, score in ALL]
+    assert len(group) == len(ALL)
+
+
 def test_groups_can_be_added() -> None:
     doc = made()
     more = make_group(doc, "more", [Span(doc, 0, 1, label="X")], [0.625])
