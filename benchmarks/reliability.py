@@ -366,7 +366,7 @@ def main() -> None:
     args = parser.parse_args()
     parts: Dict[str, Callable[[], Figures]] = {
         "threads": lambda: threads(
-            prepared(args.cache) / "pipeline", texts()[:200], (1, 2, 8, 32)
+            prepared(args.cache) / "pipeline", texts()[:60], (1, 2, 8, 32)
         ),
         "kills": lambda: kills(args.cache, args.times),
         "ray": lambda: lost_worker(args.cache),

@@ -1,4 +1,4 @@
-"""What a config calls once its pipeline is made. Source: ours."""
+"""What is done to a pipeline once it is made. Source: ours."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,15 +27,18 @@ class CreateOptimizer:
 def build_interpolate_optimizer_v1() -> Callable[[Language], Language]:
     """Registered as `spacy-instructner.InterpolateOptimizer.v1`.
 
-    RETURNS (Callable): for `[nlp] after_pipeline_creation`: lets [training.optimizer]
+    RETURNS (Callable): for `[nlp] after_pipeline_creation` of a pipeline without
+        `instruction_ner`, which does the same for its own: lets [training.optimizer]
         refer to other settings in `nlp.create_optimizer`, `nlp.resume_training` and
         `nlp.initialize`, too.
     """
 
-    def after_pipeline_creation(nlp: Language) -> Language:
-        # A name and a docstring, as the method has them.
-        method = update_wrapper(CreateOptimizer(nlp), Language.create_optimizer)
-        nlp.create_optimizer = method  # type: ignore[method-assign]
-        return nlp
+    return interpolate_optimizer
 
-    return after_pipeline_creation
+
+def interpolate_optimizer(nlp: Language) -> Language:
+    """Give a pipeline `CreateOptimizer` in the place of its own method."""
+    # A name and a docstring, as the method has them.
+    method = update_wrapper(CreateOptimizer(nlp), Language.create_optimizer)
+    nlp.create_optimizer = method  # type: ignore[method-assign]
+    return nlp

@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, List, Literal, Optional
 from spacy.language import Language
 from thinc.api import Config, Model
 
+from .callbacks import interpolate_optimizer
 from .config_checks import check_config_holds
 from .decoding.decoder import Decoder
 from .pipe import InstructionNERPipe
@@ -133,6 +134,8 @@ def make_instruction_ner(
             "score_extension": score_extension,
         }
     )
+    # Configs, ours among them, let schedules refer to `[training] max_steps`.
+    interpolate_optimizer(nlp)
     return InstructionNERPipe(
         nlp.vocab,
         model,
