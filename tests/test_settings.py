@@ -329,7 +329,7 @@ LABELS = st.lists(st.one_of(HARD, st.characters(codec="utf-8")), max_size=5).map
 
 
 @settings(
-    max_examples=150,
+    max_examples=50,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
