@@ -298,6 +298,19 @@ def test_a_prefix_is_read_once_by_every_reader() -> None:
         assert reading.call_count == 1
 
 
+@pytest.mark.parametrize("kind", ["llama", "gemma2"])
+def test_a_reader_attends_outside_of_a_pass_as_its_model_does(kind: str) -> None:
+    backbone = make_backbone(kind)
+    if kind == "gemma2":
+        backbone.hf.config._attn_implementation = "spacy_instructner_eager"
+    reader = backbone.reader()
+    own = backbone.hf.config._attn_implementation
+    assert reader.hf.config._attn_implementation == own
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.inference_mode():
+        assert torch.equal(reader.hf(ids).logits, backbone.hf(ids).logits)
+
+
 def test_an_answer_without_room_is_broken_off_and_says_so() -> None:
     backbone = make_backbone("llama")
     questions = make_questions(backbone, 30, 2)

@@ -142,7 +142,9 @@ def again() -> ContextManager:
 def use_packed_attention(config: PretrainedConfig) -> None:
     """Let a model of this config attend by plans, where there is one, from now on."""
     own = config._attn_implementation
-    config._attn_implementation = NAMES.get(own, NAMES["sdpa"])
+    # A copy of a model has been told already.
+    if own not in NAMES.values():
+        config._attn_implementation = NAMES.get(own, NAMES["sdpa"])
 
 
 def _register(own: str, attend_alone: Callable, mask_alone: Callable) -> None:
