@@ -9,8 +9,8 @@ from .callbacks import interpolate_optimizer
 from .config_checks import check_config_holds
 from .decoding.decoder import Decoder
 from .pipe import InstructionNERPipe
+from .span_getters import SpanGetter, stand_in_for_spacy_transformers
 from .tasks.base import Task
-from .windows import SpanGetter
 
 SAME_KEY = (
     "The components {other!r} and {name!r} would both write to doc.spans[{key!r}], and the "
@@ -49,12 +49,15 @@ device = "auto"
 @misc = "spacy-instructner.Decoder.v1"
 
 [instruction_ner.windows]
-@span_getters = "spacy-transformers.doc_spans.v1"
+@misc = "spacy-instructner.WholeDocs.v1"
 
 [instruction_ner.scorer]
 @scorers = "spacy.ner_scorer.v1"
 """
 )["instruction_ner"]
+
+
+stand_in_for_spacy_transformers()
 
 
 @Language.factory(

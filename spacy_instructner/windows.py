@@ -1,7 +1,6 @@
 """Windows: which stretch of a Doc is asked about at once.
 
-A getter of spacy-transformers proposes windows; any that holds more model
-tokens than there is room for is cut at the Doc's token borders, with overlap.
+A span getter proposes windows; any that holds more model tokens than there is room for is cut at the Doc's token borders, with overlap.
 Nothing is left out silently. Source: ours.
 """
 
@@ -9,12 +8,13 @@ import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple
 
 from spacy.errors import Errors
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc
 
 from .decoding.answers import Words
+from .span_getters import SpanGetter
 
 if TYPE_CHECKING:
     from .models.encoding import TextEncoder
@@ -53,9 +53,6 @@ def tell_unread(message: str, what: str, count: int) -> None:
         warnings.warn(warning, stacklevel=3)
     else:
         found.append(warning)
-
-
-SpanGetter = Callable[[List[Doc]], List[List[Span]]]
 
 
 @dataclass(frozen=True)

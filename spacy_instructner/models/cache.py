@@ -3,7 +3,7 @@
 The one place that depends on how transformers calls a cache. Source: ours.
 """
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 from transformers.cache_utils import Cache
@@ -18,7 +18,8 @@ class RaggedCache(Cache):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        # What transformers 5 keeps in layers stands in the buffers.
+        self.layers: List[Any] = []
         self.keys: List[torch.Tensor] = []
         self.values: List[torch.Tensor] = []
         # (rows, ids of this call): the slot of each id.
@@ -57,7 +58,8 @@ class RaggedCache(Cache):
         key_states: torch.Tensor,
         value_states: torch.Tensor,
         layer_idx: int,
-        cache_kwargs: Optional[Dict[str, Any]] = None,
+        *args: Any,
+        **kwargs: Any,
     ) -> Tuple[torch.Tensor, torch.Tensor]:
         if layer_idx == len(self.keys):
             # Nothing stored yet for this layer.
@@ -77,7 +79,9 @@ class RaggedCache(Cache):
         )
 
     def get_seq_length(self, layer_idx: Optional[int] = 0) -> int:
-        return self.used
+        """Zero: a decoder counts positions from here on for all rows alike, ours
+        differ. Who calls the decoder says where the ids stand."""
+        return 0
 
     def get_max_cache_shape(self) -> Optional[int]:
         return None

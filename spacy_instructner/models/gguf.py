@@ -6,6 +6,7 @@ from typing import Any, Optional
 import torch
 
 from .loading import quiet
+from .versions import DTYPE
 
 # How chat models end a turn, likeliest first.
 TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "</s>")
@@ -22,7 +23,7 @@ def convert_gguf(path: Path, folder: Path) -> None:
     try:
         with quiet():
             model = AutoModelForCausalLM.from_pretrained(
-                **place, torch_dtype=torch.float32
+                **place, **{DTYPE: torch.float32}
             )
             tokenizer = AutoTokenizer.from_pretrained(**place)
     except Exception as error:

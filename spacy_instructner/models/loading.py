@@ -19,6 +19,8 @@ from transformers import (
 )
 
 from ..locks import LOADING
+from .remote_code import refuse_remote_code
+from .versions import DTYPE
 
 LOADERS = {"causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
 
@@ -29,8 +31,10 @@ def load_folder(
     """The model and the tokenizer in a folder, from its files alone.
 
     kind: "causal" or "seq2seq". Raises ValueError, saying what to do, where the
-    folder's files are damaged, of another kind, or lack a fast tokenizer.
+    folder's files are damaged, of another kind, name code to be run, or lack a fast
+    tokenizer.
     """
+    refuse_remote_code(folder)
     with quiet():
         config = AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
@@ -45,7 +49,7 @@ def load_folder(
             model = LOADERS[kind].from_pretrained(
                 folder,
                 config=config,
-                torch_dtype=dtype,
+                **{DTYPE: dtype},
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,

@@ -17,6 +17,7 @@ from .layer import Spec, make_model
 from .precision import Precision
 from .ragged import Block, causal_mask
 from .starts import AUTO
+from .versions import cached, scales_decoder_outputs
 
 
 class Seq2SeqBackbone(Backbone):
@@ -86,7 +87,7 @@ class Seq2SeqBackbone(Backbone):
         self, logits: torch.Tensor, tokens: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
         config = self.hf.config
-        if config.model_type in ("t5", "mt5", "umt5") and config.tie_word_embeddings:
+        if config.model_type in ("t5", "mt5", "umt5") and scales_decoder_outputs(config):
             logits = logits * config.d_model**-0.5
         bias = getattr(self.hf, "final_logits_bias", None)
         if bias is not None:
@@ -206,9 +207,7 @@ class Seq2SeqSession:
             attention_mask=mask,
             encoder_hidden_states=self.states,
             encoder_attention_mask=self.mask,
-            past_key_values=self.both,
-            use_cache=True,
-            cache_position=shared,
+            **cached(decoder, self.both),
         ).last_hidden_state
         self.lengths = block.lengths
         at, places = torch.tensor(marks, device=hidden.device).unbind(1)
@@ -223,10 +222,7 @@ class Seq2SeqSession:
         index = torch.tensor(list(rows), dtype=torch.long, device=self.states.device)
         if self.cache.keys:
             self.cache.keep(rows)
-        cross = self.both.cross_attention_cache
-        for kept in (cross.key_cache, cross.value_cache):
-            for layer, tensor in enumerate(kept):
-                kept[layer] = tensor[index]
+        self.both.cross_attention_cache.reorder_cache(index)
         self.states, self.mask = self.states[index], self.mask[index]
 
 

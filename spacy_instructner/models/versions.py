@@ -1,0 +1,27 @@
+"""What differs between the versions of transformers that this package runs on, 4.53 to
+5.x. The one place that asks which is there. Source: ours."""
+
+from inspect import signature
+from typing import Any, Dict
+
+import transformers
+from packaging.version import Version
+from transformers import PretrainedConfig
+
+VERSION = Version(transformers.__version__)
+# How `from_pretrained` calls the format of the weights.
+DTYPE = "dtype" if Version("4.56") <= VERSION else "torch_dtype"
+
+
+def cached(decoder: Any, cache: Any) -> Dict[str, Any]:
+    """The arguments that give a decoder its KV cache."""
+    new = "cache" in signature(decoder.forward).parameters
+    return {"cache" if new else "past_key_values": cache, "use_cache": True}
+
+
+def scales_decoder_outputs(config: PretrainedConfig) -> bool:
+    """Whether a T5 scales its decoder's states before the output matrix: those whose
+    input and output matrices are one. From version 5 on the config says it by itself,
+    as all T5 share their matrices there."""
+    name = "tie_word_embeddings" if VERSION.major < 5 else "scale_decoder_outputs"
+    return bool(getattr(config, name, False))
