@@ -32,6 +32,7 @@ from .adapters import (
     merged_copy,
 )
 from .encoding import TextEncoder
+from .versions import checkpoint_activations
 
 MAX_PREFIXES = 256
 # Scalings of the output that some architectures apply after the output matrix.
@@ -163,9 +164,9 @@ class Backbone(nn.Module):
         checkpointing: compute each layer again when its gradient is, and keep nothing
         of it till then."""
         self.learned = True
-        if checkpointing and not self.hf.is_gradient_checkpointing:
+        if checkpointing:
             settings = {"use_reentrant": False, "context_fn": self.contexts}
-            self.hf.gradient_checkpointing_enable(settings)
+            checkpoint_activations(self.hf, settings)
         if self.lora is None:
             # Full fine-tuning: thinc passes weights through numpy, which knows
             # no bfloat16, and small steps would vanish in it.

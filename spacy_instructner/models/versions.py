@@ -6,7 +6,7 @@ from typing import Any, Dict
 
 import transformers
 from packaging.version import Version
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, PreTrainedModel
 
 VERSION = Version(transformers.__version__)
 # How `from_pretrained` calls the format of the weights.
@@ -17,6 +17,16 @@ def cached(decoder: Any, cache: Any) -> Dict[str, Any]:
     """The arguments that give a decoder its KV cache."""
     new = "cache" in signature(decoder.forward).parameters
     return {"cache" if new else "past_key_values": cache, "use_cache": True}
+
+
+def checkpoint_activations(model: PreTrainedModel, settings: Dict[str, Any]) -> None:
+    """Compute each layer again when its gradient is. settings: of
+    `torch.utils.checkpoint.checkpoint`."""
+    # Older ones call it gradient checkpointing.
+    now = hasattr(model, "activation_checkpointing_enable")
+    kind = "activation" if now else "gradient"
+    if not getattr(model, f"is_{kind}_checkpointing"):
+        getattr(model, f"{kind}_checkpointing_enable")(settings)
 
 
 def scales_decoder_outputs(config: PretrainedConfig) -> bool:
