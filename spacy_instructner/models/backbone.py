@@ -231,7 +231,7 @@ class Backbone(nn.Module):
         """(rows, width) and (n,) token ids -> (rows, n) float32 logits."""
         head = self.hf.get_output_embeddings()
         weight = head.weight[tokens.to(self.device)].float()
-        logits = hidden.float() @ weight.T
+        logits = self.transformed(hidden).float() @ weight.T
         bias = getattr(head, "bias", None)
         if bias is not None:
             logits = logits + bias[tokens.to(self.device)].float()
@@ -239,7 +239,17 @@ class Backbone(nn.Module):
 
     def all_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """(n, width) -> (n, vocabulary) float32 logits."""
-        return self.scaled(self.hf.get_output_embeddings()(hidden).float())
+        logits = self.hf.get_output_embeddings()(self.transformed(hidden))
+        return self.scaled(logits.float())
+
+    def transformed(self, hidden: torch.Tensor) -> torch.Tensor:
+        """What some architectures (ModernBERT's decoder) do to the last states before the
+        output matrix, in a head of their own."""
+        head = getattr(self.hf, "lm_head", None)
+        if head is None or head is self.hf.get_output_embeddings():
+            return hidden
+        transformed: torch.Tensor = head(hidden)
+        return transformed
 
     def scaled(
         self, logits: torch.Tensor, tokens: Optional[torch.Tensor] = None
