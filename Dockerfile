@@ -17,9 +17,11 @@ COPY LICENSE README.md pyproject.toml setup.cfg ./
 COPY spacy_instructner ./spacy_instructner
 RUN python -m pip install --constraint constraints.txt ".[serve]"
 COPY configs/zeroshot.cfg ./
-# The base weights lie in /opt/weights alone, for this pipeline and for others.
+# The base weights lie in /opt/weights alone, for this pipeline and for others. Folders
+# that were made aside are their owner's until somebody says otherwise.
 RUN python -m spacy instructner fetch \
-    && python -m spacy assemble zeroshot.cfg /opt/pipeline --components.instruction_ner.bundle adapter
+    && python -m spacy assemble zeroshot.cfg /opt/pipeline --components.instruction_ner.bundle adapter \
+    && chmod -R a+rX /opt/pipeline /opt/weights
 
 FROM python:3.13-slim
 
