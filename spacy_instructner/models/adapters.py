@@ -66,6 +66,14 @@ def attach(model: Any, lora: LoRA) -> None:
             inject_adapter_in_model(config, model, adapter_name=ADAPTER)
     except ValueError as error:
         raise ValueError(f"The adapter cannot be attached: {error}") from error
+    for layer in lora_layers(model):
+        base = layer.get_base_layer()
+        if not isinstance(getattr(base, "weight", None), torch.Tensor):
+            raise ValueError(
+                f"An adapter cannot stand beside {type(base).__name__}, which has several "
+                "weights in one. Name the layers that it is to stand beside as `targets`, "
+                'such as ["q_proj", "k_proj", "v_proj", "o_proj"].'
+            )
     embeddings = model.get_input_embeddings().weight
     if any(layer.get_base_layer().weight is embeddings for layer in lora_layers(model)):
         raise ValueError(

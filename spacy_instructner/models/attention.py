@@ -48,6 +48,8 @@ LOG2_E = math.log2(math.e)
 # (ids, key heads, width) ones.
 KeysValues = Tuple[torch.Tensor, torch.Tensor]
 Keys = Callable[[int, torch.Tensor, torch.Tensor], KeysValues]
+# (rows or 1, slots) positions of keys in their texts, given those of the pass's (ids,).
+KeyPositions = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -56,23 +58,43 @@ class Part:
 
     queries: (rows, n) places of the ids in the pass, short rows filled up with any;
     order: (its ids,) where each of them stands in that table, laid end to end;
-    seen: (rows or 1, n, slots) bool, what each id may see; None where that is all.
+    seen: (rows or 1, n, slots) bool, what each id may see; None where that is all;
+    stand: where the keys stand in their texts, for layers with a sliding window.
     """
 
     queries: torch.Tensor
     order: torch.Tensor
     seen: Optional[torch.Tensor]
     keys: Keys
-    _laid_out: Dict[Tuple[int, int, torch.dtype], "Layout"] = field(
-        default_factory=dict
-    )
+    stand: KeyPositions
+    _laid_out: Dict[Tuple, "Layout"] = field(default_factory=dict)
 
-    def layout(self, heads: int, group: int, dtype: torch.dtype) -> "Layout":
+    def layout(
+        self, heads: int, group: int, dtype: torch.dtype, near: "Optional[Near]" = None
+    ) -> "Layout":
         """The same for all layers of a kind, so it is made once a pass."""
         kind = heads, group, dtype
-        if kind not in self._laid_out:
-            self._laid_out[kind] = Layout.of(self, *kind)
-        return self._laid_out[kind]
+        key = (*kind, near and near.window)
+        if key not in self._laid_out:
+            seen = self.seen if near is None else near.within(self)
+            self._laid_out[key] = Layout.of(self, seen, *kind)
+        return self._laid_out[key]
+
+
+@dataclass(frozen=True)
+class Near:
+    """A sliding window: an id sees itself and the window - 1 ids before it.
+
+    positions: (ids,) of the pass, in their texts."""
+
+    window: int
+    positions: torch.Tensor
+
+    def within(self, part: Part) -> torch.Tensor:
+        """(rows, n, slots) bool, what is left of what the ids of a part may see."""
+        asked = self.positions[part.queries][..., None]
+        near = part.stand(self.positions)[:, None] > asked - self.window
+        return near if part.seen is None else near & part.seen
 
 
 @dataclass(frozen=True)
@@ -88,7 +110,14 @@ class Layout:
     mask: Optional[torch.Tensor]
 
     @classmethod
-    def of(cls, part: Part, heads: int, group: int, dtype: torch.dtype) -> "Layout":
+    def of(
+        cls,
+        part: Part,
+        seen: Optional[torch.Tensor],
+        heads: int,
+        group: int,
+        dtype: torch.dtype,
+    ) -> "Layout":
         rows, n = part.queries.shape
         device = part.queries.device
         head = torch.arange(heads, device=device)[:, None]
@@ -98,8 +127,8 @@ class Layout:
         row, at = (part.order // n)[:, None, None], (part.order % n)[:, None, None]
         give = ((row * heads + head) * n + at) * group + member
         mask = None
-        if part.seen is not None:
-            mask = additive(part.seen, dtype)[:, None, :, None]
+        if seen is not None:
+            mask = additive(seen, dtype)[:, None, :, None]
             mask = mask.expand(rows, heads, n, group, mask.shape[-1])
             mask = mask.reshape(rows * heads, n * group, -1)
         return cls(take.flatten(), give.flatten(), mask)
@@ -112,11 +141,18 @@ class Pass:
     near: parts of what is each row's own; they cover the ids of the pass in order.
     far: keys that many rows share (a constant prompt start), for all ids of the pass.
     store: gets a layer and its new (ids, key heads, width) keys and values first.
+    positions: (ids,) where the ids stand in their texts; last: the highest of them.
     """
 
     near: Sequence[Part]
     far: Optional[Part] = None
     store: Optional[Callable[[int, torch.Tensor, torch.Tensor], None]] = None
+    positions: torch.Tensor = torch.empty(0)
+    last: int = 0
+
+    def sliding(self, window: Optional[int]) -> Optional[Near]:
+        """What a layer's window hides; None where it reaches over all positions."""
+        return Near(window, self.positions) if window and window <= self.last else None
 
 
 # Of this thread's pass; a task of asyncio has its own, too.
@@ -185,6 +221,7 @@ def attend(
     scaling: Optional[float] = None,
     dropout: float = 0.0,
     softcap: Optional[float] = None,
+    sliding_window: Optional[int] = None,
     **kwargs: Any,
 ) -> torch.Tensor:
     """As transformers calls it, for a pass with this plan. query: (1, heads, ids,
@@ -194,7 +231,7 @@ def attend(
     if plan.store is not None:
         plan.store(layer, keys, values)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    settings = scale, softcap, dropout
+    settings = scale, softcap, dropout, plan.sliding(sliding_window)
     near = [
         _look(part, part.keys(layer, keys, values), queries, *settings)
         for part in plan.near
@@ -215,13 +252,14 @@ def _look(
     scale: float,
     softcap: Optional[float],
     dropout: float,
+    near: Optional[Near],
 ) -> KeysValues:
     """What a part finds, id by id and head by head: the (ids x heads, width) mean of
     the values, weighted by their softmax, and the (ids x heads, 1) logarithm of the
     softmax's total, in float32."""
     keys, values = stored
     rows, heads, slots, width = keys.shape
-    layout = part.layout(heads, queries.shape[1] // heads, queries.dtype)
+    layout = part.layout(heads, queries.shape[1] // heads, queries.dtype, near)
     asked = queries.reshape(-1, width).index_select(0, layout.take)
     asked = asked.view(rows * heads, -1, width)
     # Keys cut out of a bigger buffer are copied: the product is several times slower
@@ -236,7 +274,12 @@ def _look(
     else:
         scores = torch.baddbmm(layout.mask, asked, seen, alpha=scale)
     logs = torch.log_softmax(scores, dim=-1, dtype=torch.float32)
-    total = scores[..., :1].float() - logs[..., :1]
+    # By any key that is not hidden: the first, unless a sliding window has passed it.
+    if near is None:
+        score, log = scores[..., :1], logs[..., :1]
+    else:
+        score, log = (each.amax(dim=-1, keepdim=True) for each in (scores, logs))
+    total = score.float() - log
     # exp is many times slower than exp2 where it underflows, as it does at all that is
     # hidden.
     weights = torch.exp2(logs * LOG2_E).to(values.dtype)
@@ -275,15 +318,21 @@ def additive(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return mask.masked_fill_(~seen, hidden)
 
 
-def of_this_pass(table: torch.Tensor) -> Keys:
-    """The pass's own keys and values at these (rows, slots) places."""
+def of_this_pass(table: torch.Tensor) -> Tuple[Keys, KeyPositions]:
+    """The pass's own keys and values at these (rows, slots) places, and where they
+    stand in their texts."""
     flat = table.flatten()
 
     def rows_of(tensor: torch.Tensor) -> torch.Tensor:
         shape = (*table.shape, *tensor.shape[1:])
         return tensor.index_select(0, flat).view(shape).transpose(1, 2)
 
-    return lambda layer, keys, values: (rows_of(keys), rows_of(values))
+    def keys_values(
+        layer: int, keys: torch.Tensor, values: torch.Tensor
+    ) -> KeysValues:
+        return rows_of(keys), rows_of(values)
+
+    return keys_values, lambda positions: positions[table]
 
 
 def fresh_parts(rows: Sequence[Sequence[int]], device: torch.device) -> List[Part]:
@@ -325,7 +374,7 @@ def _fresh_part(
         )
         trunk = branch[:, None] == 0
         seen = seen & (trunk | (branch[:, None] == branch[:, :, None]))
-    return Part(table, order, seen, of_this_pass(table))
+    return Part(table, order, seen, *of_this_pass(table))
 
 
 _register("sdpa", sdpa_attention_forward, sdpa_mask)

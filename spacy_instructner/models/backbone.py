@@ -16,7 +16,7 @@ from typing import (
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from ..decoding.answers import Ids
 from ..decoding.search import Prompt, Session
@@ -32,7 +32,7 @@ from .adapters import (
     merged_copy,
 )
 from .encoding import TextEncoder
-from .versions import checkpoint_activations
+from .versions import checkpoint_activations, rope_stretches_from
 
 MAX_PREFIXES = 256
 # Scalings of the output that some architectures apply after the output matrix.
@@ -42,8 +42,12 @@ POSITIONS = (
     "max_position_embeddings",
     "n_positions",
     "max_seq_len",
-    "sliding_window",
+    "attention_chunk_size",
     "window_size",
+)
+OTHERS = (
+    "Choose another model (Llama, SmolLM, Qwen, Mistral, Gemma, Phi, OLMo, GPT-2, "
+    "GPT-NeoX; T5, BART …)."
 )
 
 
@@ -120,6 +124,8 @@ class Backbone(nn.Module):
         self.encoder = encoder or TextEncoder(tokenizer)
         self.lora: Optional[LoRA] = None
         self.learned = False
+        # Whether each layer hides what is past its sliding window.
+        self.slides = False
         # Dropout stands as a module, or as a rate that a function is given.
         self._dropouts = [
             (module, name)
@@ -142,13 +148,18 @@ class Backbone(nn.Module):
     def bare(self) -> "Backbone":
         """Another over the same base weights, without the adapter: whatever is done to
         its adapter, this one does not see."""
-        return type(self)(bare_copy(self.hf), self.tokenizer, self.encoder)
+        return self._around(bare_copy(self.hf))
 
     def reader(self) -> "Backbone":
         """One to read answers with, by the weights as they are now: adapter merged,
         dropout off. It does not change any more, so any number of threads may read
         with it while this one learns."""
-        return type(self)(merged_copy(self.hf), self.tokenizer, self.encoder)
+        return self._around(merged_copy(self.hf))
+
+    def _around(self, hf: PreTrainedModel) -> "Backbone":
+        other = type(self)(hf, self.tokenizer, self.encoder)
+        other.slides = self.slides
+        return other
 
     def set_dropout(self, rate: float) -> None:
         """The rate of the adapter's dropout, and of all that the architecture has
@@ -186,6 +197,9 @@ class Backbone(nn.Module):
         Raises ValueError for an architecture that cannot be read row by row."""
         raise NotImplementedError
 
+    def probe_windows(self) -> None:
+        """Find out what `slides` is. To be called once, before anybody reads."""
+
     def compare(
         self, own: Callable[[], torch.Tensor], prompt: Prompt, ids: Sequence[int]
     ) -> None:
@@ -211,15 +225,14 @@ class Backbone(nn.Module):
             ValueError,
         ) as error:
             raise ValueError(
-                f"{name} cannot be read row by row: {error!r}. Choose another model "
-                "(Llama, SmolLM, Qwen, Mistral, Gemma, GPT-2, GPT-NeoX; T5, BART …)."
+                f"{name} cannot be read row by row: {error!r}. {OTHERS}"
             ) from error
         self._prefixes.clear()
         off = float((found - expected).abs().max() / expected.std())
         if not off < (0.01 if self.hf.dtype == torch.float32 else 0.5):
             raise ValueError(
                 f"{name} gives other logits when read row by row (off by {off:.2f} "
-                "standard deviations). Choose another model."
+                f"standard deviations). {OTHERS}"
             )
 
     # What the search asks.
@@ -257,7 +270,7 @@ class Backbone(nn.Module):
         """What some architectures do with the output matrix's product.
 
         tokens: which columns these are; None for the whole vocabulary."""
-        config = self.hf.config
+        config = self.settings
         for name in MULTIPLIERS:
             if getattr(config, name, None):
                 logits = logits * getattr(config, name)
@@ -295,10 +308,18 @@ class Backbone(nn.Module):
     def positions(self) -> int:
         """Most ids the model can take.
 
-        Not more than a sliding or local window, where the architecture has one:
-        our masks let an id see all before it, which is the same up to there."""
-        found = [getattr(self.hf.config, name, None) for name in POSITIONS]
+        Not more than a local window, where layers have one and do not say so to the
+        attention, and not more than where a model begins to stretch its positions by
+        the longest text of a pass: there, what is read together would matter."""
+        names = POSITIONS if self.slides else (*POSITIONS, "sliding_window")
+        found = [getattr(self.settings, name, None) for name in names]
+        found.append(rope_stretches_from(self.settings))
         return min((n for n in found if isinstance(n, int) and n > 0), default=2048)
+
+    @property
+    def settings(self) -> PretrainedConfig:
+        """The config of the part that reads texts."""
+        return self.hf.config.get_text_config()
 
     def cached_prefix(self, prefix: Ids) -> Any:
         """What the model keeps of a prompt's constant part, computed once."""

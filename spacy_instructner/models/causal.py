@@ -26,7 +26,7 @@ from .attention import (
     row_order,
     use_packed_attention,
 )
-from .backbone import Backbone, Change, Learned, Places, allowed_at, states_at
+from .backbone import OTHERS, Backbone, Change, Learned, Places, allowed_at, states_at
 from .layer import Spec, make_model
 from .precision import Precision
 from .slots import Prefixes, Row, SlotCache
@@ -35,6 +35,8 @@ from .starts import AUTO
 
 # The number of ids of a pass is a multiple of this.
 ROUND = 16
+# Types of layers that attend to keys and values, as configs call them.
+ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 # Rows under way that are fed more ids at once than this (a long word that leaves no
 # choice) are told apart from the others, which would be padded to it.
 FEW = 6
@@ -59,9 +61,43 @@ class CausalBackbone(Backbone):
 
     def check(self) -> None:
         """See `Backbone.check`."""
-        ids = [i % self.hf.config.vocab_size for i in range(5, 12)]
+        other = set(getattr(self.settings, "layer_types", None) or ()) - ATTENTION
+        if other:
+            raise ValueError(
+                f"{type(self.hf).__name__} cannot be read row by row: it has layers of "
+                f"the type {', '.join(sorted(other))}, which keep a state in the place "
+                f"of keys and values. {OTHERS}"
+            )
+        self._compare_few()
+
+    def probe_windows(self) -> None:
+        """Find out whether the layers hand their sliding window to the attention, by
+        a window of a few ids. Otherwise, ids past the window are not read."""
+        window = getattr(self.settings, "sliding_window", None)
+        if not isinstance(window, int) or window < 1:
+            return
+        sliding = [
+            each
+            for each in (self.settings, *self.hf.modules())
+            if getattr(each, "sliding_window", None) == window
+        ]
+        try:
+            for each in sliding:
+                each.sliding_window = 3
+            self._compare_few()
+            self.slides = True
+        except ValueError:
+            self.slides = False
+        finally:
+            for each in sliding:
+                each.sliding_window = window
+
+    def _compare_few(self) -> None:
+        vocabulary = self.hf.get_input_embeddings().weight.shape[0]
+        ids = [i % vocabulary for i in range(5, 12)]
+        asked = torch.tensor([ids], device=self.device)
         self.compare(
-            lambda: self.hf(torch.tensor([ids], device=self.device)).logits[0, -1],
+            lambda: self.hf(asked, use_cache=False).logits[0, -1],
             (tuple(ids[:2]), ()),
             ids[2:],
         )
@@ -110,10 +146,11 @@ class CausalBackbone(Backbone):
         if change is not None:
             function, places = change
             embedded = function(embedded[0], places)[None]
-        with packed(plan):
+        stand = torch.tensor(positions, device=self.device)
+        with packed(replace(plan, positions=stand, last=max(positions))):
             output: BaseModelOutput = self.body(
                 inputs_embeds=embedded,
-                position_ids=torch.tensor([positions], device=self.device),
+                position_ids=stand[None],
                 use_cache=False,
                 output_hidden_states=layers,
             )
@@ -251,7 +288,7 @@ def own_prefixes(groups: Sequence[Tuple[int, int, int]], device: torch.device) -
     behind = torch.arange(queries.shape[1], device=device)[None] >= length
     seen = seen[:, None] & behind[..., None]
     order = row_order(counts, device)
-    return Part(queries, order, seen, of_this_pass(table))
+    return Part(queries, order, seen, *of_this_pass(table))
 
 
 class CausalSession:

@@ -321,7 +321,9 @@ def _read(model: Model, folder: Path) -> Backbone:
     spec: Spec = model.attrs["spec"]
     device = choose_device(model.attrs["device"])
     dtype = choose_dtype(spec.precision, device)
-    return spec.backbone(*load_folder(folder, spec.kind, dtype, device))
+    backbone = spec.backbone(*load_folder(folder, spec.kind, dtype, device))
+    backbone.probe_windows()
+    return backbone
 
 
 def _set(model: Model, backbone: Backbone, identity: Identity) -> None:

@@ -113,7 +113,12 @@ class SlotCache:
                 self.values[layer][which, :, :used],
             )
 
-        return Part(queries, row_order(own, device), seen, keys)
+        starts = [0] * len(slots)
+        for row in rows:
+            starts[at[row.slot]] = row.begin
+        stand = torch.tensor(starts, device=device)[:, None]
+        stand = stand + torch.arange(used, device=device)
+        return Part(queries, row_order(own, device), seen, keys, lambda _: stand)
 
     def keep(self, rows: Sequence[Row], kept: Sequence[int]) -> List[Row]:
         """These rows, by their places; copies of those that stand there again."""
@@ -204,10 +209,15 @@ class Prefixes:
         ids."""
         if not self.longest:
             return None
+        stand = torch.arange(self.longest, device=device)[None]
         if len(self.lengths) == 1:
             every = torch.arange(sum(counts), device=device)
             return Part(
-                every[None], every, None, lambda layer, *new: self.layers[layer]
+                every[None],
+                every,
+                None,
+                lambda layer, *new: self.layers[layer],
+                lambda _: stand,
             )
         # Ids by prefix, and where each id stands among them.
         members: Dict[int, List[int]] = {}
@@ -224,7 +234,7 @@ class Prefixes:
             order[ids] = torch.arange(len(ids)) + number * width
         which = torch.tensor(list(members), device=device)
         lengths = torch.tensor(self.lengths, device=device)[which]
-        seen = torch.arange(self.longest, device=device)[None] < lengths[:, None]
+        seen = stand < lengths[:, None]
 
         def keys(layer: int, *new: torch.Tensor) -> KeysValues:
             keys, values = self.layers[layer]
@@ -232,7 +242,8 @@ class Prefixes:
                 return keys, values
             return keys[which], values[which]
 
-        return Part(table, order.to(device), seen[:, None], keys)
+        seen = seen[:, None]
+        return Part(table, order.to(device), seen, keys, lambda _: stand)
 
 
 def _stack(stored: Sequence[KeysValues]) -> KeysValues:

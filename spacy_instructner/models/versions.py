@@ -2,7 +2,7 @@
 5.x. The one place that asks which is there. Source: ours."""
 
 from inspect import signature
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import transformers
 from packaging.version import Version
@@ -35,3 +35,23 @@ def scales_decoder_outputs(config: PretrainedConfig) -> bool:
     as all T5 share their matrices there."""
     name = "tie_word_embeddings" if VERSION.major < 5 else "scale_decoder_outputs"
     return bool(getattr(config, name, False))
+
+
+def rope_stretches_from(config: PretrainedConfig) -> Optional[int]:
+    """From how many positions on a model's rotary embeddings depend on the longest text
+    of a pass (dynamic NTK, LongRoPE); None where they never do."""
+    said = getattr(config, "rope_parameters", None) or getattr(
+        config, "rope_scaling", None
+    )
+    if not isinstance(said, dict):
+        return None
+    # Some have one for each type of layers.
+    kinds = [each for each in said.values() if isinstance(each, dict)] or [said]
+    if not any(
+        each.get("rope_type", each.get("type")) in ("dynamic", "longrope")
+        for each in kinds
+    ):
+        return None
+    found = [each.get("original_max_position_embeddings") for each in kinds]
+    found.append(getattr(config, "original_max_position_embeddings", None))
+    return min((n for n in found if n), default=config.max_position_embeddings)
