@@ -21,7 +21,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/python -m spacy project run demo . --vars.texts demo/text.txt
 
 test: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 test-all: lint
 	$(BIN)/python -m pytest -q --slow
