@@ -29,7 +29,7 @@ SOURCE := $(ENVS)/source
 TODAY := $(ENVS)/today
 OLDEST := $(ENVS)/oldest
 DATA ?= ../shared/data
-PYTEST = -m pytest -q -n 2 --dist worksteal -p no:cacheprovider
+PYTEST = -m pytest -q -n 2 --dist loadgroup -p no:cacheprovider
 
 test: lint test-today test-oldest
 

@@ -7,6 +7,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Callable, List, Tuple
 
+# Tests run side by side, and so do the processes that they start: threads of torch would
+# take the cores from one another. Read once, when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 from spacy.lang.en import English
@@ -49,12 +53,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run slow tests too")
 
 
+# Before xdist, which reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: List) -> None:
-    if config.getoption("--slow", False):
-        return
     for item in items:
-        if "slow" in item.keywords:
+        if "slow" in item.keywords and not config.getoption("--slow", False):
             item.add_marker(pytest.mark.skip(reason="needs --slow"))
+        # What `trained` makes takes minutes: of the processes that share the tests, one
+        # makes it.
+        if "trained" in item.fixturenames:
+            parameter = getattr(item, "callspec", None)
+            shared = f"{item.module.__name__}-{parameter.id if parameter else ''}"
+            item.add_marker(pytest.mark.xdist_group(shared))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -72,6 +72,15 @@ def test_average_tells_what_has_no_mean(tmp_path: Path) -> None:
     assert "no saved model in" in output and "info.json is missing" in output
 
 
+def test_average_does_not_write_over_what_it_reads(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "info.json").write_text(name)
+    output = fail("average", tmp_path / "two", tmp_path / "one", tmp_path / "two")
+    assert "would be overwritten" in output
+    assert (tmp_path / "two" / "info.json").read_text() == "two"
+
+
 def test_render(make_nlp: Callable, tmp_path: Path) -> None:
     make_nlp().to_disk(tmp_path / "pipeline")
     (tmp_path / "texts.txt").write_text(

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import random
 from pathlib import Path
 from typing import Iterator, List, Tuple
@@ -17,7 +16,7 @@ from thinc.api import Adam, fix_random_seed
 from spacy_instructner.corpora import build_few_shot_corpus_v1, read_docs
 from spacy_instructner.decoding.grammar import Grammar, read
 from spacy_instructner.models.encoding import TextEncoder
-from spacy_instructner.models.layer import get_backbone
+from spacy_instructner.models.layer import get_reader
 from spacy_instructner.models.sources import KNOWN_SHA256, fetch
 from spacy_instructner.tasks.base import Gold
 from spacy_instructner.tasks.instruction_ner import build_instruction_ner_v1
@@ -41,13 +40,6 @@ def encoder(weights: Path) -> TextEncoder:
     return TextEncoder(AutoTokenizer.from_pretrained(weights))
 
 
-@pytest.fixture
-def all_cores() -> Iterator[None]:
-    torch.set_num_threads(os.cpu_count() or 1)
-    yield
-    torch.set_num_threads(1)
-
-
 def test_the_converted_tokenizers_faults_are_mended(encoder: TextEncoder) -> None:
     tokenizer = encoder.tokenizer
     assert tokenizer.eos_token_id == 2 and tokenizer.eos_token == "<|im_end|>"
@@ -64,7 +56,7 @@ def test_words_make_the_ids_the_tokenizer_makes(encoder: TextEncoder) -> None:
     assert list(encoded.text) == encoder.tokenizer(text).input_ids
 
 
-def test_few_shots_and_stopping(weights: Path, all_cores: None) -> None:
+def test_few_shots_and_stopping(weights: Path) -> None:
     """Trained on a few sentences the model answers, and left to itself it stops."""
     fix_random_seed(0)
     nlp = spacy.blank("en")
@@ -83,17 +75,17 @@ def test_few_shots_and_stopping(weights: Path, all_cores: None) -> None:
     docs, _ = read_docs(ASSETS / "test.jsonl", nlp)
     scores = nlp.evaluate([Example(nlp.make_doc(d.text), d) for d in docs[:25]])
     assert scores["ents_f"] > 0.1
-    backbone = get_backbone(pipe.model)
+    reader = get_reader(pipe.model)
     (record,) = [r for r in pipe.records(examples[:1]) if r.task == "main"]
     prompt = torch.tensor([record.prefix + record.suffix])
-    said = backbone.hf.generate(
+    said = reader.hf.generate(
         prompt,
         attention_mask=torch.ones_like(prompt),
         max_new_tokens=4 * len(record.answer),
         do_sample=False,
     )[0, prompt.shape[1] :]
-    assert int(said[-1]) == backbone.tokenizer.eos_token_id
-    assert (said == backbone.tokenizer.eos_token_id).sum() == 1
+    assert int(said[-1]) == reader.tokenizer.eos_token_id
+    assert (said == reader.tokenizer.eos_token_id).sum() == 1
 
 
 def sentences(path: Path) -> Iterator[Tuple[List[str], List]]:

@@ -189,6 +189,8 @@ def test_training_changes_answers_and_can_be_kept(folder: Path, tmp_path: Path) 
     (tmp_path / "letters").mkdir()
     with pytest.raises(ValueError, match="letters is no pipeline, and would be overw"):
         Served(Pipeline(str(folder)), tmp_path / "letters")
+    with pytest.raises(ValueError, match="is what is read: it would be overwritten"):
+        Served(Pipeline(str(folder)), folder)
 
 
 def test_texts_leave_nothing_behind(folder: Path) -> None:

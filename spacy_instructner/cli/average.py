@@ -6,6 +6,7 @@ from typing import List
 from typer import Argument, Exit
 from wasabi import msg
 
+from ..data.outputs import check_output
 from . import app
 
 
@@ -21,6 +22,7 @@ def average_cli(
     from ..models.starts import average_starts
 
     try:
+        check_output(output_path, *starts)
         average_starts(starts, output_path)
     except (OSError, ValueError) as error:
         msg.fail("There is no mean of these", str(error))

@@ -13,6 +13,7 @@ from ..annotating.texts import pieces
 from ..annotations import LABELS_KEY
 from ..data.docs import make_doc
 from ..data.json_rows import read_json_row
+from ..data.outputs import check_output
 from ..data.text_files import repaired
 from ..files import put_folder
 from ..models.layer import get_reader
@@ -31,12 +32,15 @@ class Served:
     def __init__(self, pipeline: Pipeline, save_to: Optional[Path] = None) -> None:
         """save_to: a folder for the pipeline as it is after each training. Raises
         ValueError for a pipeline without an instruction_ner component, and for a folder
-        with something else in it; OSError where there is no pipeline, or no weights."""
+        with something else in it, or the pipeline that is served; OSError where there is
+        no pipeline, or no weights."""
         if save_to is not None and save_to.exists() and not is_pipeline(save_to):
             raise ValueError(
                 f"{save_to} is no pipeline, and would be overwritten. Name a folder that "
                 "is not there yet, or a pipeline that may go."
             )
+        if save_to is not None:
+            check_output(save_to, Path(pipeline.name))
         self.pipeline, self.save_to = pipeline, save_to
         self.nlp = pipeline.load()
         ours = [n for n, p in self.nlp.pipeline if isinstance(p, InstructionNERPipe)]
