@@ -32,6 +32,7 @@ from spacy_instructner.files import to_json, write_whole
 from spacy_instructner.scores import expected_error, reliability
 from spacy_instructner.supports import train_on
 
+from .advisories import tell_advisories
 from .faults import tell_faults
 from .scaling import occupied
 from .threads import tell_threads, threads
@@ -243,7 +244,13 @@ def page_of(results: Dict[str, Figures]) -> Page:
     sections = [tell[name](results[name]) for name in tell if name in results]
     return Page(
         "Reliability",
-        [Section("What is measured", first), *sections, tell_fuzz(), tell_faults()],
+        [
+            Section("What is measured", first),
+            *sections,
+            tell_fuzz(),
+            tell_faults(),
+            tell_advisories(),
+        ],
     )
 
 

@@ -4,6 +4,7 @@ import math
 import os
 import string
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Callable, List, Tuple
 
@@ -42,6 +43,7 @@ SENTENCES = [
     "Anna's friend lives in Rome and Bert lives in Paris, which is an old place.",
 ]
 KINDS = ("causal", "t5", "bart")
+SPACY_TRANSFORMERS = find_spec("spacy_transformers") is not None
 DEFINITIONS = {"PERSON": "somebody's name", "PLACE": "a town", "CITY": "a big town"}
 SHARED = Path(
     os.environ.get("SPACY_INSTRUCTNER_DATA")
@@ -59,6 +61,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List) -> None:
     for item in items:
         if "slow" in item.keywords and not config.getoption("--slow", False):
             item.add_marker(pytest.mark.skip(reason="needs --slow"))
+        if "spacy_transformers" in item.keywords and not SPACY_TRANSFORMERS:
+            item.add_marker(pytest.mark.skip(reason="needs spacy-transformers"))
         # What `trained` makes takes minutes: of the processes that share the tests, one
         # makes it.
         if "trained" in item.fixturenames:

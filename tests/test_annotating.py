@@ -728,6 +728,7 @@ def test_the_command(pipeline: Path, corpus: Path, tmp_path: Path) -> None:
         assert failed.exit_code == 1 and said in " ".join(failed.output.split())
 
 
+@pytest.mark.long
 def test_standard_input(pipeline: Path, corpus: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         elsewhere(pipeline, line(pipeline, Path("-"), tmp_path / "out")),
@@ -741,6 +742,7 @@ def test_standard_input(pipeline: Path, corpus: Path, tmp_path: Path) -> None:
     assert parts and all(found[name] == other[name] for name in parts)
 
 
+@pytest.mark.long
 def test_what_a_component_warns_of_is_heard_once(
     pipeline: Path, corpus: Path, tmp_path: Path
 ) -> None:
@@ -776,6 +778,7 @@ def kill_at(command: List[str], output: Path, share: float, chunks_: int) -> flo
     return done() / chunks_
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("share", [0.2, 0.6])
 def test_a_killed_run_is_resumed(
     pipeline: Path, corpus: Path, tmp_path: Path, share: float

@@ -11,6 +11,7 @@ from conftest import byte_level_tokenizer
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
+from test_search import make_questions, plain_greedy
 from thinc.api import Adam, fix_random_seed
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
@@ -19,7 +20,6 @@ from spacy_instructner.models.adapters import LoRA, attach
 from spacy_instructner.models.causal import CausalBackbone
 from spacy_instructner.models.layer import get_backbone
 from spacy_instructner.models.versions import VERSION, rope_stretches_from
-from test_search import make_questions, plain_greedy
 
 SMALL = {
     "hidden_size": 64,
@@ -67,7 +67,10 @@ MODELS: Dict[str, Dict[str, Any]] = {
 }
 # And why they cannot be read.
 REFUSED = {
-    "lfm2": ({"layer_types": ["conv", "full_attention"] * 2}, "layers of the type conv"),
+    "lfm2": (
+        {"layer_types": ["conv", "full_attention"] * 2},
+        "layers of the type conv",
+    ),
     "mamba": ({}, "MambaForCausalLM cannot be read row by row"),
     "qwen3_next": ({**EXPERTS}, "layers of the type linear_attention"),
     "gpt_oss": ({**EXPERTS, **SLIDING}, "GptOssForCausalLM gives other logits"),
@@ -114,7 +117,9 @@ def test_it_reads_as_a_plain_loop_does(kind: str) -> None:
     # Windows are looked through, not avoided.
     assert backbone.positions == SMALL["max_position_embeddings"]
     questions = make_questions(backbone, 8, 0)
-    assert max(len(q.prefix + q.suffix) for q in questions) > 2 * SLIDING["sliding_window"]
+    assert (
+        max(len(q.prefix + q.suffix) for q in questions) > 2 * SLIDING["sliding_window"]
+    )
     for question, answer in zip(questions, search(backbone, questions, 40)):
         ids, logprobs = plain_greedy(backbone, question)
         assert answer.ids == ids
@@ -178,7 +183,9 @@ def test_ids_past_a_window_that_layers_keep_to_themselves_are_not_read() -> None
     for module in model.modules():
         if hasattr(module, "layer_idx") and hasattr(module, "q_proj"):
             # As transformers asks for it, by the layer's own config.
-            module.config = AutoConfig.for_model("mistral", **SMALL, sliding_window=None)
+            module.config = AutoConfig.for_model(
+                "mistral", **SMALL, sliding_window=None
+            )
             module.config._attn_implementation = model.config._attn_implementation
     backbone.check()
     backbone.probe_windows()

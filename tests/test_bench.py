@@ -502,6 +502,7 @@ def test_what_a_method_leaves_out_must_be_there(folder: Path) -> None:
         bench_cells.make_config(cell)
 
 
+@pytest.mark.long
 def test_cells_are_measured_once_and_a_fault_stops_only_its_own(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -395,6 +395,7 @@ def own(doc):
 """
 
 
+@pytest.mark.long
 def test_code_that_a_pipeline_needs(make_nlp: Callable, tmp_path: Path) -> None:
     code = tmp_path / "own.py"
     code.write_text(OWN)

@@ -67,6 +67,7 @@ def spacy_command(*arguments: object) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_debug_config(path: Path, tmp_path: Path) -> None:
     done = spacy_command("debug", "config", path, "--paths.train", "train.spacy")
@@ -95,6 +96,7 @@ def test_what_is_asked_by_default_is_what_the_configs_ask(name: str) -> None:
     assert all(getattr(own, name) == getattr(other, name) for name in rest)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_fill_config_finds_nothing_to_fill(path: Path, tmp_path: Path) -> None:
     done = spacy_command("init", "fill-config", path, tmp_path / "filled.cfg")
@@ -103,6 +105,7 @@ def test_fill_config_finds_nothing_to_fill(path: Path, tmp_path: Path) -> None:
     assert filled == Config().from_disk(path, interpolate=False)
 
 
+@pytest.mark.long
 def test_fill_config_from_next_to_nothing(tmp_path: Path) -> None:
     base = tmp_path / "base.cfg"
     base.write_text(

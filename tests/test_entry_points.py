@@ -25,6 +25,20 @@ CONFIGS = ROOT / "configs"
 ALL = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.cfg"))
 NER = [name for name in ALL if name.startswith("baselines/")]
 OURS = [name for name in ALL if name not in NER]
+ENCODERS = [
+    name for name in NER if "spacy-transformers." in (CONFIGS / name).read_text()
+]
+
+
+def each(names: List[str]) -> List[Any]:
+    return [
+        pytest.param(
+            name, marks=[pytest.mark.spacy_transformers] if name in ENCODERS else []
+        )
+        for name in names
+    ]
+
+
 WORDS = {"names": ["one", "two"], "definitions": ["what it is", "what it means"]}
 STEPS = 2
 
@@ -126,7 +140,7 @@ def trained(
     return train
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", each(ALL))
 def test_commands_that_look_at_a_config(
     small: Callable[[str], Path], tmp_path: Path, name: str
 ) -> None:
@@ -138,7 +152,7 @@ def test_commands_that_look_at_a_config(
     assert filled == Config().from_disk(path, interpolate=False)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", each(ALL))
 def test_debug_data(
     small: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -158,7 +172,7 @@ def test_debug_model(small: Callable[[str], Path], name: str) -> None:
         assert "STEP 3" in said and "Prediction(" in said
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", each(ALL))
 def test_init_labels_and_assemble(
     small: Callable[[str], Path], tmp_path: Path, name: str
 ) -> None:
@@ -177,7 +191,7 @@ def test_init_labels_and_assemble(
         assert "has no labels to look for" in str(done.exception)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", each(ALL))
 def test_pretrain_of_spacys_is_refused(
     small: Callable[[str], Path], tmp_path: Path, name: str
 ) -> None:
@@ -193,7 +207,7 @@ def functions(block: Any) -> List[str]:
     return found
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", each(ALL))
 def test_find_function(name: str) -> None:
     config = Config().from_disk(CONFIGS / name, interpolate=False)
     for each in sorted(set(functions(config))):
@@ -212,7 +226,7 @@ def rates(optimizer: Optimizer, count: int) -> List[float]:
     return found
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", each(ALL))
 def test_a_pipeline_in_memory(small: Callable[[str], Path], name: str) -> None:
     config = load_config(small(name), overrides={"training.max_steps": 40})
     nlp = load_model_from_config(config, auto_fill=True)
@@ -234,7 +248,7 @@ def test_a_pipeline_in_memory(small: Callable[[str], Path], name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in ALL if "total_steps" in (CONFIGS / n).read_text()]
+    "name", each([n for n in ALL if "total_steps" in (CONFIGS / n).read_text()])
 )
 def test_the_learn_rate_ends_with_training(
     small: Callable[[str], Path], name: str
@@ -249,7 +263,7 @@ def test_the_learn_rate_ends_with_training(
         assert own[-1] == 0.0 and min(own[1:-1]) > 0.0
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", each(ALL))
 def test_training_goes_on_from_a_trained_pipeline(
     trained: Callable[[str], Path], name: str
 ) -> None:
@@ -273,7 +287,8 @@ def labelled(nlp: Language, name: str) -> Any:
     return own
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.long
+@pytest.mark.parametrize("name", each(ALL))
 def test_commands_that_take_a_trained_pipeline(
     trained: Callable[[str], Path], data: Path, tmp_path: Path, name: str
 ) -> None:

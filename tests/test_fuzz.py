@@ -83,6 +83,7 @@ def test_a_few_hundred(make_nlp: MakeNLP) -> None:
     assert spans > 10 and other == 0 and apart < 1e-4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make_nlp", ["causal", "t5 cllmfs"], indirect=True)
 def test_ten_thousand_brackets(make_nlp: MakeNLP) -> None:
     text = "[" * 6_000 + "(" * 2_000 + ")" * 2_000

@@ -49,6 +49,7 @@ def test_a_leak_is_found() -> None:
     assert leaks("Anna's friend met Bert in Paris, an old place", known) == []
 
 
+@pytest.mark.long
 def test_no_sentence_of_the_data_is_in_the_repository() -> None:
     files = sorted(SHARED.glob("*/*.jsonl.gz"))
     if not files:

@@ -412,6 +412,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_n_process_however_processes_are_started(
     make_nlp: MakeNLP, tmp_path: Path, method: str

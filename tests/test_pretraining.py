@@ -716,6 +716,7 @@ def test_stages_do_what_one_run_does(config: Config, tmp_path: Path) -> None:
     assert last["texts"] == 18 and last["ids"] > 18 * 20 and last["loss"] > 0.0
 
 
+@pytest.mark.long
 def test_it_learns(config: Config, tmp_path: Path) -> None:
     config["training"].update(max_steps=80, eval_frequency=10)
     config["training"]["optimizer"]["learn_rate"].update(
@@ -733,6 +734,7 @@ def test_it_learns(config: Config, tmp_path: Path) -> None:
     assert {s.label_ for s in nlp(doc).spans["instruction_ner"]} <= {"ANYTHING"}
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on(config: Config, tmp_path: Path) -> None:
     """Killed at any moment: also between writing the log and the checkpoint."""
     assert pretrain(config, tmp_path / "one")

@@ -56,6 +56,7 @@ def test_words_make_the_ids_the_tokenizer_makes(encoder: TextEncoder) -> None:
     assert list(encoded.text) == encoder.tokenizer(text).input_ids
 
 
+@pytest.mark.long
 def test_few_shots_and_stopping(weights: Path) -> None:
     """Trained on a few sentences the model answers, and left to itself it stops."""
     fix_random_seed(0)

@@ -162,6 +162,7 @@ def test_a_pipeline_without_the_component_is_refused(tmp_path: Path) -> None:
         Served(Pipeline(str(tmp_path / "other")))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("tiny_settings")
 def test_training_changes_answers_and_can_be_kept(folder: Path, tmp_path: Path) -> None:
     served = Served(Pipeline(str(folder)), tmp_path / "trained")
@@ -374,6 +375,7 @@ def test_who_comes_when_all_turns_are_taken_is_told_so(
             assert lines(answers[0]) == lines(send()) == [{"step": 1}]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("tiny_settings")
 def test_many_ask_at_once_while_one_trains(client: Any, folder: Path) -> None:
     """Every answer is that of the pipeline before the training, or of the one after."""
@@ -501,6 +503,7 @@ def serve_briefly(
     return said, out
 
 
+@pytest.mark.long
 def test_the_command(folder: Path) -> None:
     pytest.importorskip("fastapi")
     said, out = serve_briefly(str(folder), "--characters", "50")

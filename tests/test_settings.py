@@ -328,6 +328,7 @@ LABELS = st.lists(st.one_of(HARD, st.characters(codec="utf-8")), max_size=5).map
 )
 
 
+@pytest.mark.long
 @settings(
     max_examples=50,
     deadline=None,

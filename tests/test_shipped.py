@@ -47,6 +47,7 @@ def test_it_is_whole_small_and_says_what_it_is(folder: Path) -> None:
     assert files == {"README.md", storage.INFO, storage.ADAPTER_FILE}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task", ["by default", "InstructionNER"])
 def test_labels_alone_are_enough(task: str) -> None:
     """Zero-shot on texts of a subject that it has never seen; the raw model finds

@@ -172,6 +172,7 @@ def test_other_labels_in_every_thread(make_nlp: MakeNLP) -> None:
     assert together(24, ask_for) == alone
 
 
+@pytest.mark.long
 def test_several_pipelines_load_and_answer_side_by_side(
     make_nlp: MakeNLP, tmp_path: Path
 ) -> None:
@@ -305,6 +306,7 @@ def lines_of(work: Callable[[], Any]) -> int:
     return -1 - counting.left
 
 
+@pytest.mark.long
 @on_three_kinds
 def test_an_interrupted_first_call(make_nlp: MakeNLP, tmp_path: Path) -> None:
     """Wherever it stops, the next call answers as if there had been none."""
@@ -344,6 +346,7 @@ def test_an_interrupted_loading(make_nlp: MakeNLP) -> None:
         assert together(1, lambda _: ask(make_nlp(), TEXTS[0])) == [expected]
 
 
+@pytest.mark.long
 def test_an_interrupted_beginning_of_training(make_nlp: MakeNLP) -> None:
     """`initialize` changes labels and weights, or nothing; so does loading."""
     nlp = make_nlp(model={"adapter": {"@misc": "spacy-instructner.LoRA.v1"}})

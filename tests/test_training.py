@@ -106,6 +106,7 @@ def trained(
     return folder
 
 
+@pytest.mark.long
 def test_overfits_to_f1_of_one(trained: Path) -> None:
     nlp = spacy.load(trained / "out" / "model-last")
     scores = nlp.evaluate(examples(nlp))
@@ -113,6 +114,7 @@ def test_overfits_to_f1_of_one(trained: Path) -> None:
     assert nlp.get_pipe("instruction_ner").labels == ("PERSON", "PLACE")
 
 
+@pytest.mark.long
 def test_spacy_evaluate(trained: Path, tmp_path: Path) -> None:
     # fmt: off
     done = run(
@@ -128,6 +130,7 @@ def test_spacy_evaluate(trained: Path, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.long
 def test_another_process_answers_the_same(trained: Path) -> None:
     nlp = spacy.load(trained / "out" / "model-last")
     texts = [text for text, _ in TRAIN] + HELD_OUT

@@ -159,6 +159,7 @@ def test_wheel_of_the_base(tmp_path: Path) -> None:
     assert seconds < 20
 
 
+@pytest.mark.long
 def test_the_package_requires_this_one(
     make_nlp: Callable[..., Language], tmp_path: Path
 ) -> None:

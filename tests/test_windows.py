@@ -3,10 +3,8 @@ import warnings
 
 import pytest
 from spacy.lang.en import English
-from spacy_transformers.span_getters import configure_get_doc_spans as doc_spans
-from spacy_transformers.span_getters import configure_get_sent_spans as sent_spans
-from spacy_transformers.span_getters import configure_strided_spans as strided_spans
 
+from spacy_instructner.span_getters import sentences, whole_docs
 from spacy_instructner.windows import cut, propose
 
 
@@ -43,14 +41,29 @@ def test_proposals() -> None:
     nlp = English()
     nlp.add_pipe("sentencizer")
     docs = [nlp("One here. Two there."), nlp(""), nlp("Three.")]
-    assert propose(doc_spans(), docs) == [[(0, 6)], [], [(0, 2)]]
-    assert propose(sent_spans(), docs) == [[(0, 3), (3, 6)], [], [(0, 2)]]
-    assert propose(strided_spans(4, 2), docs) == [[(0, 4), (2, 6)], [], [(0, 2)]]
+    assert propose(whole_docs, docs) == [[(0, 6)], [], [(0, 2)]]
+    assert propose(sentences, docs) == [[(0, 3), (3, 6)], [], [(0, 2)]]
+
+
+@pytest.mark.spacy_transformers
+def test_proposals_of_spacy_transformers() -> None:
+    from spacy_transformers import span_getters as theirs
+
+    nlp = English()
+    nlp.add_pipe("sentencizer")
+    docs = [nlp("One here. Two there."), nlp(""), nlp("Three."), nlp(" \n ")]
+    for own, other in (
+        (whole_docs, theirs.configure_get_doc_spans()),
+        (sentences, theirs.configure_get_sent_spans()),
+    ):
+        assert propose(own, docs) == propose(other, docs)
+    strides = theirs.configure_strided_spans(4, 2)
+    assert propose(strides, docs)[:3] == [[(0, 4), (2, 6)], [], [(0, 2)]]
 
 
 def test_sentences_without_boundaries_name_the_way_out() -> None:
     with pytest.raises(ValueError, match="sentencizer"):
-        propose(sent_spans(), [English()("No one set sentences.")])
+        propose(sentences, [English()("No one set sentences.")])
 
 
 def test_a_getter_that_leaves_tokens_out_is_reported() -> None:
@@ -59,4 +72,4 @@ def test_a_getter_that_leaves_tokens_out_is_reported() -> None:
         propose(lambda docs: [[d[0:1], d[2:4]] for d in docs], [doc])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        propose(doc_spans(), [doc])
+        propose(whole_docs, [doc])

@@ -327,9 +327,7 @@ def of_this_pass(table: torch.Tensor) -> Tuple[Keys, KeyPositions]:
         shape = (*table.shape, *tensor.shape[1:])
         return tensor.index_select(0, flat).view(shape).transpose(1, 2)
 
-    def keys_values(
-        layer: int, keys: torch.Tensor, values: torch.Tensor
-    ) -> KeysValues:
+    def keys_values(layer: int, keys: torch.Tensor, values: torch.Tensor) -> KeysValues:
         return rows_of(keys), rows_of(values)
 
     return keys_values, lambda positions: positions[table]

@@ -87,7 +87,9 @@ class Seq2SeqBackbone(Backbone):
         self, logits: torch.Tensor, tokens: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
         config = self.hf.config
-        if config.model_type in ("t5", "mt5", "umt5") and scales_decoder_outputs(config):
+        if config.model_type in ("t5", "mt5", "umt5") and scales_decoder_outputs(
+            config
+        ):
             logits = logits * config.d_model**-0.5
         bias = getattr(self.hf, "final_logits_bias", None)
         if bias is not None:
