@@ -50,9 +50,10 @@ def stand_in_for_spacy_transformers() -> None:
     if find_spec("spacy_transformers") or hasattr(registry, "span_getters"):
         return
     registry.create("span_getters", entry_points=True)
-    registry.span_getters("spacy-transformers.doc_spans.v1", func=build_whole_docs_v1)
-    registry.span_getters("spacy-transformers.sent_spans.v1", func=build_sentences_v1)
-    registry.span_getters("spacy-transformers.strided_spans.v1", func=_missing_strides)
+    getters = getattr(registry, "span_getters")  # noqa: B009, made just now
+    getters.register("spacy-transformers.doc_spans.v1", func=build_whole_docs_v1)
+    getters.register("spacy-transformers.sent_spans.v1", func=build_sentences_v1)
+    getters.register("spacy-transformers.strided_spans.v1", func=_missing_strides)
 
 
 def _missing_strides(window: int, stride: int) -> SpanGetter:

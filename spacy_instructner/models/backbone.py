@@ -35,6 +35,8 @@ from .encoding import TextEncoder
 from .versions import checkpoint_activations, rope_stretches_from
 
 MAX_PREFIXES = 256
+# Ids and logits of `Backbone.fingerprint`.
+FINGER_IDS, FINGERS = 32, 8
 # Scalings of the output that some architectures apply after the output matrix.
 MULTIPLIERS = ("logit_scale",)
 DIVISORS = ("logits_scaling",)
@@ -195,6 +197,22 @@ class Backbone(nn.Module):
         """Compare our way of reading with the model's own, on a few ids.
 
         Raises ValueError for an architecture that cannot be read row by row."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> List[float]:
+        """A few logits of the base after a few ids, in standard deviations from their
+        mean: how these weights are read, to be compared with how another version of
+        transformers reads them."""
+        vocabulary = self.hf.get_input_embeddings().weight.shape[0]
+        ids = [(5 + 7 * at) % vocabulary for at in range(FINGER_IDS)]
+        with torch.inference_mode():
+            logits = self.bare().own_logits(ids).float()
+        chosen = logits[:: max(1, len(logits) // FINGERS)][:FINGERS]
+        scaled = (chosen - logits.mean()) / logits.std()
+        return [round(float(each), 4) for each in scaled]
+
+    def own_logits(self, ids: Sequence[int]) -> torch.Tensor:
+        """(vocabulary,) what the model itself gives after ids."""
         raise NotImplementedError
 
     def probe_windows(self) -> None:

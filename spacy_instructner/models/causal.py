@@ -95,12 +95,13 @@ class CausalBackbone(Backbone):
     def _compare_few(self) -> None:
         vocabulary = self.hf.get_input_embeddings().weight.shape[0]
         ids = [i % vocabulary for i in range(5, 12)]
-        asked = torch.tensor([ids], device=self.device)
-        self.compare(
-            lambda: self.hf(asked, use_cache=False).logits[0, -1],
-            (tuple(ids[:2]), ()),
-            ids[2:],
-        )
+        self.compare(lambda: self.own_logits(ids), (tuple(ids[:2]), ()), ids[2:])
+
+    def own_logits(self, ids: Sequence[int]) -> torch.Tensor:
+        """See `Backbone.own_logits`."""
+        asked = torch.tensor([list(ids)], device=self.device)
+        logits: torch.Tensor = self.hf(asked, use_cache=False).logits[0, -1]
+        return logits
 
     def open(self, prefixes: Sequence[Ids]) -> "CausalSession":
         return CausalSession(self, prefixes)

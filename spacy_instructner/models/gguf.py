@@ -6,7 +6,7 @@ from typing import Any, Optional
 import torch
 
 from .loading import quiet
-from .versions import DTYPE
+from .versions import DTYPE, forget_quantizer, gguf_arguments, write_for_older
 
 # How chat models end a turn, likeliest first.
 TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "</s>")
@@ -23,8 +23,9 @@ def convert_gguf(path: Path, folder: Path) -> None:
     try:
         with quiet():
             model = AutoModelForCausalLM.from_pretrained(
-                **place, **{DTYPE: torch.float32}
+                **place, **gguf_arguments(), **{DTYPE: torch.float32}
             )
+            forget_quantizer(model)
             tokenizer = AutoTokenizer.from_pretrained(**place)
     except Exception as error:
         raise ValueError(
@@ -32,8 +33,10 @@ def convert_gguf(path: Path, folder: Path) -> None:
             "causal language model?"
         ) from error
     _mend(tokenizer, model.config, model.generation_config, _end_in_file(path))
-    model.save_pretrained(folder, safe_serialization=True)
+    with quiet():
+        model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
+    write_for_older(folder)
 
 
 def _end_in_file(path: Path) -> Optional[int]:

@@ -374,6 +374,8 @@ def load_model(model: Model, folder: Path) -> None:
             )
         base, identity = weights.folder, weights.identity
     backbone = _read(model, base)
+    if identity.sha256 == info["identity"]["sha256"]:
+        storage.check_reading(backbone, info, folder)
     storage.load_adapter(backbone, info["adapter"], folder)
     _set(model, backbone, identity)
 

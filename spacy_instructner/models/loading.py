@@ -20,7 +20,7 @@ from transformers import (
 
 from ..locks import LOADING
 from .remote_code import refuse_remote_code
-from .versions import DTYPE
+from .versions import DTYPE, refuse_newer
 
 LOADERS = {"causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
 
@@ -31,10 +31,11 @@ def load_folder(
     """The model and the tokenizer in a folder, from its files alone.
 
     kind: "causal" or "seq2seq". Raises ValueError, saying what to do, where the
-    folder's files are damaged, of another kind, name code to be run, or lack a fast
-    tokenizer.
+    folder's files are damaged, of another kind, name code to be run, lack a fast
+    tokenizer, or are of a version that the installed one would misread.
     """
     refuse_remote_code(folder)
+    refuse_newer(folder)
     with quiet():
         config = AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False

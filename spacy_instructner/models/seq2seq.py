@@ -147,17 +147,16 @@ class Seq2SeqBackbone(Backbone):
     def check(self) -> None:
         """See `Backbone.check`."""
         ids = [i % self.hf.config.vocab_size for i in range(5, 12)]
-        self.compare(
-            lambda: self.hf(
-                input_ids=self.padded(self.encoded([((), tuple(ids))]))[0],
-                decoder_input_ids=torch.tensor(
-                    [[self.start, *ids]], device=self.device
-                ),
-                use_cache=False,
-            ).logits[0, -1],
-            ((), tuple(ids)),
-            ids,
-        )
+        self.compare(lambda: self.own_logits(ids), ((), tuple(ids)), ids)
+
+    def own_logits(self, ids: Sequence[int]) -> torch.Tensor:
+        """See `Backbone.own_logits`. The ids are what is read, and what was said."""
+        logits: torch.Tensor = self.hf(
+            input_ids=self.padded(self.encoded([((), tuple(ids))]))[0],
+            decoder_input_ids=torch.tensor([[self.start, *ids]], device=self.device),
+            use_cache=False,
+        ).logits[0, -1]
+        return logits
 
 
 class Seq2SeqSession:

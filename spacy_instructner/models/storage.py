@@ -19,6 +19,7 @@ from .adapters import LoRA, adapter_state, load_adapter_state
 from .backbone import Backbone
 from .loading import quiet
 from .sources import Identity, sha256_of
+from .versions import VERSION, write_for_older
 
 FORMAT = 1
 INFO = "info.json"
@@ -40,6 +41,7 @@ def save(
                 safe_serialization=True,
             )
             backbone.tokenizer.save_pretrained(folder / BASE)
+        write_for_older(folder / BASE)
     if backbone.lora is not None:
         save_file(adapter_state(backbone.hf), str(folder / ADAPTER_FILE))
     info: Dict[str, Any] = {
@@ -49,6 +51,8 @@ def save(
         "identity": identity.__dict__,
         "dtype": str(backbone.hf.dtype).replace("torch.", ""),
         "adapter": backbone.lora.to_dict() if backbone.lora else None,
+        "transformers": str(VERSION),
+        "reads": backbone.fingerprint(),
         "files": {name: sha256_of([folder / name]) for name in _files(folder)},
     }
     srsly.write_json(folder / INFO, info)
@@ -105,6 +109,23 @@ def check_files(folder: Path, digests: Mapping[str, str]) -> None:
                 f"{file_} is damaged or was exchanged: its SHA-256 is not the one it "
                 "was saved with. Copy or install the pipeline again."
             )
+
+
+def check_reading(backbone: Backbone, info: Mapping[str, Any], folder: Path) -> None:
+    """Raises ValueError where another version of transformers than the one that a model
+    was saved with gives other logits."""
+    if info.get("transformers") in (None, str(VERSION)):
+        return
+    halves = {info["dtype"], str(backbone.hf.dtype).replace("torch.", "")}
+    bound = 0.01 if halves == {"float32"} else 0.5
+    found = backbone.fingerprint()
+    off = max(abs(a - b) for a, b in zip(found, info["reads"], strict=True))
+    if not off < bound:
+        raise ValueError(
+            f"The model in {folder} was saved with transformers {info['transformers']} and "
+            f"gives other logits with {VERSION} (off by {off:.2f} standard deviations). "
+            f"Install that version: pip install transformers=={info['transformers']}"
+        )
 
 
 def load_adapter(backbone: Backbone, settings: Optional[Dict], folder: Path) -> None:

@@ -1,7 +1,9 @@
 """What differs between the versions of transformers that this package runs on, 4.53 to
 5.x. The one place that asks which is there. Source: ours."""
 
+import json
 from inspect import signature
+from pathlib import Path
 from typing import Any, Dict, Optional
 
 import transformers
@@ -27,6 +29,21 @@ def checkpoint_activations(model: PreTrainedModel, settings: Dict[str, Any]) -> 
     kind = "activation" if now else "gradient"
     if not getattr(model, f"is_{kind}_checkpointing"):
         getattr(model, f"{kind}_checkpointing_enable")(settings)
+
+
+def gguf_arguments() -> Dict[str, Any]:
+    """Arguments with which `from_pretrained` unpacks every weight of a .gguf file.
+    Newer ones would leave them in the file's blocks."""
+    packed = getattr(transformers, "GgufConfig", None)
+    return {} if packed is None else {"quantization_config": packed(dequantize=True)}
+
+
+def forget_quantizer(model: PreTrainedModel) -> None:
+    """Let a model be saved whose weights were unpacked: it is one like any other."""
+    if getattr(model, "hf_quantizer", None) is not None:
+        del model.hf_quantizer
+        del model.config.quantization_config
+        model.is_quantized = False
 
 
 def scales_decoder_outputs(config: PretrainedConfig) -> bool:
@@ -55,3 +72,47 @@ def rope_stretches_from(config: PretrainedConfig) -> Optional[int]:
     found = [each.get("original_max_position_embeddings") for each in kinds]
     found.append(getattr(config, "original_max_position_embeddings", None))
     return min((n for n in found if n), default=config.max_position_embeddings)
+
+
+def write_for_older(folder: Path) -> None:
+    """Say in a saved model's files also in the words of versions before 5 what these
+    would read as a default otherwise, and be wrong about in silence."""
+    path = folder / "config.json"
+    said = json.loads(path.read_text("utf8"))
+    if rope := said.get("rope_parameters"):
+        # Of one kind, or by the type of layers; then the local ones apart (Gemma 3).
+        wide = rope.get("full_attention", rope)
+        said.setdefault("rope_theta", wide.get("rope_theta"))
+        if "partial_rotary_factor" in wide:
+            said.setdefault("partial_rotary_factor", wide["partial_rotary_factor"])
+        if wide.get("rope_type", "default") != "default":
+            scaling = {k: v for k, v in wide.items() if k != "rope_theta"}
+            said.setdefault("rope_scaling", scaling)
+        if local := rope.get("sliding_attention"):
+            said.setdefault("rope_local_base_freq", local.get("rope_theta"))
+    if "dtype" in said:
+        said.setdefault("torch_dtype", said["dtype"])
+    _write(path, said)
+    path = folder / "tokenizer_config.json"
+    if path.is_file():
+        said = json.loads(path.read_text("utf8"))
+        if said.get("tokenizer_class") == "TokenizersBackend":
+            said["tokenizer_class"] = "PreTrainedTokenizerFast"
+        _write(path, said)
+
+
+def _write(path: Path, said: Dict[str, Any]) -> None:
+    path.write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", "utf8")
+
+
+def refuse_newer(folder: Path) -> None:
+    """Raises ValueError for a model folder of transformers 5 that an older one would
+    read with other rotary embeddings than it was trained with."""
+    said = json.loads((folder / "config.json").read_text("utf8"))
+    if VERSION.major < 5 and "rope_parameters" in said and "rope_theta" not in said:
+        raise ValueError(
+            f"The model in {folder} was saved by transformers "
+            f"{said.get('transformers_version', '5')}; {VERSION}, which is installed, would "
+            "read it wrongly. Install transformers 5, or take the folder that the model "
+            "came from."
+        )

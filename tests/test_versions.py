@@ -1,0 +1,131 @@
+"""What differs between versions of transformers, and what is saved by one for another."""
+
+import json
+from pathlib import Path
+from typing import Any, Callable, Dict
+
+import pytest
+import spacy
+from conftest import on_every_kind
+from packaging.version import Version
+from spacy.language import Language
+
+from spacy_instructner.models import storage, versions
+from spacy_instructner.models.sources import sha256_of
+from spacy_instructner.models.versions import refuse_newer, write_for_older
+
+MakeNLP = Callable[..., Language]
+
+
+def saved_by_5(folder: Path, **more: Any) -> Path:
+    said = {"model_type": "llama", "dtype": "float32", **more}
+    (folder / "config.json").write_text(json.dumps(said))
+    said = {"tokenizer_class": "TokenizersBackend", "eos_token": "€"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(said), "utf8")
+    return folder
+
+
+def read(folder: Path, name: str = "config.json") -> Dict[str, Any]:
+    return json.loads((folder / name).read_text("utf8"))
+
+
+@pytest.mark.parametrize(
+    "parameters, expected",
+    [
+        (
+            {"rope_theta": 1e5, "rope_type": "default"},
+            {"rope_theta": 1e5},
+        ),
+        (
+            {"rope_theta": 1e5, "rope_type": "llama3", "factor": 8.0},
+            {"rope_theta": 1e5, "rope_scaling": {"rope_type": "llama3", "factor": 8.0}},
+        ),
+        (
+            {"rope_theta": 1e4, "rope_type": "default", "partial_rotary_factor": 0.5},
+            {"rope_theta": 1e4, "partial_rotary_factor": 0.5},
+        ),
+        (
+            {
+                "full_attention": {
+                    "rope_theta": 1e6,
+                    "rope_type": "linear",
+                    "factor": 8,
+                },
+                "sliding_attention": {"rope_theta": 1e4, "rope_type": "default"},
+            },
+            {
+                "rope_theta": 1e6,
+                "rope_scaling": {"rope_type": "linear", "factor": 8},
+                "rope_local_base_freq": 1e4,
+            },
+        ),
+    ],
+)
+def test_older_versions_read_the_same_rotary_embeddings(
+    tmp_path: Path, parameters: Dict[str, Any], expected: Dict[str, Any]
+) -> None:
+    folder = saved_by_5(tmp_path, rope_parameters=parameters)
+    write_for_older(folder)
+    own = {"model_type": "llama", "dtype": "float32", "torch_dtype": "float32"}
+    assert read(folder) == {**own, "rope_parameters": parameters, **expected}
+    tokenizer = read(folder, "tokenizer_config.json")
+    assert tokenizer == {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "€"}
+    before = (folder / "config.json").read_bytes()
+    write_for_older(folder)
+    assert (folder / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("installed, fails", [("4.53.2", True), ("5.24.0", False)])
+def test_an_older_version_refuses_what_it_would_misread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: str, fails: bool
+) -> None:
+    monkeypatch.setattr(versions, "VERSION", Version(installed))
+    rope = {"rope_theta": 1e5, "rope_type": "default"}
+    folder = saved_by_5(tmp_path, rope_parameters=rope, transformers_version="5.9.0")
+    if fails:
+        with pytest.raises(ValueError, match="saved by transformers 5.9.0; 4.53.2"):
+            refuse_newer(folder)
+    else:
+        refuse_newer(folder)
+    write_for_older(folder)
+    refuse_newer(folder)
+
+
+@on_every_kind
+def test_another_version_that_reads_alike_is_welcome(
+    make_nlp: MakeNLP, tmp_path: Path
+) -> None:
+    nlp = make_nlp()
+    before = nlp("Anna met Bert in Paris.")
+    nlp.to_disk(tmp_path)
+    info = tmp_path / "instruction_ner" / "model" / "info.json"
+    said = json.loads(info.read_text("utf8"))
+    assert said["transformers"] == str(versions.VERSION) and len(said["reads"]) == 8
+    info.write_text(json.dumps({**said, "transformers": "4.0.0"}))
+    again = spacy.load(tmp_path)("Anna met Bert in Paris.")
+    assert [*again.ents] and [e.text for e in again.ents] == [
+        e.text for e in before.ents
+    ]
+
+
+@pytest.mark.parametrize("make_nlp", ["causal", "t5"], indirect=True)
+def test_another_version_that_reads_otherwise_is_refused(
+    make_nlp: MakeNLP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nlp = make_nlp()
+    nlp("Anna")
+    nlp.to_disk(tmp_path)
+    folder = tmp_path / "instruction_ner" / "model"
+    config = folder / "base" / "config.json"
+    said = json.loads(config.read_text("utf8"))
+    # As a version would that does not know a setting, or means another thing by it.
+    said["rms_norm_eps" if "rms_norm_eps" in said else "layer_norm_epsilon"] = 0.5
+    config.write_text(json.dumps(said))
+    info = json.loads((folder / "info.json").read_text("utf8"))
+    info["files"]["base/config.json"] = sha256_of([config])
+    (folder / "info.json").write_text(json.dumps(info))
+    # The same version is not asked.
+    spacy.load(tmp_path)
+    monkeypatch.setattr(storage, "VERSION", Version("9.1.0"))
+    with pytest.raises(ValueError, match="gives other logits with 9.1.0"):
+        spacy.load(tmp_path)
