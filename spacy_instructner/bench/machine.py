@@ -2,9 +2,9 @@
 
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 PACKAGES = ("spacy", "torch", "transformers", "peft", "thinc", "spacy-transformers")
 
@@ -30,5 +30,13 @@ def machine() -> Dict[str, Any]:
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "system": platform.platform(terse=True),
-        **{name: version(name) for name in PACKAGES},
+        **{name: said for name in PACKAGES if (said := installed(name))},
     }
+
+
+def installed(name: str) -> Optional[str]:
+    """A package's version, None where it is not there, as extras may not be."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
