@@ -39,11 +39,12 @@ _counting: "ContextVar[Optional[List[UnreadWarning]]]" = ContextVar(
 def counted() -> Iterator[List[UnreadWarning]]:
     """Within it, what this thread leaves unread is collected, and nobody is warned."""
     found: List[UnreadWarning] = []
-    token = _counting.set(found)
+    before = _counting.get()
     try:
+        _counting.set(found)
         yield found
     finally:
-        _counting.reset(token)
+        _counting.set(before)
 
 
 def tell_unread(message: str, what: str, count: int) -> None:

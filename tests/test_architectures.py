@@ -148,7 +148,7 @@ def test_it_is_trained_and_saved(kind: str, tmp_path: Path) -> None:
     losses = [
         pipe.update(examples, sgd=sgd, drop=0.0)["instruction_ner"] for _ in range(25)
     ]
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
     assert get_backbone(pipe.model).positions == SMALL["max_position_embeddings"]
     nlp.to_disk(tmp_path / "pipeline")
     again = spacy.load(tmp_path / "pipeline")

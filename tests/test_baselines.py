@@ -127,7 +127,13 @@ def make_encoder(folder: Path) -> Path:
     tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=128)
     tokenizer.save_pretrained(folder / "encoder")
     torch.manual_seed(0)
-    config = BertConfig(len(vocabulary), 32, 2, 2, 64)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+    )
     BertModel(config).save_pretrained(folder / "encoder")
     return folder / "encoder"
 

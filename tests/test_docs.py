@@ -26,6 +26,7 @@ from test_config import GROUPS, declared
 from test_serving import serve_briefly
 from thinc.api import Adam, Config, fix_random_seed
 
+import spacy_instructner
 from spacy_instructner.decoding.grammar import read
 from spacy_instructner.factory import DEFAULT_CONFIG, make_instruction_ner
 from spacy_instructner.models.layer import get_backbone
@@ -36,6 +37,7 @@ from spacy_instructner.tasks.prompts import FIELDS, LAYOUTS
 
 MakeNLP = Callable[..., Language]
 ROOT = Path(__file__).parents[1]
+PACKAGE = Path(spacy_instructner.__file__).parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SETTINGS = ROOT / "docs" / "settings.md"
 EXTENDING = ROOT / "docs" / "extending.md"
@@ -76,7 +78,10 @@ def spacy_command(line: str, folder: Path) -> str:
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         if "://" not in link:
-            assert (page.parent / link).exists(), link
+            # The package is where it is installed.
+            inside = link.partition("spacy_instructner/")[2]
+            path = PACKAGE / inside if inside else page.parent / link
+            assert path.exists(), link
 
 
 def test_the_projects_page_is_up_to_date(tmp_path: Path) -> None:

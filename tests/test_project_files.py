@@ -270,7 +270,8 @@ def test_the_image() -> None:
         for name in value.split()[:-1]
     ]
     assert sorted(copied) == sorted(allowed)
-    assert all((ROOT / name).exists() for name in copied)
+    # The package itself is elsewhere, where the tests are of what is installed.
+    assert all((ROOT / name).exists() for name in {*copied} - {"spacy_instructner"})
     for group in re.findall(r"\.\[([a-z,-]+)\]", said):
         assert set(group.split(",")) <= extras()
     tagged = {value.split()[0] for what, value in instructions if what == "FROM"}

@@ -21,6 +21,7 @@ from confection import Config
 from spacy.language import Language
 from typer.testing import CliRunner
 
+import spacy_instructner
 from spacy_instructner.annotating.pipelines import Pipeline
 from spacy_instructner.cli import app
 from spacy_instructner.cli.serve import is_loopback
@@ -412,7 +413,9 @@ def test_the_page_loads_nothing_from_elsewhere(client: Any) -> None:
     assert page.headers["content-security-policy"].startswith("default-src 'self'")
     for path in ("page.js", "page.css", "icon.svg"):
         assert client.get(f"/{path}").status_code == 200
-    for part in (ROOT / "spacy_instructner" / "serving" / "page").iterdir():
+    for part in (
+        Path(spacy_instructner.__file__).parent / "serving" / "page"
+    ).iterdir():
         text = part.read_text(encoding="utf8").replace("http://www.w3.org/2000/svg", "")
         assert "//" not in text.replace("// ", "") and "innerHTML" not in text
     for path in ("/docs", "/redoc", "/../web.py", "/%2e%2e/web.py"):

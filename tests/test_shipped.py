@@ -44,7 +44,7 @@ def test_it_is_whole_small_and_says_what_it_is(folder: Path) -> None:
     # Nothing of where it was made.
     assert not Path(info["identity"]["source"]).is_absolute()
     files = {path.name for path in folder.iterdir()}
-    assert files == {"README.md", storage.INFO, storage.ADAPTER_FILE}
+    assert files == {"README.md", "LICENSE", storage.INFO, storage.ADAPTER_FILE}
 
 
 @pytest.mark.long

@@ -23,7 +23,11 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
-from transformers.modeling_utils import no_init_weights
+
+try:
+    from transformers.initialization import no_init_weights
+except ImportError:
+    from transformers.modeling_utils import no_init_weights
 
 from spacy_instructner import locks
 from spacy_instructner.locks import LOADING, Cache, Lock

@@ -496,8 +496,11 @@ def test_checkpointing_does_not_change_the_gradient(
         pipe = nlp.get_pipe("instruction_ner")
         hf = get_backbone(pipe.model).hf
         layer = next(m for m in hf.modules() if isinstance(m, torch.nn.ModuleList))[-1]
+        # Inside of a layer: what is hooked to the layer itself is not repeated by all
+        # versions of transformers.
+        inside = [m for m in layer.modules() if isinstance(m, torch.nn.Linear)][-1]
         calls: List[int] = []
-        layer.register_forward_pre_hook(lambda *_: calls.append(1))  # noqa: B023
+        inside.register_forward_pre_hook(lambda *_: calls.append(1))  # noqa: B023
         loss = pipe.update(examples(nlp))["instruction_ner"]
         results.append((loss, [p.grad for p in hf.parameters() if p.grad is not None]))
         passes.append(len(calls))

@@ -4,14 +4,14 @@ All ids of a pass, of however many texts, stand side by side in one row, so that
 big matrix products have no padding. Only here are they told apart. Registered with
 transformers as an attention function that a model is given once, for good: the plan of a
 pass travels with the thread that makes the pass, so that any number of threads can use
-one model. Called outside of `packed`, a model attends as it did before. Source: ours.
+one model. Called outside of `run_packed`, a model attends as it did before. Source: ours.
 """
 
 import math
 import os
 import sys
-from contextlib import contextmanager, nullcontext
-from contextvars import ContextVar
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import (
@@ -24,6 +24,7 @@ from typing import (
     Optional,
     Sequence,
     Tuple,
+    TypeVar,
 )
 
 import torch
@@ -43,6 +44,7 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 os.environ.setdefault("LRU_CACHE_CAPACITY", "32")
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 LOG2_E = math.log2(math.e)
+T = TypeVar("T")
 
 # (rows, key heads, slots, width) keys and values, given a layer and the pass's own
 # (ids, key heads, width) ones.
@@ -159,20 +161,33 @@ class Pass:
 _under_way: "ContextVar[Optional[Pass]]" = ContextVar("pass", default=None)
 
 
-@contextmanager
-def packed(plan: Pass) -> Iterator[None]:
-    """Within it, models that this thread calls attend as the plan says."""
-    token = _under_way.set(plan)
-    try:
-        yield
-    finally:
-        _under_way.reset(token)
+def run_packed(plan: Optional[Pass], work: Callable[[], T]) -> T:
+    """What work gives, where the models that it calls attend as the plan says; with None,
+    as they do by themselves.
+
+    In a context of its own, so that nothing of the plan is left behind, wherever an
+    interrupt comes."""
+
+    def planned() -> T:
+        _under_way.set(plan)
+        return work()
+
+    return copy_context().run(planned)
 
 
 def again() -> ContextManager:
-    """To be entered later, by any thread, for a repetition of what goes on now."""
-    plan = _under_way.get()
-    return nullcontext() if plan is None else packed(plan)
+    """To be made in a pass and entered later, by any thread, for a repetition of it."""
+    return _repeated(_under_way.get())
+
+
+@contextmanager
+def _repeated(plan: Optional[Pass]) -> Iterator[None]:
+    before = _under_way.get()
+    try:
+        _under_way.set(plan)
+        yield
+    finally:
+        _under_way.set(before)
 
 
 def use_packed_attention(config: PretrainedConfig) -> None:

@@ -21,9 +21,9 @@ from .attention import (
     again,
     fresh_parts,
     of_this_pass,
-    packed,
     places,
     row_order,
+    run_packed,
     use_packed_attention,
 )
 from .backbone import OTHERS, Backbone, Change, Learned, Places, allowed_at, states_at
@@ -100,8 +100,12 @@ class CausalBackbone(Backbone):
     def own_logits(self, ids: Sequence[int]) -> torch.Tensor:
         """See `Backbone.own_logits`."""
         asked = torch.tensor([list(ids)], device=self.device)
-        logits: torch.Tensor = self.hf(asked, use_cache=False).logits[0, -1]
-        return logits
+
+        def read() -> torch.Tensor:
+            logits: torch.Tensor = self.hf(asked, use_cache=False).logits[0, -1]
+            return logits
+
+        return run_packed(None, read)
 
     def open(self, prefixes: Sequence[Ids]) -> "CausalSession":
         return CausalSession(self, prefixes)
@@ -148,14 +152,17 @@ class CausalBackbone(Backbone):
             function, places = change
             embedded = function(embedded[0], places)[None]
         stand = torch.tensor(positions, device=self.device)
-        with packed(replace(plan, positions=stand, last=max(positions))):
+
+        def read() -> BaseModelOutput:
             output: BaseModelOutput = self.body(
                 inputs_embeds=embedded,
                 position_ids=stand[None],
                 use_cache=False,
                 output_hidden_states=layers,
             )
-        return output
+            return output
+
+        return run_packed(replace(plan, positions=stand, last=max(positions)), read)
 
     @staticmethod
     def contexts() -> Tuple[ContextManager, ContextManager]:

@@ -96,9 +96,9 @@ def quiet() -> Iterator[None]:
     with LOADING:
         level = hf_logging.get_verbosity()
         bars = hf_logging.is_progress_bar_enabled()
-        hf_logging.set_verbosity(logging.ERROR)
-        hf_logging.disable_progress_bar()
         try:
+            hf_logging.set_verbosity(logging.ERROR)
+            hf_logging.disable_progress_bar()
             yield
         finally:
             hf_logging.set_verbosity(level)
