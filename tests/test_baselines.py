@@ -9,6 +9,7 @@ import pytest
 import spacy
 import torch
 from spacy.tokens import Doc, Span
+from thinc.api import fix_random_seed
 from transformers import (
     AutoModel,
     AutoTokenizer,
@@ -60,6 +61,8 @@ def said(docs: Any) -> List[List[Any]]:
 def test_the_token_classifier_learns(
     nlp: Any, support: List[Doc], tiny_causal: Path, twice: bool
 ) -> None:
+    # As before each cell of a benchmark: the classifier's first weights are drawn.
+    fix_random_seed(0)
     settings = {"name": str(tiny_causal), "learn_rate": 0.02, "twice": twice}
     annotate = token_classifier.fit(nlp, support, 0, steps=150, **settings)
     docs = [bare(doc) for doc in support] + [Doc(nlp.vocab)]
