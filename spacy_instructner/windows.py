@@ -1,7 +1,7 @@
 """Windows: which stretch of a Doc is asked about at once.
 
-A span getter proposes windows; any that holds more model tokens than there is room for is cut at the Doc's token borders, with overlap.
-Nothing is left out silently. Source: ours.
+A span getter proposes windows; any that holds more model tokens than there is room for is
+cut at the Doc's token borders, with overlap. Nothing is left out silently. Source: ours.
 """
 
 import warnings

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any, Callable
 
@@ -61,6 +62,63 @@ def test_what_names_no_code(tmp_path: Path) -> None:
     for name in ("vocab.json", "tokenizer.json", "model.safetensors.index.json"):
         write(tmp_path, name, auto_map="3")
     refuse_remote_code(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["custom_generate/generate.py", "modeling.py", "deep/er/EVIL.PY"]
+)
+def test_a_folder_with_code(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("raise SystemExit")
+    with pytest.raises(ValueError, match="is code") as refused:
+        refuse_remote_code(tmp_path)
+    assert str(path) in str(refused.value)
+
+
+def test_code_beside_a_model_does_not_run(
+    make_nlp: Callable[..., Language], tiny_causal: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_causal, tmp_path / "model")
+    seen = tmp_path / "seen"
+    (folder / "custom_generate").mkdir()
+    code = f"open({str(seen)!r}, 'w')\ndef generate(*args): pass\n"
+    (folder / "custom_generate" / "generate.py").write_text(code)
+    with pytest.raises(ValueError, match="generate.py is code"):
+        make_nlp(model={"name": str(folder)})("Anna")
+    assert not seen.exists()
+
+
+def test_an_adapter_in_the_place_of_a_model(tmp_path: Path) -> None:
+    write(tmp_path, "config.json", model_type="llama")
+    write(tmp_path, "adapter_config.json", base_model_name_or_path="elsewhere")
+    with pytest.raises(ValueError, match="adapter_config.json .*merge_and_unload"):
+        refuse_remote_code(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["config.4.0.0+tokenizer.json", "Config.JSON", "config.4.0.0.json"]
+)
+def test_configs_by_other_names(tmp_path: Path, name: str) -> None:
+    write(tmp_path, name, auto_map=NAMED["auto_map"])
+    with pytest.raises(ValueError, match="auto_map"):
+        refuse_remote_code(tmp_path)
+
+
+def test_a_config_that_names_another_one(tmp_path: Path) -> None:
+    write(tmp_path, "config.json", configuration_files=["config.4.0.0.json"])
+    with pytest.raises(ValueError, match="configuration_files"):
+        refuse_remote_code(tmp_path)
+
+
+def test_files_that_transformers_does_not_read(tmp_path: Path) -> None:
+    (tmp_path / "train.json").write_text('{"text": "a"}\n{"text": "b"}\n')
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere")
+    refuse_remote_code(tmp_path)
+    (tmp_path / "config.json").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="config.json cannot be read"):
+        refuse_remote_code(tmp_path)
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

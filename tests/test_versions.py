@@ -2,15 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List
 
 import pytest
 import spacy
+import torch
 from conftest import on_every_kind
 from packaging.version import Version
 from spacy.language import Language
+from spacy.training import Example
+from transformers import AutoConfig
 
-from spacy_instructner.models import storage, versions
+from spacy_instructner.models import layer, storage, versions
+from spacy_instructner.models.causal import CausalBackbone
+from spacy_instructner.models.layer import get_backbone
 from spacy_instructner.models.sources import sha256_of
 from spacy_instructner.models.versions import refuse_newer, write_for_older
 
@@ -43,6 +48,21 @@ def read(folder: Path, name: str = "config.json") -> Dict[str, Any]:
         (
             {"rope_theta": 1e4, "rope_type": "default", "partial_rotary_factor": 0.5},
             {"rope_theta": 1e4, "partial_rotary_factor": 0.5},
+        ),
+        (
+            {
+                **{"rope_theta": 1e4, "rope_type": "longrope", "short_factor": [1.0]},
+                **{"long_factor": [4.0], "partial_rotary_factor": 0.75},
+                "original_max_position_embeddings": 64,
+            },
+            {
+                "rope_theta": 1e4,
+                "partial_rotary_factor": 0.75,
+                "original_max_position_embeddings": 64,
+                "rope_scaling": {
+                    **{"type": "longrope", "short_factor": [1.0], "long_factor": [4.0]}
+                },
+            },
         ),
         (
             {
@@ -89,6 +109,85 @@ def test_an_older_version_refuses_what_it_would_misread(
         refuse_newer(folder)
     write_for_older(folder)
     refuse_newer(folder)
+
+
+def test_parts_of_a_config_are_told_and_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rope = {"rope_theta": 1e5, "rope_type": "default"}
+    part = {"model_type": "gemma3_text", "rope_parameters": rope}
+    folder = saved_by_5(tmp_path, text_config=part)
+    monkeypatch.setattr(versions, "VERSION", Version("4.53.2"))
+    with pytest.raises(ValueError, match="would read it wrongly"):
+        refuse_newer(folder)
+    write_for_older(folder)
+    assert read(folder)["text_config"] == {**part, "rope_theta": 1e5}
+    refuse_newer(folder)
+
+
+def test_an_output_matrix_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 5 says of every T5 that its matrices are one."""
+    matrices = {"scale_decoder_outputs": False, "tie_word_embeddings": True}
+    folder = saved_by_5(tmp_path, **matrices)
+    monkeypatch.setattr(versions, "VERSION", Version("4.53.2"))
+    with pytest.raises(ValueError, match="would read it wrongly"):
+        refuse_newer(folder)
+    write_for_older(folder)
+    assert read(folder)["tie_word_embeddings"] is False
+    refuse_newer(folder)
+    said = {k: v for k, v in read(folder).items() if k != "model_type"}
+    config = AutoConfig.for_model("t5", **said)
+    monkeypatch.undo()
+    assert not versions.scales_decoder_outputs(config)
+
+
+@pytest.mark.parametrize("make_nlp", ["causal", "t5", "bart"], indirect=True)
+def test_how_a_model_is_read_is_not_how_it_learns(make_nlp: MakeNLP) -> None:
+    """Saved in the middle of training, with dropout on."""
+    nlp = make_nlp(model={"adapter": {"@misc": "spacy-instructner.LoRA.v1"}})
+    examples = [Example(nlp.make_doc("Anna"), nlp.make_doc("Anna"))]
+    nlp.initialize(lambda: examples)
+    backbone = get_backbone(nlp.get_pipe("instruction_ner").model)
+    before = backbone.fingerprint()
+    backbone.set_dropout(0.5)
+    backbone.learn()
+    assert backbone.hf.training
+    assert backbone.fingerprint() == before == backbone.fingerprint()
+    assert backbone.hf.training
+
+
+def test_weights_that_ran_astray_can_be_saved(
+    make_nlp: MakeNLP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nlp = make_nlp()
+    nlp("Anna")
+    model = nlp.get_pipe("instruction_ner").model
+    with torch.no_grad():
+        next(get_backbone(model).hf.parameters()).fill_(float("nan"))
+    nlp.to_disk(tmp_path)
+    info = read(tmp_path / "instruction_ner" / "model", "info.json")
+    assert info["reads"] == [None] * 8
+    monkeypatch.setattr(storage, "VERSION", Version("9.1.0"))
+    spacy.load(tmp_path)
+
+
+def test_another_version_is_checked_as_new_weights_are(
+    make_nlp: MakeNLP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nlp = make_nlp()
+    nlp("Anna")
+    nlp.to_disk(tmp_path)
+    checked: List[str] = []
+    monkeypatch.setattr(
+        CausalBackbone, "check", lambda self: checked.append(type(self).__name__)
+    )
+    spacy.load(tmp_path)
+    assert checked == []
+    monkeypatch.setattr(layer, "VERSION", Version("9.1.0"))
+    spacy.load(tmp_path)
+    assert checked == ["CausalBackbone"]
 
 
 @on_every_kind

@@ -199,17 +199,20 @@ class Backbone(nn.Module):
         Raises ValueError for an architecture that cannot be read row by row."""
         raise NotImplementedError
 
-    def fingerprint(self) -> List[float]:
+    def fingerprint(self) -> List[Optional[float]]:
         """A few logits of the base after a few ids, in standard deviations from their
-        mean: how these weights are read, to be compared with how another version of
-        transformers reads them."""
+        mean, None where they are not finite: how these weights are read, to be compared
+        with how another version of transformers reads them."""
         vocabulary = self.hf.get_input_embeddings().weight.shape[0]
         ids = [(5 + 7 * at) % vocabulary for at in range(FINGER_IDS)]
+        base = self.bare()
+        # This one may be learning, with dropout.
+        base.hf.eval()
         with torch.inference_mode():
-            logits = self.bare().own_logits(ids).float()
+            logits = base.own_logits(ids).float()
         chosen = logits[:: max(1, len(logits) // FINGERS)][:FINGERS]
         scaled = (chosen - logits.mean()) / logits.std()
-        return [round(float(each), 4) for each in scaled]
+        return [round(float(each), 4) if each.isfinite() else None for each in scaled]
 
     def own_logits(self, ids: Sequence[int]) -> torch.Tensor:
         """(vocabulary,) what the model itself gives after ids."""

@@ -1,5 +1,7 @@
 """GGUF to safetensors, once, with the tokenizer's faults mended."""
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, Optional
 
@@ -19,9 +21,15 @@ def convert_gguf(path: Path, folder: Path) -> None:
     Raises ValueError where transformers cannot read the file."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    place = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     try:
-        with quiet():
+        with quiet(), tempfile.TemporaryDirectory() as alone:
+            # What lies beside the file is nobody's business.
+            place = {
+                "pretrained_model_name_or_path": alone,
+                "gguf_file": _linked(path, Path(alone)).name,
+                "local_files_only": True,
+                "trust_remote_code": False,
+            }
             model = AutoModelForCausalLM.from_pretrained(
                 **place, **gguf_arguments(), **{DTYPE: torch.float32}
             )
@@ -37,6 +45,16 @@ def convert_gguf(path: Path, folder: Path) -> None:
         model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
     write_for_older(folder)
+
+
+def _linked(path: Path, folder: Path) -> Path:
+    """A file in another folder; copied where it cannot be linked."""
+    there = folder / path.name
+    try:
+        there.symlink_to(path.resolve())
+    except OSError:
+        shutil.copyfile(path, there)
+    return there
 
 
 def _end_in_file(path: Path) -> Optional[int]:

