@@ -24,8 +24,9 @@ demo: $(VENV)/.installed
 	@$(BIN)/python -m spacy project run demo . --vars.texts demo/text.txt
 
 # What is tested is the wheel, installed where the checkout is not, with today's packages
-# and with the oldest that are supported. The tests run from the unpacked sdist.
-ENVS := .test-envs
+# and with the oldest that are supported. The tests run from the unpacked sdist. Each
+# checkout has a folder of its own, so that nothing of the checkout can be met by chance.
+ENVS ?= $(or $(TMPDIR),/tmp)/spacy-instructner-$(shell id -u)-$(firstword $(shell pwd | cksum))
 DIST := $(ENVS)/dist
 SOURCE := $(ENVS)/source
 TODAY := $(ENVS)/today
@@ -49,8 +50,8 @@ test-oldest: dist $(OLDEST)/.installed
 # The wheel into an environment; every module imported there without a warning; the tests.
 define tested
 $(1)/bin/python -m pip install --quiet --no-deps --force-reinstall $(DIST)/*.whl
-cd $(SOURCE) && ../../$(1)/bin/python -W error tests/import_all.py
-data=$$(cd "$(DATA)" 2>/dev/null && pwd); cd $(SOURCE) && SPACY_INSTRUCTNER_DATA="$$data" ../../$(1)/bin/python $(PYTEST) $(2)
+cd $(SOURCE) && $(1)/bin/python -W error tests/import_all.py
+data=$$(cd "$(DATA)" 2>/dev/null && pwd); cd $(SOURCE) && SPACY_INSTRUCTNER_DATA="$$data" $(1)/bin/python $(PYTEST) $(2)
 endef
 
 dist: $(TODAY)/.installed
