@@ -10,6 +10,8 @@ import pytest
 import spacy
 import torch
 
+from spacy_instructner.models.sources import fetch
+
 HERE = Path(__file__).parent
 ANSWERS = HERE / "answers.json"
 TEXTS = HERE.parent / "assets" / "workshop" / "test.jsonl"
@@ -17,6 +19,7 @@ LABELS = {"PART": "a part of a bicycle", "BIKE": "a kind of bicycle", "TOOL": ""
 
 
 def answers() -> List[Dict[str, Any]]:
+    fetch()
     nlp = spacy.blank("en")
     config = {
         "labels": list(LABELS),

@@ -13,7 +13,12 @@ from spacy.training import Example
 from spacy_instructner.corpora import read_docs
 from spacy_instructner.models import storage
 from spacy_instructner.models.adapters import LoRA
-from spacy_instructner.models.sources import DEFAULT_MODEL, KNOWN_SHA256, sha256_of
+from spacy_instructner.models.sources import (
+    DEFAULT_MODEL,
+    KNOWN_SHA256,
+    fetch,
+    sha256_of,
+)
 from spacy_instructner.models.starts import SHIPPED
 
 ASSETS = Path(__file__).parents[1] / "assets" / "workshop"
@@ -53,6 +58,7 @@ def test_labels_alone_are_enough(task: str) -> None:
     """Zero-shot on texts of a subject that it has never seen; the raw model finds
     next to nothing."""
 
+    fetch()
     own = {"task": {"@misc": f"spacy-instructner.{task}.v1"}}
 
     def f1(start: str) -> float:

@@ -32,6 +32,7 @@ except ImportError:
 from spacy_instructner import locks
 from spacy_instructner.locks import LOADING, Cache, Lock
 from spacy_instructner.models.layer import get_backbone, get_reader, has_backbone
+from spacy_instructner.models.sources import fetch
 
 MakeNLP = Callable[..., Language]
 T = TypeVar("T")
@@ -541,6 +542,8 @@ def test_the_default_in_32_threads() -> None:
     if not data.is_file():
         pytest.skip("needs the data sets")
     from spacy_instructner.corpora import read_docs
+
+    fetch()
 
     def make() -> Language:
         nlp = spacy.blank("en")
