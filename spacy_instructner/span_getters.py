@@ -11,13 +11,6 @@ from spacy.util import registry
 
 SpanGetter = Callable[[List[Doc]], List[List[Span]]]
 
-EXTRA = (
-    "{name} comes with spacy-transformers, which is not installed. Install it "
-    '(pip install "spacy-instructner[spacy-transformers]"), or take '
-    'windows = {{"@misc": "spacy-instructner.WholeDocs.v1"}}: texts longer than '
-    "`max_window` are cut with `window_overlap` in any case."
-)
-
 
 def build_whole_docs_v1() -> SpanGetter:
     """Registered as `spacy-instructner.WholeDocs.v1`.
@@ -57,4 +50,9 @@ def stand_in_for_spacy_transformers() -> None:
 
 
 def _missing_strides(window: int, stride: int) -> SpanGetter:
-    raise ValueError(EXTRA.format(name="spacy-transformers.strided_spans.v1"))
+    raise ValueError(
+        "spacy-transformers.strided_spans.v1 comes with spacy-transformers, which is not "
+        'installed. Install it (pip install "spacy-instructner[spacy-transformers]"), or '
+        'take windows = {"@misc": "spacy-instructner.WholeDocs.v1"}: texts longer than '
+        "`max_window` are cut with `window_overlap` in any case."
+    )

@@ -190,6 +190,19 @@ def test_another_version_is_checked_as_new_weights_are(
     assert checked == ["CausalBackbone"]
 
 
+def test_logits_that_are_none_are_other_logits(
+    make_nlp: MakeNLP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where those before were about the mean."""
+    nlp = make_nlp()
+    nlp("Anna")
+    backbone = get_backbone(nlp.get_pipe("instruction_ner").model)
+    info = {"transformers": "4.0.0", "dtype": "float32", "reads": [0.0] * 8}
+    monkeypatch.setattr(CausalBackbone, "fingerprint", lambda self: [None] * 8)
+    with pytest.raises(ValueError, match="gives other logits"):
+        storage.check_reading(backbone, info, tmp_path)
+
+
 @on_every_kind
 def test_another_version_that_reads_alike_is_welcome(
     make_nlp: MakeNLP, tmp_path: Path

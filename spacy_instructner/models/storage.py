@@ -8,6 +8,7 @@
 Only JSON and safetensors; nothing is read from the network.
 """
 
+import math
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
@@ -119,8 +120,15 @@ def check_reading(backbone: Backbone, info: Mapping[str, Any], folder: Path) -> 
     halves = {info["dtype"], str(backbone.hf.dtype).replace("torch.", "")}
     bound = 0.01 if halves == {"float32"} else 0.5
     found = backbone.fingerprint()
-    pairs = zip(found, info["reads"], strict=True)
-    off = max((abs((a or 0.0) - b) for a, b in pairs if b is not None), default=0.0)
+    off = max(
+        # Where weights ran astray, there is nothing to compare; none may do so here.
+        (
+            math.inf if a is None else abs(a - b)
+            for a, b in zip(found, info["reads"], strict=True)
+            if b is not None
+        ),
+        default=0.0,
+    )
     if off >= bound:
         raise ValueError(
             f"The model in {folder} was saved with transformers {info['transformers']} and "
