@@ -8,9 +8,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Literal, Tuple, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import pytest
 import spacy
@@ -53,11 +54,11 @@ TRAIN = [
 ]
 
 
-def blocks(page: Path, language: str) -> List[str]:
+def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S)
 
 
-def commands(page: Path) -> List[str]:
+def commands(page: Path) -> list[str]:
     """The spaCy commands of a page's shell blocks (and the folders they need),
     continued lines joined."""
     text = "\n".join(blocks(page, "bash")).replace("\\\n", " ")
@@ -143,7 +144,7 @@ def test_code_runs() -> None:
 # The reference of settings.
 
 
-def settings_of(heading: str) -> List[Tuple[str, str, str]]:
+def settings_of(heading: str) -> list[tuple[str, str, str]]:
     """The rows under a heading: setting, default, meaning."""
     text = SETTINGS.read_text()
     begin = re.search(rf"^##+ {re.escape(heading)}$", text, re.M)
@@ -152,14 +153,14 @@ def settings_of(heading: str) -> List[Tuple[str, str, str]]:
     return re.findall(r"^\| `(\w+)` \| (.*?) \| (.+) \|$", own, re.M)
 
 
-def choices(hint: Any) -> List[Any]:
+def choices(hint: Any) -> list[Any]:
     """The values that a type lists, also inside an Optional."""
     if hint is type(None) or getattr(hint, "__origin__", None) is Literal:
         return list(get_args(hint))
     return [choice for part in get_args(hint) for choice in choices(part)]
 
 
-def check_settings(heading: str, function: Callable, defaults: Dict[str, Any]) -> None:
+def check_settings(heading: str, function: Callable, defaults: dict[str, Any]) -> None:
     """defaults: of all settings, in order; Parameter.empty where there is none."""
     rows = settings_of(heading)
     # All of them, none besides.
@@ -257,7 +258,7 @@ def test_settings_are_changed_after_loading(
     names = {"PART": "piece", "FAULT": "damage"}
     make_nlp(labels=["PART"], label_names=names).to_disk("training/model-last")
     code, more = blocks(SETTINGS, "python")
-    said: Dict[str, Any] = {}
+    said: dict[str, Any] = {}
     exec(code, said)
     assert said["pipe"].max_window == 256
     (asked,) = said["doc"].user_data["instruction_ner_io"]["instruction_ner"]
@@ -292,17 +293,17 @@ def test_a_template_is_replaced(make_nlp: MakeNLP) -> None:
 # The examples of extending.
 
 
-def run_example(section: str, model: Path) -> Dict[str, Any]:
+def run_example(section: str, model: Path) -> dict[str, Any]:
     """What a section's code leaves behind, with a model of the tests."""
     text = EXTENDING.read_text().split(f"\n## {section}\n")[1].split("\n## ")[0]
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S))
     assert code.count(DEFAULT_MODEL) == 1
-    left: Dict[str, Any] = {}
+    left: dict[str, Any] = {}
     exec(code.replace(DEFAULT_MODEL, str(model)), left)
     return left
 
 
-def examples(nlp: Language) -> List[Example]:
+def examples(nlp: Language) -> list[Example]:
     made = []
     for text, entities in TRAIN:
         doc = nlp.make_doc(text)
