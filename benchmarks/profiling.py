@@ -25,7 +25,7 @@ WATCHED = (
     (attention, "attend", "attention"),
     (CausalBackbone, "run", "the rest of the model"),
     (searching, "decide", "grammar and decisions"),
-    (drafts, "decide", "grammar and decisions"),
+    (speculative, "decide", "grammar and decisions"),
     (searching, "_logprobs", "reachable logits"),
 )
 
