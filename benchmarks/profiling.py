@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from spacy_instructner.decoding import beam_search as searching
+from spacy_instructner.decoding import speculative
 from spacy_instructner.models import packed_attention as attention
 from spacy_instructner.models.backbone import Backbone
 from spacy_instructner.models.causal import CausalBackbone, CausalSession
