@@ -344,7 +344,7 @@ def test_examples_stand_in_front_of_the_main_prompt(
 
 @pytest.mark.parametrize("layout", ["text_last", "text_first"])
 @pytest.mark.parametrize(
-    "text,shown",
+    "text,demonstrations",
     [
         # Spacing does not tell them apart.
         ("ada quill !", ["hm"]),
