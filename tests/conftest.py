@@ -1,11 +1,7 @@
-"""Tiny models built on the spot, and where real data and weights may lie."""
+"""Tiny models built on the spot, pipelines of them, and which tests run where."""
 
-import math
 import os
-import string
-from collections import Counter
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +10,25 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+
+pytest.register_assert_rewrite("helpers")
+
+import spacy
 import torch
 from spacy.lang.en import English
 from spacy.language import Language
-from tokenizers import (
-    Tokenizer,
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-    trainers,
-)
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
     LlamaConfig,
     LlamaForCausalLM,
-    PreTrainedTokenizerFast,
     T5Config,
     T5ForConditionalGeneration,
 )
 
-# Words of the tests' own sentences; what a tokenizer of the tests learns from.
-SENTENCES = [
-    "Instruction: please extract entities and their types from the input sentence",
-    "all entity types are in options Options: person, place, creative work",
-    "Sentence: Anna met Bert in Paris. Answer: Anna is a person, Paris is a place.",
-    "please typing these entity words according to sentence Entity words: none.",
-    "Anna's friend lives in Rome and Bert lives in Paris, which is an old place.",
-]
-KINDS = ("causal", "t5", "bart")
-SPACY_TRANSFORMERS = find_spec("spacy_transformers") is not None
-DEFINITIONS = {"PERSON": "somebody's name", "PLACE": "a town", "CITY": "a big town"}
-SHARED = Path(
-    os.environ.get("SPACY_INSTRUCTNER_DATA")
-    or Path(__file__).parents[2] / "shared" / "data"
-)
+from helpers.pipelines import DEFINITIONS, SPACY_TRANSFORMERS
+from helpers.tiny_models import byte_level_tokenizer, unigram_tokenizer
+from spacy_instructner.models.tokenization import TextEncoder
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,62 +54,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def byte_level_tokenizer() -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<|end|>", "<|turn|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(SENTENCES, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token="<|end|>",
-        pad_token="<|end|>",
-        additional_special_tokens=["<|turn|>"],
-    )
-
-
-def unigram_pieces(most: int = 70) -> list[tuple[str, float]]:
-    """A vocabulary with log-probabilities: letters, and what the sentences repeat.
-
-    Not by a trainer: that of tokenizers gives another one in every process."""
-    words = ["\u2581" + w for text in SENTENCES for w in text.split()]
-    signs = sorted({*"".join(words), *string.ascii_letters, *".,'\"/<>"})
-    counts = Counter(
-        word[begin:end]
-        for word in words
-        for begin in range(len(word))
-        for end in range(begin + 1, len(word) + 1)
-    )
-    longer = [piece for piece in counts if len(piece) > 1 and counts[piece] > 1]
-    longer.sort(key=lambda piece: (-counts[piece] * (len(piece) - 1), piece))
-    pieces = [*signs, *longer[:most]]
-    total = sum(counts[piece] + 0.1 for piece in pieces)
-    return [(piece, math.log((counts[piece] + 0.1) / total)) for piece in pieces]
-
-
-def unigram_tokenizer() -> PreTrainedTokenizerFast:
-    """As T5's: Unigram, with its end token in the vocabulary of the model."""
-    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
-    tokenizer = Tokenizer(models.Unigram([*special, *unigram_pieces()], unk_id=2))
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.NFKC(), normalizers.Replace("\n", " ")]
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
-    tokenizer.add_special_tokens([piece for piece, _ in special])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token="</s>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-    )
 
 
 @pytest.fixture(scope="session")
@@ -207,6 +130,16 @@ def tiny_seq2seq(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
     return make
 
 
+@pytest.fixture(scope="module")
+def encoder() -> TextEncoder:
+    return TextEncoder(byte_level_tokenizer())
+
+
+@pytest.fixture(scope="module")
+def nlp() -> Language:
+    return spacy.blank("en")
+
+
 @pytest.fixture
 def make_nlp(
     request: pytest.FixtureRequest,
@@ -243,10 +176,3 @@ def make_nlp(
         return nlp
 
     return make
-
-
-on_every_kind = pytest.mark.parametrize(
-    "make_nlp",
-    [f"{kind}{method}" for method in ("", " cllmfs") for kind in KINDS],
-    indirect=True,
-)

@@ -13,9 +13,6 @@ from thinc.api import fix_random_seed
 from transformers import (
     AutoModel,
     AutoTokenizer,
-    BertConfig,
-    BertModel,
-    BertTokenizerFast,
 )
 
 from benchmarks.baselines import (
@@ -26,15 +23,10 @@ from benchmarks.baselines import (
     token_classifier,
 )
 from benchmarks.baselines.token_classifier import Tagger, spans_of, tags_of
+from helpers.encoders import TEXTS, make_encoder
 from spacy_instructner.annotations import scores_on
 from spacy_instructner.data.corpora import without_annotation
 from spacy_instructner.resolve import Found
-
-TEXTS = [
-    ("Anna met Bert", [(0, 1, "PERSON"), (2, 3, "PERSON")]),
-    ("Bert lives in Old Paris", [(0, 1, "PERSON"), (3, 5, "PLACE")]),
-    ("nothing is here", []),
-]
 
 
 @pytest.fixture
@@ -120,25 +112,6 @@ def test_spacy_llm_is_asked_for_the_labels_of_the_support_set(
     found = list(annotate([without_annotation(doc) for doc in support]))
     assert [doc.text for doc in found] == [text for text, _ in TEXTS]
     assert all(doc.vocab is nlp.vocab for doc in found)
-
-
-def make_encoder(folder: Path) -> Path:
-    """A tiny BERT that knows the words of the texts."""
-    words = sorted({word.lower() for text, _ in TEXTS for word in text.split()})
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary))
-    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=128)
-    tokenizer.save_pretrained(folder / "encoder")
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-    )
-    BertModel(config).save_pretrained(folder / "encoder")
-    return folder / "encoder"
 
 
 def test_span_marker_learns(nlp: Any, support: list[Doc], tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import spacy
-from conftest import SHARED
 from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +20,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from typer.testing import CliRunner
 
+from helpers.places import SHARED
 from spacy_instructner.bench import cells as bench_cells
 from spacy_instructner.bench import markdown
 from spacy_instructner.bench import weights as bench_weights

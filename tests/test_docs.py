@@ -23,11 +23,11 @@ from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from spacy.util import load_config, load_model_from_config, registry
-from test_config import GROUPS, declared
-from test_serving import serve_briefly
 from thinc.api import Adam, Config, fix_random_seed
 
 import spacy_instructner
+from helpers.project import GROUPS, declared
+from helpers.serving import serve_briefly
 from spacy_instructner.decoding.grammar import read
 from spacy_instructner.factory import DEFAULT_CONFIG, make_instruction_ner
 from spacy_instructner.models.thinc_model import get_backbone

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import spacy
-from conftest import SPACY_TRANSFORMERS
 from spacy.language import Language
 from spacy.util import registry
 
+from helpers.pipelines import SPACY_TRANSFORMERS
 from spacy_instructner.span_getters import build_sentences_v1, build_whole_docs_v1
 
 OLD = "spacy-transformers.doc_spans.v1"

@@ -1,0 +1,68 @@
+"""A page that is served while a test asks it."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+LABELS = {"PERSON": "somebody's name", "PLACE": ""}
+
+
+def later() -> float:
+    return time.monotonic() + 60
+
+
+def rows(*texts: str) -> list[dict[str, Any]]:
+    """Examples in which Anna is a person and Paris a place."""
+    found = []
+    for text in texts:
+        spans = [
+            {
+                "start": text.index(word),
+                "end": text.index(word) + len(word),
+                "label": own,
+            }
+            for word, own in (("Anna", "PERSON"), ("Paris", "PLACE"))
+            if word in text
+        ]
+        found.append({"text": text, "spans": spans})
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as own:
+        own.bind(("127.0.0.1", 0))
+        return int(own.getsockname()[1])
+
+
+def serve_briefly(
+    *arguments: str, cwd: Path | None = None
+) -> tuple[dict[str, Any], str]:
+    """What /api/info and the output of `serve` say, at a free port, until Ctrl-C."""
+    port = free_port()
+    command = [sys.executable, "-m", "spacy", "instructner", "serve", *arguments]
+    process = subprocess.Popen(
+        [*command, "--port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=cwd,
+    )
+    try:
+        said: dict[str, Any] = {}
+        while not said and process.poll() is None:
+            try:
+                with urlopen(f"http://127.0.0.1:{port}/api/info") as answer:
+                    said = json.load(answer)
+            except OSError:
+                time.sleep(0.2)
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+    assert f"http://127.0.0.1:{port}" in out, out
+    return said, out

@@ -1,0 +1,191 @@
+"""Shipped configs and registered names."""
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+import spacy
+from confection import ConfigValidationError
+from spacy.util import registry
+from thinc.api import Config
+
+from helpers.places import ROOT
+from helpers.project import CONFIGS, GROUPS, declared
+
+
+@pytest.mark.parametrize("group,name", declared())
+def test_every_entry_point_resolves(group: str, name: str) -> None:
+    (entry,) = entry_points(group=group, name=name)
+    assert entry.value.startswith("spacy_instructner.")
+    assert entry.load() is not None
+    if group in GROUPS and group != "spacy_factories":
+        assert registry.has(GROUPS[group], name)
+
+
+def test_all_public_names_are_declared() -> None:
+    names = {name for _, name in declared()}
+    assert {
+        "instruction_ner",
+        "spacy-instructner.CausalLM.v1",
+        "spacy-instructner.Seq2SeqLM.v1",
+        "spacy-instructner.InstructionNER.v1",
+        "spacy-instructner.LoRA.v1",
+        "spacy-instructner.Decoder.v1",
+        "spacy-instructner.FewShotCorpus.v1",
+        "spacy-instructner.MentionSwap.v1",
+        "instructner",
+    } <= names
+
+
+def spacy_command(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "spacy", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_debug_config(path: Path, tmp_path: Path) -> None:
+    done = spacy_command("debug", "config", path, "--paths.train", "train.spacy")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["fewshot.cfg", "zeroshot.cfg"])
+def test_what_is_asked_by_default_is_what_the_configs_ask(name: str) -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("instruction_ner", config={"labels": ["A"]})
+    own, other = (
+        registry.resolve({"task": block["task"]})["task"]
+        for block in (
+            nlp.get_pipe_config("instruction_ner"),
+            Config().from_disk(ROOT / "configs" / name)["components"][
+                "instruction_ner"
+            ],
+        )
+    )
+    for task in (own, other):
+        assert type(task).__name__ == "CLLMFS"
+    assert own.parts() == other.parts()
+    pieces = ("before_entity", "after_entity", "separator", "terminator", "no_entity")
+    assert all(own.piece(name) == other.piece(name) for name in pieces)
+    rest = ("default_definition", "absent", "grammar")
+    assert all(getattr(own, name) == getattr(other, name) for name in rest)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_fill_config_finds_nothing_to_fill(path: Path, tmp_path: Path) -> None:
+    done = spacy_command("init", "fill-config", path, tmp_path / "filled.cfg")
+    assert done.returncode == 0, done.stdout + done.stderr
+    filled = Config().from_disk(tmp_path / "filled.cfg", interpolate=False)
+    assert filled == Config().from_disk(path, interpolate=False)
+
+
+@pytest.mark.long
+def test_fill_config_from_next_to_nothing(tmp_path: Path) -> None:
+    base = tmp_path / "base.cfg"
+    base.write_text(
+        '[nlp]\nlang = "en"\npipeline = ["instruction_ner"]\n'
+        '[components]\n[components.instruction_ner]\nfactory = "instruction_ner"\n'
+        'labels = ["A"]\n'
+    )
+    done = spacy_command("init", "fill-config", base, tmp_path / "filled.cfg")
+    assert done.returncode == 0, done.stdout + done.stderr
+    filled = Config().from_disk(tmp_path / "filled.cfg")
+    component = filled["components"]["instruction_ner"]
+    assert component["labels"] == ["A"] and component["threshold"] == 0.0
+    assert component["model"]["adapter"]["r"] == 16
+    assert component["task"]["layout"] == "text_twice"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"lables": ["A"]},
+        {"model": {"@architectures": "spacy-instructner.CausalLM.v1", "nmae": "x"}},
+        {"task": {"@misc": "spacy-instructner.InstructionNER.v1", "main": "x"}},
+        {"decoder": {"@misc": "spacy-instructner.Decoder.v1", "beams": 4}},
+        {
+            "model": {
+                "@architectures": "spacy-instructner.CausalLM.v1",
+                "precision": "x",
+            }
+        },
+        {"threshold": "high"},
+        {"bundle": "half"},
+        {"loss": "words"},
+    ],
+)
+def test_unknown_keys_and_wrong_types_are_refused(config: dict) -> None:
+    with pytest.raises(ConfigValidationError):
+        spacy.blank("en").add_pipe("instruction_ner", config=config)
+
+
+@pytest.mark.parametrize(
+    "config,message",
+    [
+        ({"threshold": 1.5}, "`threshold` must be in"),
+        ({"max_window": 10, "window_overlap": 10}, "window_overlap"),
+        ({"labels": ["A", "A"]}, "twice"),
+        ({"labels": ["A_B", "A-B"]}, "both called 'a b'"),
+        ({"labels": [""]}, "at least one letter"),
+        (
+            {"decoder": {"@misc": "spacy-instructner.Decoder.v1", "max_span": -1}},
+            "max_span",
+        ),
+        (
+            {"decoder": {"@misc": "spacy-instructner.Decoder.v1", "batch_tokens": 0}},
+            "batch_tokens",
+        ),
+        (
+            {
+                "model": {
+                    "@architectures": "spacy-instructner.CausalLM.v1",
+                    "adapter": {"@misc": "spacy-instructner.LoRA.v1", "r": 0},
+                }
+            },
+            "rank",
+        ),
+        (
+            {
+                "model": {
+                    "@architectures": "spacy-instructner.CausalLM.v1",
+                    "pack_tokens": 0,
+                }
+            },
+            "pack_tokens",
+        ),
+    ],
+)
+def test_impossible_settings_are_refused(config: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        spacy.blank("en").add_pipe("instruction_ner", config=config)
+
+
+def test_an_unknown_device_is_named() -> None:
+    nlp = spacy.blank("en")
+    config = {"labels": ["A"], "device": "cuda:99"}
+    nlp.add_pipe("instruction_ner", config=config)
+    from spacy_instructner.models.thinc_model import choose_device
+
+    with pytest.raises(ValueError, match="`device` is 'cuda:99'.*\"cpu\""):
+        choose_device("cuda:99")
+    with pytest.raises(ValueError, match="`device` is 'tpu-9'"):
+        choose_device("tpu-9")
+
+
+def test_importing_is_quiet_and_light() -> None:
+    """No warning, and the command line does not wait for transformers."""
+    code = (
+        "import sys, spacy_instructner, spacy_instructner.cli;"
+        "print('transformers' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "False"
