@@ -10,9 +10,6 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-
-pytest.register_assert_rewrite("helpers")
-
 import spacy
 import torch
 from spacy.lang.en import English
