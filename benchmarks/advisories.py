@@ -9,14 +9,14 @@ ROWS = (
         "A config's `_attn_implementation_internal` names a repository, whose code is run "
         "while a model is loaded.",
         "No: a folder with this key is refused before transformers reads it, in every "
-        "version (`tests/test_remote_code.py`).",
+        "version (`tests/weights/test_remote_code.py`).",
     ),
     (
         "without a number",
         "transformers 4.53 (seen there; not in 5.24)",
         "`custom_generate/generate.py` in a local model folder is run while it is loaded, "
         "whatever `trust_remote_code` says.",
-        "No: a folder with Python files in it is refused (`tests/test_remote_code.py`).",
+        "No: a folder with Python files in it is refused (`tests/weights/test_remote_code.py`).",
     ),
     (
         "CVE-2026-1839",
@@ -30,7 +30,7 @@ ROWS = (
         "torch before 2.6",
         "`torch.load` can run code, also with `weights_only=True`.",
         "No: nothing here calls `torch.load`, and a folder with an adapter of PEFT's, for "
-        "which transformers may, is refused (`tests/test_remote_code.py`).",
+        "which transformers may, is refused (`tests/weights/test_remote_code.py`).",
     ),
     (
         "CVE-2025-6051, -6638, -6921 and others",

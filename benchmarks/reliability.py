@@ -357,7 +357,7 @@ def tell_fuzz() -> Section:
             "after the other finds, with scores alike to 0.0001; in bfloat16 at most "
             "one span in a hundred differs, as the make-up of a batch changes the last "
             "digits.",
-            "`python -m pytest --slow tests/test_fuzz.py`",
+            "`python -m pytest --slow tests/whole/test_fuzz.py`",
         ],
     )
 
