@@ -11,7 +11,7 @@ from spacy.lang.en import English
 
 from helpers.component import spans
 from helpers.pipelines import MakeNLP, on_every_kind
-from spacy_instructner.models.thinc_model import check_process
+from spacy_instructner.weights.devices import check_process
 
 TEXT = "Anna met Bert in Paris and Carl in Rome."
 

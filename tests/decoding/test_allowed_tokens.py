@@ -6,15 +6,19 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from helpers.loss import LABELS, encoded
-from spacy_instructner.decoding.allowed_tokens import along, filled_in
+from spacy_instructner.decoding.allowed_tokens import (
+    allowed_tokens_along,
+    allowed_tokens_in_pieces,
+)
 from spacy_instructner.decoding.answers import (
     AnswerFormat,
     Clause,
     Ids,
     TokenizedWords,
-    write,
+    write_answer,
 )
-from spacy_instructner.decoding.grammar import Grammar, Trie
+from spacy_instructner.decoding.grammar import Grammar
+from spacy_instructner.decoding.trie import Trie
 from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold, TrainingRecord
 from spacy_instructner.tasks.cllmfs import build_cllmfs_v1
@@ -35,7 +39,7 @@ def all_answers(
     words: TokenizedWords, format: AnswerFormat, sets: Sequence
 ) -> list[Ids]:
     return [
-        tuple(i for piece in write(words, format, clauses) for i in piece.ids)
+        tuple(i for piece in write_answer(words, format, clauses) for i in piece.ids)
         for clauses in sets
     ]
 
@@ -149,6 +153,8 @@ def test_what_no_answer_says_is_refused(encoder: TextEncoder) -> None:
     words = encoded(encoder, "Anna met")
     format = AnswerFormat((), (7,), (("A", (8,)),), (9, 0), (6, 0))
     with pytest.raises(ValueError, match="not legal at answer id 0"):
-        along(Grammar(words, format), (8,))
+        allowed_tokens_along(Grammar(words, format), (8,))
     with pytest.raises(ValueError, match="not legal at answer id 1"):
-        filled_in([Trie([("", (1,))]), Trie([("a", (2,)), ("b", (3,))])], (1, 4))
+        allowed_tokens_in_pieces(
+            [Trie([("", (1,))]), Trie([("a", (2,)), ("b", (3,))])], (1, 4)
+        )

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from helpers.search import ALL, make_backbone, make_questions, own_logits, plain_greedy
-from spacy_instructner.decoding.beam_search import Answer, DecodingRequest, search
+from spacy_instructner.decoding.beam_search import search
+from spacy_instructner.decoding.request import Answer, DecodingRequest
 from spacy_instructner.decoding.speculative import SpeculativeDecoder
 from spacy_instructner.models.backbone import Backbone
 

@@ -7,7 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.cllmfs import golds, letters, stepped
-from spacy_instructner.decoding.answers import AnswerFormat, TokenizedWords, write
+from spacy_instructner.decoding.answers import (
+    AnswerFormat,
+    TokenizedWords,
+    write_answer,
+)
 from spacy_instructner.decoding.token_bag import LONGEST, TokenBagGrammar
 
 Ids = tuple[int, ...]
@@ -171,6 +175,8 @@ def test_the_bag_reads_what_is_written(data: tuple) -> None:
     text, entities = data
     words = worded(" ".join(text))
     clauses = [(start, end, 0) for start, end, _ in entities]
-    ids = [token for piece in write(words, FORMAT, clauses) for token in piece.ids]
+    ids = [
+        token for piece in write_answer(words, FORMAT, clauses) for token in piece.ids
+    ]
     state = stepped(TokenBagGrammar(words, FORMAT), ids)
     assert state.done and [clause[:3] for clause in state.read()] == clauses

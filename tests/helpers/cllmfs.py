@@ -9,7 +9,7 @@ from spacy.tokens import Doc
 
 from helpers.pipelines import MakeNLP
 from spacy_instructner.decoding.answers import Clause, TokenizedWords
-from spacy_instructner.decoding.beam_search import DecodingRequest
+from spacy_instructner.decoding.request import DecodingRequest
 from spacy_instructner.decoding.token_bag import TokenBagGrammar, TokenBagState
 from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold
@@ -115,7 +115,7 @@ PLAIN: dict[str, dict[str, object]] = {
 
 def asking(make_nlp: MakeNLP, layout: str = "text_twice", **config: object) -> Language:
     """With the layout as it is, but for T5, which cannot write its signs."""
-    name = make_nlp().get_pipe("instruction_ner").model.attrs["spec"].name
+    name = make_nlp().get_pipe("instruction_ner").model.attrs["config"].name
     task: dict[str, object] = {**TASK, "layout": layout}
     task.update(PLAIN[layout] if "t5" in name else {})
     task.update(config.pop("task", {}))  # type: ignore[call-overload]

@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from helpers.tiny_models import byte_level_tokenizer, unigram_tokenizer
-from spacy_instructner.decoding.beam_search import DecodingRequest
+from spacy_instructner.decoding.request import DecodingRequest
 from spacy_instructner.models.backbone import Backbone
 from spacy_instructner.models.causal import CausalBackbone
 from spacy_instructner.models.seq2seq import Seq2SeqBackbone

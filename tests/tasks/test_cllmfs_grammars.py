@@ -13,9 +13,9 @@ from helpers.cllmfs import (
     letters,
     stepped,
 )
-from spacy_instructner.decoding.answers import TokenizedWords, write
-from spacy_instructner.decoding.beam_search import DecodingRequest
-from spacy_instructner.decoding.grammar import read
+from spacy_instructner.decoding.answers import TokenizedWords, write_answer
+from spacy_instructner.decoding.grammar import read_answer
+from spacy_instructner.decoding.request import DecodingRequest
 from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold, TrainingRecord
 from spacy_instructner.tasks.cllmfs import BoundCLLMFS
@@ -84,7 +84,9 @@ def test_repeated_words_and_words_like_markers_are_accepted(
         format = request.grammar.format
         if grammar == "spans":
             for which, clauses in enumerate((found, spans)):
-                pieces[which] = [piece.ids for piece in write(words, format, clauses)]
+                pieces[which] = [
+                    piece.ids for piece in write_answer(words, format, clauses)
+                ]
             assert sum(pieces[0], ()) == sum(pieces[1], ()) == record.answer
         else:
             # In another order, perhaps, but as many, and each place once.
@@ -117,7 +119,9 @@ def test_the_spans_grammar_admits_what_the_bag_does_not_refuse(
     assert admitted == 5
     backwards = encoder.text(" <<<") + encoder.text(" b") + encoder.text(" a")
     backwards += encoder.text(" >>>") + bag.format.closing
-    assert stepped(bag, backwards).read() == () and read(spans, backwards) is None
+    assert (
+        stepped(bag, backwards).read() == () and read_answer(spans, backwards) is None
+    )
 
 
 def test_the_bag_reads_an_empty_answer_of_its_own(encoder: TextEncoder) -> None:
@@ -145,6 +149,6 @@ def test_max_span_holds(encoder: TextEncoder, layout: str, grammar: str) -> None
     request = bound.requests(words)[0]
     assert accepted(request, short.answer) == [(1, 3, 0)]
     if grammar == "spans":
-        assert read(request.grammar, long.answer) is None
+        assert read_answer(request.grammar, long.answer) is None
     else:
         assert accepted(request, long.answer) == []

@@ -9,8 +9,9 @@ from spacy.tokens import Span
 from helpers.cllmfs import DEFINED, TASK, asking, every_way, spans_of
 from helpers.pipelines import MakeNLP
 from spacy_instructner.decoding.answers import TokenizedWords
-from spacy_instructner.decoding.beam_search import Answer, DecodingRequest, search
-from spacy_instructner.models.thinc_model import get_reader
+from spacy_instructner.decoding.beam_search import search
+from spacy_instructner.decoding.request import Answer, DecodingRequest
+from spacy_instructner.models.thinc_model import get_inference_backbone
 
 on_every_model = pytest.mark.parametrize(
     "make_nlp", ["causal", "t5", "bart"], indirect=True
@@ -114,7 +115,7 @@ def test_sharing_changes_nothing(
 ) -> None:
     nlp = asking(make_nlp)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_reader(pipe.model)
+    backbone = get_inference_backbone(pipe.model)
     docs = [nlp.make_doc(text) for text in DOCS]
     requests = [q for _, asked in pipe.requests(docs) for q in asked]
     # Two of the texts are the same.
@@ -137,7 +138,7 @@ def test_the_same_text_twice_is_answered_twice(
     task = {"template": "Find {type}: {sentence}", "grammar": grammar}
     nlp = asking(make_nlp, layout, labels=["PERSON"], task=task)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_reader(pipe.model)
+    backbone = get_inference_backbone(pipe.model)
     docs = [nlp.make_doc(text) for text in ("Rome", "Anna in Rome", "Rome", "Rome")]
     requests = [q for _, asked in pipe.requests(docs) for q in asked]
     alone = [search(backbone, [q], width=width)[0] for q in requests]
@@ -149,7 +150,7 @@ def test_a_text_given_twice_is_read_once_for_all_labels(make_nlp: MakeNLP) -> No
     task = {"template": "{sentence} / {sentence}\n{type}:"}
     nlp = asking(make_nlp, task=task)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_reader(pipe.model)
+    backbone = get_inference_backbone(pipe.model)
     requests = [
         request
         for _, asked in pipe.requests([nlp.make_doc(text) for text in DOCS])
@@ -171,7 +172,7 @@ def test_an_answer_that_does_not_fit_is_broken_off(
     go on."""
     nlp = asking(make_nlp, layout, task={"grammar": grammar})
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_reader(pipe.model)
+    backbone = get_inference_backbone(pipe.model)
     bound = pipe._bind(backbone, pipe._label_set(None))
     room = backbone.positions - bound.constant()
     (one,) = backbone.encoder.text(" in")
@@ -212,7 +213,7 @@ def test_a_long_text_is_cut_and_what_does_not_fit_is_told(
     with pytest.warns(UserWarning) as caught:
         doc = nlp(text)
     requests = [request for _, of_window in asked for request in of_window]
-    found = search(get_reader(pipe.model), requests)
+    found = search(get_inference_backbone(pipe.model), requests)
     broken = sum(not answer.complete for answer in found)
     assert broken > 3
     message = f"{broken} answers did not fit into the model's 512 positions"

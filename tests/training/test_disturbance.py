@@ -23,11 +23,12 @@ from helpers.objectives import (
 )
 from helpers.pipelines import MakeNLP
 from spacy_instructner.models.backbone import TokenPositions
-from spacy_instructner.models.thinc_model import Pack, get_backbone
+from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.tasks.base import TrainingRecord
 from spacy_instructner.training.adversarial import FGM, build_fgm_v1
 from spacy_instructner.training.contrastive import build_info_nce_v1
 from spacy_instructner.training.objective import Objective
+from spacy_instructner.training.step import TrainingPack
 
 INFO_NCE = "spacy-instructner.InfoNCE.v1"
 FAST_GRADIENT = "spacy-instructner.FGM.v1"
@@ -163,7 +164,7 @@ def test_nothing_is_disturbed_outside_of_training(
     records = pipe_of(nlp).records(examples(nlp))
     (records,) = get_backbone(pipe_of(nlp).model).packs(records, 10**6)
     passes = watch(nlp)
-    pack = Pack(records, 1.0, {"attack": 1.0, "noise": 1.0})
+    pack = TrainingPack(records, 1.0, {"attack": 1.0, "noise": 1.0})
     losses = [pipe_of(nlp).model.predict(pack) for _ in range(2)]
     assert losses[0] == losses[1] and len(passes) == 2
     assert not any(seen.added.any() for seen in passes)

@@ -13,10 +13,11 @@ from thinc.api import Adam, fix_random_seed
 
 from helpers.loss import LABELS, encoded
 from helpers.pipelines import LORA, MakeNLP, on_every_kind
-from spacy_instructner.decoding.beam_search import Answer, search
+from spacy_instructner.decoding.beam_search import search
 from spacy_instructner.decoding.grammar import Grammar
+from spacy_instructner.decoding.request import Answer
 from spacy_instructner.models.backbone import ForwardOutput, TokenPositions
-from spacy_instructner.models.thinc_model import get_backbone, get_reader
+from spacy_instructner.models.thinc_model import get_backbone, get_inference_backbone
 from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold, TrainingRecord
 from spacy_instructner.tasks.instruction_ner import build_instruction_ner_v1
@@ -196,7 +197,7 @@ def test_the_loss_is_that_of_the_searchs_answer(make_nlp: MakeNLP) -> None:
     """What greedy search answered, taken for gold: the same probabilities."""
     nlp = ready(make_nlp)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone, reader = get_backbone(pipe.model), get_reader(pipe.model)
+    backbone, reader = get_backbone(pipe.model), get_inference_backbone(pipe.model)
     docs = [nlp.make_doc(text) for text, _ in TRAIN]
     task = pipe._bind(backbone, pipe._label_set(None))
     windows, words = pipe._cut(backbone, [task] * len(docs), docs)

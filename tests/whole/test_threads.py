@@ -10,6 +10,8 @@ import torch
 from accelerate import init_empty_weights
 from spacy.language import Language
 
+from spacy_instructner.models.thinc_model import get_inference_backbone
+
 try:
     from transformers.initialization import no_init_weights
 except ImportError:
@@ -26,7 +28,7 @@ from helpers.threads import (
     together,
     training,
 )
-from spacy_instructner.models.thinc_model import get_backbone, get_reader, has_backbone
+from spacy_instructner.models.thinc_model import get_backbone, has_backbone
 from spacy_instructner.weights.sources import fetch
 
 NAME = "instruction_ner"
@@ -159,7 +161,7 @@ def test_all_weights_learn_while_others_annotate(make_nlp: MakeNLP) -> None:
     steps = training(nlp, 1e-3)
     next(steps)
     before = ask(nlp, TEXTS[0])
-    reader = get_reader(nlp.get_pipe(NAME).model)
+    reader = get_inference_backbone(nlp.get_pipe(NAME).model)
     kept = {name: tensor.clone() for name, tensor in reader.named_parameters()}
     next(steps)
     learned = dict(get_backbone(nlp.get_pipe(NAME).model).named_parameters())
