@@ -25,9 +25,8 @@ CONFIGS = ROOT / "configs"
 NAME = "instruction_ner"
 
 
-@pytest.fixture
-def trained(tiny_causal: Path, tmp_path: Path) -> Path:
-    """A pipeline, trained for a few steps on sentences that lie beside it."""
+@pytest.fixture(scope="module")
+def annotated() -> list[Doc]:
     nlp = spacy.blank("en")
     docs = []
     for text in TEXTS:
@@ -35,8 +34,12 @@ def trained(tiny_causal: Path, tmp_path: Path) -> Path:
         places = [t for t in doc if t.text in ("Rome", "Paris")]
         doc.set_ents([Span(doc, t.i, t.i + 1, label="PLACE") for t in places])
         docs.append(doc)
-    DocBin(docs=docs).to_disk(tmp_path / "support.spacy")
-    DocBin(docs=docs[:6]).to_disk(tmp_path / "dev.spacy")
+    return docs
+
+
+@pytest.fixture(scope="module")
+def trained_once(annotated: list[Doc], tiny_causal: Path) -> Language:
+    """A pipeline, trained for a few steps. It is saved, and not changed, by the tests."""
     config = load_config(CONFIGS / "instructionner.cfg")
     overrides = {
         "components.instruction_ner.model.name": str(tiny_causal),
@@ -44,10 +47,17 @@ def trained(tiny_causal: Path, tmp_path: Path) -> Path:
         "training.max_steps": 3,
         "training.eval_frequency": 3,
     }
-    nlp = train_on(config, docs, overrides)
+    return train_on(config, annotated, overrides)
+
+
+@pytest.fixture
+def trained(annotated: list[Doc], trained_once: Language, tmp_path: Path) -> Path:
+    """It on disk, with the sentences beside it."""
+    DocBin(docs=annotated).to_disk(tmp_path / "support.spacy")
+    DocBin(docs=annotated[:6]).to_disk(tmp_path / "dev.spacy")
     # As after training on a file that is still there.
-    nlp.config["paths"]["train"] = str(tmp_path / "support.spacy")
-    nlp.to_disk(tmp_path / "trained")
+    trained_once.config["paths"]["train"] = str(tmp_path / "support.spacy")
+    trained_once.to_disk(tmp_path / "trained")
     return tmp_path / "trained"
 
 

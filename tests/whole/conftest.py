@@ -14,7 +14,7 @@ from helpers.shipped_configs import CONFIGS, NER, WORDS
 from helpers.training import gold_docs
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     docs = gold_docs(spacy.blank("en"))
@@ -33,12 +33,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_encoder(tmp_path_factory.mktemp("encoder"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def small(
     data: Path,
     encoder: Path,
