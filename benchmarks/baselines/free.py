@@ -11,8 +11,8 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.util import load_config
 
-from spacy_instructner.bench.cells import Annotate
 from spacy_instructner.corpora import bare
+from spacy_instructner.fewshot.runs import Annotate
 from spacy_instructner.supports import train_on
 from spacy_instructner.tasks.labels import make_label_set
 

@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from spacy_instructner.bench.cells import Annotate
+from spacy_instructner.fewshot.runs import Annotate
 from spacy_instructner.models.precision import choose_dtype
 from spacy_instructner.models.sources import DEFAULT_MODEL, locate
 
