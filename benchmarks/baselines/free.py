@@ -16,8 +16,8 @@ from spacy_instructner.fewshot.runs import Annotate
 from spacy_instructner.supports import train_on
 from spacy_instructner.tasks.labels import make_label_set
 
-from ..decoding import generate, questions_of, ready
-from ..models import CONFIGS
+from ..speed.decoding import generate, questions_of, ready
+from ..speed.models import CONFIGS
 
 CLAUSE = re.compile(r"(.+) is an? (.+)", re.DOTALL)
 

@@ -12,7 +12,7 @@ from spacy_instructner.fewshot.runs import Annotate
 from spacy_instructner.models.precision import choose_dtype
 from spacy_instructner.models.sources import DEFAULT_MODEL, locate
 
-from .. import rivals
+from ..speed import rivals
 
 
 def fit(

@@ -48,13 +48,12 @@ def measure(runs: Sequence[Run], study: Study) -> Iterator[tuple[Run, Any]]:
     """
     for run in runs:
         try:
-            record = study.once(run.name, lambda run=run: measured(run))  # type: ignore[misc]
+            found: Any = study.once(run.name, lambda run=run: measured(run))  # type: ignore[misc]
         except Exception as error:
-            yield run, error
-        else:
-            if record is not None:
-                yield run, record
-        gc.collect()
+            found = error
+        if found is not None:
+            yield run, found
+            gc.collect()
 
 
 def measured(run: Run) -> Record:
