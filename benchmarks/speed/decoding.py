@@ -2,8 +2,9 @@
 other taggers; and against what the processor could do at best."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any
 
 import spacy
 import torch
@@ -28,7 +29,7 @@ def ready(nlp: Language) -> Backbone:
     return get_reader(nlp.get_pipe(NAME).model)
 
 
-def questions_of(nlp: Language, docs: List[Doc]) -> List[Question]:
+def questions_of(nlp: Language, docs: list[Doc]) -> list[Question]:
     """One for each text: these texts fit a window."""
     asked = nlp.get_pipe(NAME).questions(docs)
     assert [window.doc for window, _ in asked] == list(range(len(docs)))
@@ -36,14 +37,14 @@ def questions_of(nlp: Language, docs: List[Doc]) -> List[Question]:
 
 
 def generate(
-    backbone: Backbone, questions: List[Question], batch: int, grammar: bool = False
-) -> List[Ids]:
+    backbone: Backbone, questions: list[Question], batch: int, grammar: bool = False
+) -> list[Ids]:
     """Answers by `generate()`, greedy, prompts of like length together.
 
     grammar: let it choose only what our grammar allows; the automaton goes on from
     step to step and is never rebuilt."""
     order = sorted(range(len(questions)), key=lambda i: -len(questions[i].own))
-    answers: Dict[int, Ids] = {}
+    answers: dict[int, Ids] = {}
     for first in range(0, len(order), batch):
         rows = order[first : first + batch]
         asked = [questions[i] for i in rows]
@@ -52,8 +53,8 @@ def generate(
 
 
 def _generate_batch(
-    backbone: Backbone, questions: List[Question], grammar: bool
-) -> List[Ids]:
+    backbone: Backbone, questions: list[Question], grammar: bool
+) -> list[Ids]:
     end = backbone.tokenizer.eos_token_id
     prompts = [question.prefix + question.own for question in questions]
     width = max(map(len, prompts))
@@ -64,7 +65,7 @@ def _generate_batch(
         mask[row, width - len(prompt) :] = 1
     states = [question.grammar.start() for question in questions]
 
-    def allowed(row: int, said: torch.Tensor) -> List[int]:
+    def allowed(row: int, said: torch.Tensor) -> list[int]:
         if len(said) > width and not states[row].done:
             states[row] = states[row].step(int(said[-1]))
         return [end] if states[row].done else list(states[row].allowed)
@@ -87,7 +88,7 @@ def _generate_batch(
 
 def compare(
     data: Path, name: str, cache: Path, count: int, few: int, times: int
-) -> List[Row]:
+) -> list[Row]:
     """Texts a second of a data set, ours and others'. count: texts; few: of them for
     what reads texts one by one; times: repetitions, by turns."""
     nlp = tuned(data, name, cache)
@@ -98,7 +99,7 @@ def compare(
     pipe = nlp.get_pipe(NAME)
     labels = list(pipe.labels)
     # By name: what to run, on how many texts, what to know of it.
-    runs: Dict[str, Tuple[Callable[[], Any], int, str]] = {}
+    runs: dict[str, tuple[Callable[[], Any], int, str]] = {}
 
     def ours(width: int) -> Callable[[], Any]:
         def run() -> None:
@@ -123,7 +124,7 @@ def compare(
             "prefix_allowed_tokens_fn",
         )
 
-    def said(prompts: List[str]) -> List[str]:
+    def said(prompts: list[str]) -> list[str]:
         """Text in, text out, over the same weights."""
         answers = []
         for prompt in prompts:
@@ -173,13 +174,13 @@ def compare(
     return rows + floor(nlp, name, test_docs(nlp, data, name, 4 * count), times)
 
 
-def methods(data: Path, name: str, cache: Path, count: int, times: int) -> List[Row]:
+def methods(data: Path, name: str, cache: Path, count: int, times: int) -> list[Row]:
     """Texts a second of both methods with the same labels, and of a loop over labels
     with `generate()`, by turns."""
-    runs: Dict[str, Tuple[Callable[[], Any], int, str]] = {}
-    asked: List[Question] = []
+    runs: dict[str, tuple[Callable[[], Any], int, str]] = {}
+    asked: list[Question] = []
 
-    def ours(pipe: Any, docs: List[Doc]) -> Callable[[], Any]:
+    def ours(pipe: Any, docs: list[Doc]) -> Callable[[], Any]:
         return lambda: list(pipe.pipe(copies(docs), batch_size=1000))
 
     nlp = tuned(data, name, cache)
@@ -214,7 +215,7 @@ def methods(data: Path, name: str, cache: Path, count: int, times: int) -> List[
     ]
 
 
-def floor(nlp: Language, name: str, docs: List[Doc], times: int) -> List[Row]:
+def floor(nlp: Language, name: str, docs: list[Doc], times: int) -> list[Row]:
     """What the processor could do if reading and writing were matrix products only:
     (ids of text and answer) x 2 x parameters without embeddings / the rate it reaches
     on one layer's own matrices at 512 rows. Measured in turns with ours."""
@@ -262,7 +263,7 @@ def floor(nlp: Language, name: str, docs: List[Doc], times: int) -> List[Row]:
     ]
 
 
-def agreement(data: Path, name: str, cache: Path, count: int) -> List[Row]:
+def agreement(data: Path, name: str, cache: Path, count: int) -> list[Row]:
     """Are our answers those of `generate()` under the same grammar?"""
     rows = []
     for precision in ("float32", "auto"):
