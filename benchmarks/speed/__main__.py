@@ -37,33 +37,7 @@ def main() -> None:
     parser.add_argument("--stream", type=int, default=20_000, help="texts in the stream")
     # fmt: on
     args = parser.parse_args()
-    data, cache, times = args.data, args.cache, args.times
-
-    from . import decoding, profiling, scaling, training
-
-    few = max(2, args.texts // 8)
-    first = SETS[0]
-    parts: dict[str, Callable[[], list[Row]]] = {
-        **{
-            name: lambda name=name: decoding.compare(  # type: ignore[misc]
-                data, name, cache, args.texts, few, times
-            )
-            for name in SETS
-        },
-        "methods": lambda: decoding.methods(data, first, cache, args.texts, times),
-        "agreement": lambda: [
-            row
-            for name in SETS
-            for row in decoding.agreement(data, name, cache, args.texts // 2)
-        ],
-        "profile": lambda: profiling.profile(data, first, cache, 4 * args.texts, times),
-        "passes": lambda: profiling.passes(data, SETS, cache, 4 * args.texts, times),
-        "training": lambda: training.compare(data, first, cache, 6, times),
-        "curves": lambda: scaling.curves(data, first, cache, args.texts // 2, times),
-        "start": lambda: scaling.start(cache, first, times),
-        "memory": lambda: scaling.memory(data, first, cache, args.stream),
-        "vocabulary": lambda: scaling.vocabulary(data, args.stream),
-    }
+    parts = parts_of(args)
     unknown = set(args.parts) - set(parts)
     if unknown:
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(parts)}")
@@ -84,6 +58,37 @@ def main() -> None:
         at = "" if row.x is None else f" at {row.x:g}"
         msg.text(f"{row.group}: {row.name}{at}: {row.median:.4g} {row.unit}")
     msg.info("The tables: python -m benchmarks.pages")
+
+
+def parts_of(args: argparse.Namespace) -> dict[str, Callable[[], list[Row]]]:
+    """What can be measured, by name."""
+    from . import decoding, profiling, scaling, training
+
+    data, cache, times = args.data, args.cache, args.times
+
+    few = max(2, args.texts // 8)
+    first = SETS[0]
+    return {
+        **{
+            name: lambda name=name: decoding.compare(  # type: ignore[misc]
+                data, name, cache, args.texts, few, times
+            )
+            for name in SETS
+        },
+        "methods": lambda: decoding.methods(data, first, cache, args.texts, times),
+        "agreement": lambda: [
+            row
+            for name in SETS
+            for row in decoding.agreement(data, name, cache, args.texts // 2)
+        ],
+        "profile": lambda: profiling.profile(data, first, cache, 4 * args.texts, times),
+        "passes": lambda: profiling.passes(data, SETS, cache, 4 * args.texts, times),
+        "training": lambda: training.compare(data, first, cache, 6, times),
+        "curves": lambda: scaling.curves(data, first, cache, args.texts // 2, times),
+        "start": lambda: scaling.start(cache, first, times),
+        "memory": lambda: scaling.memory(data, first, cache, args.stream),
+        "vocabulary": lambda: scaling.vocabulary(data, args.stream),
+    }
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ other taggers; and against what the processor could do at best."""
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,43 +87,72 @@ def _generate_batch(
     return answers
 
 
+# What to run, on how many texts, and what a reader must know of it.
+Rival = tuple[Callable[[], Any], int, str]
+
+
 def compare(
     data: Path, name: str, cache: Path, count: int, few: int, times: int
 ) -> list[Row]:
     """Texts a second of a data set, ours and others'. count: texts; few: of them for
     what reads texts one by one; times: repetitions, by turns."""
     nlp = tuned(data, name, cache)
-    backbone = ready(nlp)
     docs = test_docs(nlp, data, name, count)
-    questions = questions_of(nlp, docs)
-    texts = [doc.text for doc in docs]
+    own = ours(nlp, docs)
+    runs = {**own, **generated(nlp, docs, few), **others(nlp, docs, few)}
+    first, _, _ = own["ours, greedy"]
+    first()  # what is compiled and cached at first use
+    seconds = in_turns({other: run for other, (run, _, _) in runs.items()}, times)
     pipe = nlp.get_pipe(NAME)
-    labels = list(pipe.labels)
-    # By name: what to run, on how many texts, what to know of it.
-    runs: dict[str, tuple[Callable[[], Any], int, str]] = {}
+    pipe.decoder = type(pipe.decoder)()
+    rows = [
+        Row(
+            f"docs_s.{name}",
+            other,
+            "docs/s",
+            [n / s for s in seconds[other]],
+            note=note,
+        )
+        for other, (_, n, note) in runs.items()
+    ]
+    # A longer stream: most of what is lost at 128 texts is at its begin and end.
+    return rows + floor(nlp, name, test_docs(nlp, data, name, 4 * count), times)
 
-    def ours(width: int) -> Callable[[], Any]:
-        def run() -> None:
-            pipe.decoder = type(pipe.decoder)(beam_width=width)
-            list(pipe.pipe(copies(docs), batch_size=1000))
 
-        return run
+def ours(nlp: Language, docs: list[Doc]) -> dict[str, Rival]:
+    """The component, greedy and with four beams."""
+    pipe = nlp.get_pipe(NAME)
 
-    runs["ours, greedy"] = ours(1), count, ""
-    runs["ours, beam 4"] = ours(4), count, ""
+    def annotate(width: int) -> None:
+        pipe.decoder = type(pipe.decoder)(beam_width=width)
+        list(pipe.pipe(copies(docs), batch_size=1000))
+
+    return {
+        "ours, greedy": (partial(annotate, 1), len(docs), ""),
+        "ours, beam 4": (partial(annotate, 4), len(docs), ""),
+    }
+
+
+def generated(nlp: Language, docs: list[Doc], few: int) -> dict[str, Rival]:
+    """`generate()` on the same prompts. few: texts for small batches."""
+    backbone, questions = ready(nlp), questions_of(nlp, docs)
+    runs: dict[str, Rival] = {}
     for batch in (1, 8, 32, 128):
         asked = questions if batch > 8 else questions[:few]
-        runs[f"generate(), batch {batch}"] = (
-            lambda asked=asked, batch=batch: generate(backbone, asked, batch),
-            len(asked),
-            "one prompt at a time" if batch == 1 else "",
-        )
+        note = "one prompt at a time" if batch == 1 else ""
+        run = partial(generate, backbone, asked, batch)
+        runs[f"generate(), batch {batch}"] = run, len(asked), note
     for batch in (32, 128):
-        runs[f"generate() under our grammar, batch {batch}"] = (
-            lambda batch=batch: generate(backbone, questions, batch, grammar=True),
-            count,
-            "prefix_allowed_tokens_fn",
-        )
+        run = partial(generate, backbone, questions, batch, grammar=True)
+        name = f"generate() under our grammar, batch {batch}"
+        runs[name] = run, len(questions), "prefix_allowed_tokens_fn"
+    return runs
+
+
+def others(nlp: Language, docs: list[Doc], few: int) -> dict[str, Rival]:
+    """Other taggers, as far as they are installed. few: texts for small batches."""
+    backbone, labels = ready(nlp), list(nlp.get_pipe(NAME).labels)
+    texts = [doc.text for doc in docs]
 
     def said(prompts: list[str]) -> list[str]:
         """Text in, text out, over the same weights."""
@@ -140,53 +170,40 @@ def compare(
             answers.append(backbone.tokenizer.decode(out[0, ids.shape[1] :]))
         return answers
 
-    others = {
+    found = {
         "spacy-llm, NER task": (
             rivals.spacy_llm(labels, said),
             few // 2,
             "its own prompt over the same weights; answers cut at 64 tokens",
         ),
-        "spaCy `ner`": (rivals.spacy_ner(labels), count, ""),
+        "spaCy `ner`": (rivals.spacy_ner(labels), len(texts), ""),
         "spacy-transformers + `ner`, all-MiniLM-L6": (
             rivals.transformer_ner(labels, rivals.minilm_folder()),
-            count,
+            len(texts),
             "22 M parameters",
         ),
-        "GLiNER, small": (rivals.gliner_small(labels), count, "random weights"),
+        "GLiNER, small": (rivals.gliner_small(labels), len(texts), "random weights"),
     }
-    for other, (call, number, note) in others.items():
-        if call is not None:
-            runs[other] = lambda call=call, n=number: call(texts[:n]), number, note
-    ours(1)()  # what is compiled and cached at first use
-    seconds = in_turns({other: run for other, (run, _, _) in runs.items()}, times)
-    pipe.decoder = type(pipe.decoder)()
-    rows = [
-        Row(
-            f"docs_s.{name}",
-            other,
-            "docs/s",
-            [n / s for s in seconds[other]],
-            note=note,
-        )
-        for other, (_, n, note) in runs.items()
-    ]
-    # A longer stream: most of what is lost at 128 texts is at its begin and end.
-    return rows + floor(nlp, name, test_docs(nlp, data, name, 4 * count), times)
+    return {
+        name: (partial(call, texts[:number]), number, note)
+        for name, (call, number, note) in found.items()
+        if call is not None
+    }
 
 
 def methods(data: Path, name: str, cache: Path, count: int, times: int) -> list[Row]:
     """Texts a second of both methods with the same labels, and of a loop over labels
     with `generate()`, by turns."""
-    runs: dict[str, tuple[Callable[[], Any], int, str]] = {}
+    runs: dict[str, Rival] = {}
     asked: list[Question] = []
 
-    def ours(pipe: Any, docs: list[Doc]) -> Callable[[], Any]:
+    def annotating(pipe: Any, docs: list[Doc]) -> Callable[[], Any]:
         return lambda: list(pipe.pipe(copies(docs), batch_size=1000))
 
     nlp = tuned(data, name, cache)
     ready(nlp)
     docs = test_docs(nlp, data, name, count)
-    runs["InstructionNER"] = ours(nlp.get_pipe(NAME), docs), count, ""
+    runs["InstructionNER"] = annotating(nlp.get_pipe(NAME), docs), count, ""
     for layout in ("text_first", "text_last"):
         settings = {
             "paths.definitions": definitions(name),
@@ -195,7 +212,7 @@ def methods(data: Path, name: str, cache: Path, count: int, times: int) -> list[
         variant = f"-cllmfs-{layout}"
         nlp = tuned(data, name, cache, "cllmfs", settings, variant)
         backbone = ready(nlp)
-        runs[f"CLLMFS, {layout}"] = ours(nlp.get_pipe(NAME), docs), count, ""
+        runs[f"CLLMFS, {layout}"] = annotating(nlp.get_pipe(NAME), docs), count, ""
         asked = [q for _, of in nlp.get_pipe(NAME).questions(docs) for q in of]
         labels = len(asked) // count
         for batch in (8, 32, 128):

@@ -20,7 +20,6 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ..files import to_json
 from .grid import Run
 
 FORMAT = 2
@@ -28,6 +27,7 @@ FORMAT = 2
 Record = dict[str, Any]
 # Parts of a record that stand once in a file.
 SHARED = ("machine", "config")
+COMPACT: Any = {"ensure_ascii": False, "separators": (",", ":")}
 
 
 class Study:
@@ -90,7 +90,8 @@ class Study:
                 file_.seek(0)
                 _, _, torn = file_.read().rpartition(b"\n")
                 file_.truncate(file_.tell() - len(torn))
-                file_.write(b"".join(to_json(own, None) for own in (*rows, row)))
+                lines = (json.dumps(own, **COMPACT) + "\n" for own in (*rows, row))
+                file_.write("".join(lines).encode("utf8"))
                 file_.flush()
                 os.fsync(file_.fileno())
 

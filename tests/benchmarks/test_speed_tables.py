@@ -300,3 +300,26 @@ def test_passes_are_timed_by_their_size(
         assert sizes == sorted(sizes) and len(sizes) > 1
         assert min(sizes) == 16 and set(sizes) <= set(profiling.SIZES)
     assert all(len(row.values) == 2 and min(row.values) > 0 for row in rows)
+
+
+def test_what_is_compared_runs(
+    make_nlp: Callable[..., Language], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks.speed import decoding
+
+    nlp = make_nlp(labels=["PERSON", "PLACE"])
+    texts = ["Anna met Bert in Paris.", "Bert lives in Rome."]
+    docs = [nlp.make_doc(text) for text in texts]
+    monkeypatch.setattr(decoding, "tuned", lambda *_: nlp)
+    monkeypatch.setattr(decoding, "test_docs", lambda *_: docs)
+    monkeypatch.setattr(decoding, "floor", lambda *_: [])
+    monkeypatch.setattr(decoding.rivals, "minilm_folder", lambda: None)
+    monkeypatch.setattr(decoding.rivals, "gliner_small", lambda labels: None)
+    before = nlp.get_pipe(decoding.NAME).decoder
+    rows = decoding.compare(Path(), "any", Path(), 2, 2, times=2)
+    assert nlp.get_pipe(decoding.NAME).decoder == before
+    names = [row.name for row in rows]
+    assert names[:2] == ["ours, greedy", "ours, beam 4"] and "spaCy `ner`" in names
+    assert sum(name.startswith("generate()") for name in names) == 6
+    assert {row.group for row in rows} == {"docs_s.any"}
+    assert all(len(row.values) == 2 and min(row.values) > 0 for row in rows)
