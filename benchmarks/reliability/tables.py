@@ -50,7 +50,8 @@ def threads(own: Figures, folder: str) -> str:
     ]
     whole = own["pipe"]
     rows.append(("`nlp.pipe`", f"{whole['wall']:.1f}", f"{whole['cpu']:.1f}", "-"))
-    return table(("Called by", "Seconds", "CPU seconds", "Other answers"), rows)
+    header = ("Called by", "Seconds", "CPU seconds", "Other answers")
+    return f"{own['texts']} texts:\n\n{table(header, rows)}"
 
 
 def kills(own: Figures, folder: str) -> str:

@@ -29,16 +29,16 @@ PROTOCOLS = {
 
 
 ABOUT = {
-    "beside": "The difference, draw by draw; and on how many draws it is above zero.",
-    "errors": "A wrong prediction is told by the annotated entity that it touches; it is "
-    "spurious if it touches none. What no prediction touches is missed. Predicted: "
-    "entities, mean of the draws.",
+    "beside": "The difference in F1, draw by draw, and the number of draws on which it is "
+    "above zero.",
+    "errors": "The kind of a wrong prediction depends on the annotated entity that it "
+    "overlaps most; it is spurious if it overlaps none. An annotated entity that no "
+    "prediction overlaps is missed. Predicted: entities, mean of the draws.",
     "calibration": "Expected calibration error of the scores of predicted entities, in "
-    "ten bins: 0 is best, 1 worst. Methods without scores have none.",
+    "ten bins: 0 is best, 1 is worst.",
     "costs": "Medians of the draws; numbers of texts and entities are means.",
-    "labels": "Of all draws together (their number).",
-    "seen": f" {SEEN} train split seen: the method had learned from it before, which is "
-    "no few-shot figure.",
+    "labels": "All draws together (their number).",
+    "seen": f" {SEEN} is not few-shot: the method had learned the train split before.",
 }
 MIXED = (
     "Not everything was measured alike. What differs: {}. Seconds do not compare across "

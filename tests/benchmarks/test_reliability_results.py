@@ -16,6 +16,7 @@ def test_sentences_and_tables() -> None:
         "pipe": {"wall": 0.5, "cpu": 0.75},
     }
     text = tables.threads(threads, "")
+    assert text.startswith("7 texts:\n\n| Called by |")
     assert "| 8 threads | 1.2 | 2.0 | 3 |" in text and "| 0.5 | 0.8 | - |" in text
     kills = {"chunks": 60, "shares": [0.5, 0.02], "between": 1, "same": 2}
     text = tables.kills(kills, "")

@@ -150,6 +150,21 @@ def test_counts_of_a_study_agree_with_one_another(study: str) -> None:
         assert best is None or best >= record["f1"] - 1e-12
 
 
+def test_studies_agree_where_they_measured_the_same() -> None:
+    """By two harnesses, of which one is left."""
+
+    def scores(study: str) -> dict[tuple[str, int, int, str], float]:
+        records = Study(studies.RESULTS / f"{study}.jsonl").records()
+        return {
+            (r["data"], r["k"], r["seed"], r["method"].lower()): r["f1"] for r in records
+        }
+
+    one, other = scores("headline"), scores("objectives")
+    both = one.keys() & other.keys()
+    assert len(both) == 12
+    assert [one[run] for run in both] == pytest.approx([other[run] for run in both])
+
+
 def test_published_figures() -> None:
     own = read_published(PUBLISHED)
     assert len({(f.data, f.k, f.model, f.source, f.note) for f in own}) == len(own)

@@ -114,7 +114,7 @@ def test_what_has_seen_the_train_split_is_marked_and_not_compared(
     records = [record_of(run, 0.25, seen=run.seen) for run in runs]
     text = markdown(grid, records)
     assert text.startswith("# What was seen\n")
-    assert "† train split seen: the method had learned from it before" in text
+    assert "† is not few-shot: the method had learned the train split before" in text
     assert "| untrained | 25.0 (1) | 25.0 (1) | 25.0 (1) † | 25.0 (1) † |" in text
     assert "| untrained | 0.0 (1), better on 0 | 0.0 (1), better on 0 |  |  |" in text
     assert "| one-file, at-least-k 1 | untrained † | 1 |" in text
