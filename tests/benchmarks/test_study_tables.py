@@ -156,7 +156,8 @@ def test_studies_agree_where_they_measured_the_same() -> None:
     def scores(study: str) -> dict[tuple[str, int, int, str], float]:
         records = Study(studies.RESULTS / f"{study}.jsonl").records()
         return {
-            (r["data"], r["k"], r["seed"], r["method"].lower()): r["f1"] for r in records
+            (r["data"], r["k"], r["seed"], r["method"].lower()): r["f1"]
+            for r in records
         }
 
     one, other = scores("headline"), scores("objectives")
