@@ -19,6 +19,8 @@ from spacy.tokens import Doc
 from spacy.util import load_config
 from wasabi import msg
 
+from spacy_instructner.evaluation.metrics import count, total
+from spacy_instructner.evaluation.support_set import predicted, train_on
 from spacy_instructner.fewshot.draws import draws
 from spacy_instructner.fewshot.grid import Grid, Run, read_grid
 from spacy_instructner.fewshot.machine import machine
@@ -26,8 +28,6 @@ from spacy_instructner.fewshot.report import table
 from spacy_instructner.fewshot.study import Record, Study
 from spacy_instructner.files import to_lines, write_whole
 from spacy_instructner.pretraining.loop import read_log
-from spacy_instructner.scores import count, total
-from spacy_instructner.supports import predicted, train_on
 
 from .plots import Plot, Series, draw
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spacy_instructner.data.text_files import read_yaml
 from spacy_instructner.fewshot.grid import Block
 from spacy_instructner.fewshot.report import table
+from spacy_instructner.formats.text_files import read_yaml
 
 UNCHECKED = "from memory, not checked"
 

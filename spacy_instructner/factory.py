@@ -1,14 +1,15 @@
 """The factory `instruction_ner`: settings, their defaults and meanings."""
 
-from typing import Any, Callable, Dict, List, Literal, Optional
+from collections.abc import Callable
+from typing import Any, Literal
 
 from spacy.language import Language
 from thinc.api import Config, Model
 
 from .callbacks import interpolate_optimizer
+from .component import InstructionNERPipe
 from .config_checks import check_config_holds
-from .decoding.decoder import Decoder
-from .pipe import InstructionNERPipe
+from .decoding.config import DecodingConfig
 from .span_getters import SpanGetter, stand_in_for_spacy_transformers
 from .tasks.base import Task
 
@@ -78,11 +79,11 @@ def make_instruction_ner(
     task: Task,
     loss: Literal["vocabulary", "grammar"],
     # Objectives by name; said so, a config could not give them as blocks of their own.
-    objectives: Dict[str, Any],
-    labels: List[str],
-    label_names: Dict[str, str],
-    label_definitions: Dict[str, str],
-    decoder: Decoder,
+    objectives: dict[str, Any],
+    labels: list[str],
+    label_names: dict[str, str],
+    label_definitions: dict[str, str],
+    decoder: DecodingConfig,
     windows: SpanGetter,
     max_window: int,
     window_overlap: int,
@@ -93,7 +94,7 @@ def make_instruction_ner(
     bundle: Literal["full", "adapter"],
     save_io: bool,
     device: str,
-    scorer: Optional[Callable],
+    scorer: Callable | None,
 ) -> InstructionNERPipe:
     """Make the component; cheap: no weights are read, no network is touched.
 

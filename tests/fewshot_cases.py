@@ -6,8 +6,8 @@ from typing import Any
 
 from spacy.tokens import Span
 
+from spacy_instructner.evaluation.metrics import errors
 from spacy_instructner.fewshot.grid import Grid, Run, read_grid
-from spacy_instructner.scores import errors
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"

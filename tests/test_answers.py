@@ -4,13 +4,13 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 import spacy
 import torch
 
-from spacy_instructner.models.sources import fetch
+from spacy_instructner.weights.sources import fetch
 
 HERE = Path(__file__).parent
 ANSWERS = HERE / "answers.json"
@@ -18,7 +18,7 @@ TEXTS = HERE.parent / "assets" / "workshop" / "test.jsonl"
 LABELS = {"PART": "a part of a bicycle", "BIKE": "a kind of bicycle", "TOOL": ""}
 
 
-def answers() -> List[Dict[str, Any]]:
+def answers() -> list[dict[str, Any]]:
     fetch()
     nlp = spacy.blank("en")
     config = {

@@ -2,7 +2,7 @@
 loaded, read, trained and saved, or refused in words."""
 
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 import spacy
@@ -15,11 +15,11 @@ from test_search import make_questions, plain_greedy
 from thinc.api import Adam, fix_random_seed
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
-from spacy_instructner.decoding.search import search
-from spacy_instructner.models.adapters import LoRA, attach
+from spacy_instructner.decoding.beam_search import search
 from spacy_instructner.models.causal import CausalBackbone
-from spacy_instructner.models.layer import get_backbone
-from spacy_instructner.models.versions import VERSION, rope_stretches_from
+from spacy_instructner.models.lora import LoRA, attach
+from spacy_instructner.models.thinc_model import get_backbone
+from spacy_instructner.weights.versions import VERSION, rope_stretches_from
 
 SMALL = {
     "hidden_size": 64,
@@ -34,7 +34,7 @@ SMALL = {
 SLIDING = {"sliding_window": 24, "use_sliding_window": True}
 ALTERNATELY = ["sliding_attention", "full_attention"] * 2
 EXPERTS = {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2}
-MODELS: Dict[str, Dict[str, Any]] = {
+MODELS: dict[str, dict[str, Any]] = {
     "llama": {  # Llama 3.2: scaled rotary embeddings, one matrix for both ends
         "tie_word_embeddings": True,
         "rope_scaling": {
@@ -80,7 +80,7 @@ TEXT = "Anna met Bert in Paris ."
 ENTITIES = [(0, 1, "PERSON"), (2, 3, "PERSON"), (4, 5, "PLACE")]
 
 
-def known(kinds: Dict[str, Any]) -> List[Any]:
+def known(kinds: dict[str, Any]) -> list[Any]:
     """Those that this version of transformers has, the others as skipped."""
     return [
         pytest.param(
@@ -93,7 +93,7 @@ def known(kinds: Dict[str, Any]) -> List[Any]:
     ]
 
 
-def make_model(kind: str, settings: Dict[str, Any]) -> Any:
+def make_model(kind: str, settings: dict[str, Any]) -> Any:
     tokenizer = byte_level_tokenizer()
     ids = {"vocab_size": len(tokenizer)}
     for name in ("bos", "eos", "pad", "cls", "sep"):
@@ -116,12 +116,12 @@ def test_it_reads_as_a_plain_loop_does(kind: str) -> None:
     backbone.probe_windows()
     # Windows are looked through, not avoided.
     assert backbone.positions == SMALL["max_position_embeddings"]
-    questions = make_questions(backbone, 8, 0)
+    requests = make_questions(backbone, 8, 0)
     assert (
-        max(len(q.prefix + q.suffix) for q in questions) > 2 * SLIDING["sliding_window"]
+        max(len(q.prefix + q.suffix) for q in requests) > 2 * SLIDING["sliding_window"]
     )
-    for question, answer in zip(questions, search(backbone, questions, 40)):
-        ids, logprobs = plain_greedy(backbone, question)
+    for request, answer in zip(requests, search(backbone, requests, 40)):
+        ids, logprobs = plain_greedy(backbone, request)
         assert answer.ids == ids
         assert answer.logprob == pytest.approx(sum(logprobs), abs=5e-4)
 
@@ -162,7 +162,7 @@ def example(nlp: Language) -> Example:
     return Example(nlp.make_doc(TEXT), doc)
 
 
-def scored(doc: Doc) -> List[Any]:
+def scored(doc: Doc) -> list[Any]:
     group = doc.spans["instruction_ner"]
     scores = [pytest.approx(float(score), abs=1e-5) for score in group.attrs["scores"]]
     return [(s.start, s.end, s.label_, x) for s, x in zip(group, scores)]

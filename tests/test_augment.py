@@ -2,8 +2,8 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, List, Optional, Tuple
 
 import pytest
 import spacy
@@ -14,11 +14,11 @@ from spacy.training.augment import create_lower_casing_augmenter
 from spacy.util import load_config, registry
 from thinc.api import fix_random_seed
 
-from spacy_instructner.augment import MentionSwap, build_mention_swap_v1
-from spacy_instructner.corpora import bare, build_few_shot_corpus_v1
+from spacy_instructner.data.augment import MentionSwap, build_mention_swap_v1
+from spacy_instructner.data.corpora import build_few_shot_corpus_v1, without_annotation
 
 MakeNLP = Callable[..., Language]
-Entities = List[Tuple[int, int, str]]
+Entities = list[tuple[int, int, str]]
 NAME = "spacy-instructner.MentionSwap.v1"
 CONFIG = Path(__file__).parents[1] / "configs" / "instructionner.cfg"
 
@@ -38,10 +38,10 @@ def registered() -> None:
 def gold(nlp: Language, text: str, entities: Entities) -> Example:
     doc = nlp.make_doc(text)
     doc.set_ents([Span(doc, *entity) for entity in entities], default="outside")
-    return Example(bare(doc), doc)
+    return Example(without_annotation(doc), doc)
 
 
-def support(nlp: Language) -> List[Example]:
+def support(nlp: Language) -> list[Example]:
     return [
         gold(nlp, "Anna lives in New  York.", [(0, 1, "PER"), (3, 6, "LOC")]),
         gold(nlp, "('Bert Brown' met Anna)", [(2, 4, "PER"), (6, 7, "PER")]),
@@ -51,11 +51,11 @@ def support(nlp: Language) -> List[Example]:
     ]
 
 
-def said(doc: Doc) -> List[Tuple[str, str]]:
+def said(doc: Doc) -> list[tuple[str, str]]:
     return [(ent.text, ent.label_) for ent in doc.ents]
 
 
-def swapped(nlp: Language, at: int) -> List[Tuple[str, List[Tuple[str, str]]]]:
+def swapped(nlp: Language, at: int) -> list[tuple[str, list[tuple[str, str]]]]:
     """What becomes of a text, all ways that were drawn."""
     examples = support(nlp)
     swap = build_mention_swap_v1(1.0).among(examples)
@@ -112,7 +112,7 @@ def test_tokens_are_kept_as_they_were(nlp: Language) -> None:
     doc.set_ents([Span(doc, 1, 2, label="X")], default="outside")
     other = Doc(nlp.vocab, words=["see", "node.", "js"], spaces=[True, False, False])
     other.set_ents([Span(other, 1, 3, label="X")], default="outside")
-    examples = [Example(bare(each), each) for each in (doc, other)]
+    examples = [Example(without_annotation(each), each) for each in (doc, other)]
     swap = build_mention_swap_v1(1.0).among(examples)
     one, two = (swap.swapped(each) for each in (doc, other))
     assert one is not None and two is not None
@@ -130,7 +130,10 @@ def test_what_is_not_annotated_stays_so(nlp: Language) -> None:
         missing=[doc[0:1], doc[7:9]],
         default="outside",
     )
-    examples = [Example(bare(doc), doc), gold(nlp, "Bert", [(0, 1, "PER")])]
+    examples = [
+        Example(without_annotation(doc), doc),
+        gold(nlp, "Bert", [(0, 1, "PER")]),
+    ]
     made = build_mention_swap_v1(1.0).among(examples).swapped(doc)
     assert made is not None and made.text == "we saw Bert at home , or so"
     assert [(t.ent_iob_, t.ent_type_) for t in made] == [
@@ -163,7 +166,7 @@ def write(nlp: Language, path: Path) -> Path:
     return path
 
 
-def read(path: Path, augmenter: Optional[MentionSwap], **draw: object) -> List[str]:
+def read(path: Path, augmenter: MentionSwap | None, **draw: object) -> list[str]:
     reader = build_few_shot_corpus_v1(path, augmenter=augmenter, **draw)  # type: ignore[arg-type]
     return [example.reference.text for example in reader(spacy.blank("en"))]
 

@@ -8,9 +8,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Literal, Tuple, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import pytest
 import spacy
@@ -27,13 +28,13 @@ from test_serving import serve_briefly
 from thinc.api import Adam, Config, fix_random_seed
 
 import spacy_instructner
-from spacy_instructner.decoding.grammar import read
+from spacy_instructner.decoding.grammar import read_answer
 from spacy_instructner.factory import DEFAULT_CONFIG, make_instruction_ner
-from spacy_instructner.models.layer import get_backbone
-from spacy_instructner.models.sources import DEFAULT_MODEL
+from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.tasks.base import Gold
 from spacy_instructner.tasks.labels import make_label_set
 from spacy_instructner.tasks.prompts import FIELDS, LAYOUTS
+from spacy_instructner.weights.sources import DEFAULT_MODEL
 
 MakeNLP = Callable[..., Language]
 ROOT = Path(__file__).parents[1]
@@ -53,11 +54,11 @@ TRAIN = [
 ]
 
 
-def blocks(page: Path, language: str) -> List[str]:
+def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S)
 
 
-def commands(page: Path) -> List[str]:
+def commands(page: Path) -> list[str]:
     """The spaCy commands of a page's shell blocks (and the folders they need),
     continued lines joined."""
     text = "\n".join(blocks(page, "bash")).replace("\\\n", " ")
@@ -143,7 +144,7 @@ def test_code_runs() -> None:
 # The reference of settings.
 
 
-def settings_of(heading: str) -> List[Tuple[str, str, str]]:
+def settings_of(heading: str) -> list[tuple[str, str, str]]:
     """The rows under a heading: setting, default, meaning."""
     text = SETTINGS.read_text()
     begin = re.search(rf"^##+ {re.escape(heading)}$", text, re.M)
@@ -152,14 +153,14 @@ def settings_of(heading: str) -> List[Tuple[str, str, str]]:
     return re.findall(r"^\| `(\w+)` \| (.*?) \| (.+) \|$", own, re.M)
 
 
-def choices(hint: Any) -> List[Any]:
+def choices(hint: Any) -> list[Any]:
     """The values that a type lists, also inside an Optional."""
     if hint is type(None) or getattr(hint, "__origin__", None) is Literal:
         return list(get_args(hint))
     return [choice for part in get_args(hint) for choice in choices(part)]
 
 
-def check_settings(heading: str, function: Callable, defaults: Dict[str, Any]) -> None:
+def check_settings(heading: str, function: Callable, defaults: dict[str, Any]) -> None:
     """defaults: of all settings, in order; Parameter.empty where there is none."""
     rows = settings_of(heading)
     # All of them, none besides.
@@ -196,10 +197,12 @@ def test_every_setting_is_in_the_reference(group: str, name: str) -> None:
 
 
 def test_every_prompt_and_placeholder_is_in_the_reference() -> None:
-    shown = [text.removesuffix("\n") for text in blocks(SETTINGS, "text")]
+    demonstrations = [text.removesuffix("\n") for text in blocks(SETTINGS, "text")]
     layouts = ("text_last", "text_first")
     assert set(layouts) == set(LAYOUTS)
-    assert shown == [LAYOUTS[layout][task] for layout in layouts for task in FIELDS]
+    assert demonstrations == [
+        LAYOUTS[layout][task] for layout in layouts for task in FIELDS
+    ]
     named = re.findall(r"^\| `\{(\w+)\}` \|", SETTINGS.read_text(), re.M)
     fields = {field for of_task in FIELDS.values() for field in of_task}
     assert sorted(named) == sorted({*fields, "entity", "article", "type", "definition"})
@@ -255,7 +258,7 @@ def test_settings_are_changed_after_loading(
     names = {"PART": "piece", "FAULT": "damage"}
     make_nlp(labels=["PART"], label_names=names).to_disk("training/model-last")
     code, more = blocks(SETTINGS, "python")
-    said: Dict[str, Any] = {}
+    said: dict[str, Any] = {}
     exec(code, said)
     assert said["pipe"].max_window == 256
     (asked,) = said["doc"].user_data["instruction_ner_io"]["instruction_ner"]
@@ -290,17 +293,17 @@ def test_a_template_is_replaced(make_nlp: MakeNLP) -> None:
 # The examples of extending.
 
 
-def run_example(section: str, model: Path) -> Dict[str, Any]:
+def run_example(section: str, model: Path) -> dict[str, Any]:
     """What a section's code leaves behind, with a model of the tests."""
     text = EXTENDING.read_text().split(f"\n## {section}\n")[1].split("\n## ")[0]
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S))
     assert code.count(DEFAULT_MODEL) == 1
-    left: Dict[str, Any] = {}
+    left: dict[str, Any] = {}
     exec(code.replace(DEFAULT_MODEL, str(model)), left)
     return left
 
 
-def examples(nlp: Language) -> List[Example]:
+def examples(nlp: Language) -> list[Example]:
     made = []
     for text, entities in TRAIN:
         doc = nlp.make_doc(text)
@@ -353,7 +356,7 @@ def test_the_example_of_a_method_keeps_its_promises(tiny_causal: Path) -> None:
         doc = left["nlp"].make_doc(text)
         spaces = [False, *(bool(token.whitespace_) for token in doc)][:-1]
         words = encoder.words([token.text for token in doc], spaces, 50)
-        questions = bound.questions(words)
+        requests = bound.requests(words)
         records = bound.records(words, Gold(tuple(entities)), True)
         # Of a text without an entity nothing is learnt where one may be hidden; of others,
         # not which one comes next.
@@ -362,20 +365,20 @@ def test_the_example_of_a_method_keeps_its_promises(tiny_causal: Path) -> None:
         for whole, part in zip(records, torn):
             assert part.answer == whole.answer
             assert 0 < sum(map(bool, part.weights)) < sum(map(bool, whole.weights))
-        for label, question, record in zip(labels.labels, questions, records):
-            asked = question.prefix + question.suffix
+        for label, request, record in zip(labels.labels, requests, records):
+            asked = request.prefix + request.suffix
             assert asked == record.prefix + record.suffix
             assert len(asked) <= bound.constant() + len(words.text)
             # What is learnt is an answer, and says what is annotated.
-            said = read(question.grammar, record.answer)
+            said = read_answer(request.grammar, record.answer)
             assert said == [(s, e, 0) for s, e, of in entities if of == label]
             # What else could come: any word of the text, or that there is none.
             assert record.allowed is not None
             assert len(record.allowed) == len(record.answer)
             assert record.answer[0] in record.allowed[0]
             assert {ids[0] for ids in words.first} < set(record.allowed[0])
-        assert len(questions) == len(records) == 2
-        assert decode(questions[0].prefix + questions[0].suffix) == (
+        assert len(requests) == len(records) == 2
+        assert decode(requests[0].prefix + requests[0].suffix) == (
             f"Find every person (somebody's name)\nSentence: {text}\nAnswer:"
         )
 

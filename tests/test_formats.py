@@ -4,18 +4,22 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, List, Tuple
+from typing import Any
 
 import pytest
 import spacy
 from spacy.language import Language
 from spacy.tokens import DocBin
 
-from spacy_instructner.corpora import build_few_shot_corpus_v1, read_docs, write_docs
-from spacy_instructner.data.docs import lost_in
-from spacy_instructner.data.outputs import check_output, spacy_file
-from spacy_instructner.data.rows import left_out
-from spacy_instructner.data.text_files import stem, suffix_of
+from spacy_instructner.data.corpora import (
+    build_few_shot_corpus_v1,
+    read_docs,
+    write_docs,
+)
+from spacy_instructner.formats.docs import lost_in
+from spacy_instructner.formats.outputs import check_output, spacy_file
+from spacy_instructner.formats.rows import left_out
+from spacy_instructner.formats.text_files import stem, suffix_of
 from spacy_instructner.tasks.labels import read_words_v1
 
 TEXT = "My fork and stem creak."
@@ -27,29 +31,29 @@ def nlp() -> Language:
     return spacy.blank("en")
 
 
-def read(tmp_path: Path, nlp: Language, *rows: Any, **given: Any) -> Tuple[List, List]:
+def read(tmp_path: Path, nlp: Language, *rows: Any, **given: Any) -> tuple[list, list]:
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf8")
     docs, problems = read_docs(path, nlp, **given)
     return docs, problems
 
 
-def entities(docs: List) -> List:
+def entities(docs: list) -> list:
     return [[(ent.text, ent.label_) for ent in doc.ents] for doc in docs]
 
 
-def tags(docs: List) -> List[List[str]]:
+def tags(docs: list) -> list[list[str]]:
     return [[token.ent_iob_ for token in doc] for doc in docs]
 
 
 def test_nothing_of_it_needs_the_models() -> None:
     """(spaCy imports torch by itself, where it is there.)"""
     code = (
-        "import sys, spacy_instructner.data.docs, spacy_instructner.data.outputs; "
+        "import sys, spacy_instructner.formats.docs, spacy_instructner.formats.outputs; "
         "print(*(m for m in sys.modules if 'instructner.' in m or m == 'transformers'))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    own = ("spacy_instructner.data", "spacy_instructner.files")
+    own = ("spacy_instructner.formats", "spacy_instructner.files")
     assert done.stdout.split() and all(m.startswith(own) for m in done.stdout.split())
 
 

@@ -3,20 +3,25 @@ over alphabets so small that one answer often says several things."""
 
 import itertools
 import random
-from typing import Dict, Iterator, List, Tuple, Type
+from collections.abc import Iterator
 
 import pytest
 
-from spacy_instructner.decoding.answers import AnswerFormat, Clause, Words, write
-from spacy_instructner.decoding.grammar import Grammar, read
+from spacy_instructner.decoding.answers import (
+    AnswerFormat,
+    Clause,
+    TokenizedWords,
+    write_answer,
+)
+from spacy_instructner.decoding.grammar import Grammar, read_answer
 
 END = 99
-Ids = Tuple[int, ...]
+Ids = tuple[int, ...]
 
 
-def random_words(rng: random.Random, alphabet: int) -> Words:
-    first: List[Ids] = []
-    following: List[Ids] = []
+def random_words(rng: random.Random, alphabet: int) -> TokenizedWords:
+    first: list[Ids] = []
+    following: list[Ids] = []
     for _ in range(rng.randint(0, 4)):
         ids = tuple(rng.randint(1, alphabet) for _ in range(rng.choice((1, 1, 2))))
         other = tuple(rng.randint(1, alphabet) for _ in range(rng.choice((1, 1, 2))))
@@ -31,14 +36,14 @@ def random_words(rng: random.Random, alphabet: int) -> Words:
             other = ids
         first.append(ids)
         following.append(other)
-    return Words(tuple(first), tuple(following))
+    return TokenizedWords(tuple(first), tuple(following))
 
 
 def random_format(rng: random.Random, alphabet: int) -> AnswerFormat:
     def piece(least: int, most: int) -> Ids:
         return tuple(rng.randint(1, alphabet) for _ in range(rng.randint(least, most)))
 
-    tails: Dict[Ids, str] = {}
+    tails: dict[Ids, str] = {}
     for name in "AB"[: rng.randint(1, 2)]:
         tails.setdefault(piece(0, 2), name)
     return AnswerFormat(
@@ -50,7 +55,9 @@ def random_format(rng: random.Random, alphabet: int) -> AnswerFormat:
     )
 
 
-def legal_sets(words: Words, labels: int, max_span: int) -> Iterator[List[Clause]]:
+def legal_sets(
+    words: TokenizedWords, labels: int, max_span: int
+) -> Iterator[list[Clause]]:
     """Every legal set of clauses, by enumeration."""
     size = len(words)
     spans = [
@@ -70,13 +77,13 @@ def legal_sets(words: Words, labels: int, max_span: int) -> Iterator[List[Clause
                     yield [(s, e, label) for (s, e), label in zip(chosen, said)]
 
 
-def written(words: Words, format: AnswerFormat, clauses: List[Clause]) -> Ids:
-    return tuple(i for piece in write(words, format, clauses) for i in piece.ids)
+def written(words: TokenizedWords, format: AnswerFormat, clauses: list[Clause]) -> Ids:
+    return tuple(i for piece in write_answer(words, format, clauses) for i in piece.ids)
 
 
-def accepted(grammar: Grammar, limit: int = 4000) -> List[Ids]:
+def accepted(grammar: Grammar, limit: int = 4000) -> list[Ids]:
     """Every answer the automaton admits, by walking it."""
-    found: List[Ids] = []
+    found: list[Ids] = []
     stack = [((), grammar.start())]
     while stack:
         ids, state = stack.pop()
@@ -89,11 +96,11 @@ def accepted(grammar: Grammar, limit: int = 4000) -> List[Ids]:
 
 
 def violations(
-    make: Type[Grammar], words: Words, format: AnswerFormat, max_span: int
-) -> List[str]:
+    make: type[Grammar], words: TokenizedWords, format: AnswerFormat, max_span: int
+) -> list[str]:
     """What is wrong with a grammar, in words; nothing, if it is right."""
-    wrong: List[str] = []
-    by_ids: Dict[Ids, List[List[Clause]]] = {}
+    wrong: list[str] = []
+    by_ids: dict[Ids, list[list[Clause]]] = {}
     for clauses in legal_sets(words, len(format.tails), max_span):
         by_ids.setdefault(written(words, format, clauses), []).append(clauses)
     grammar = make(words, format, max_span)
@@ -106,12 +113,12 @@ def violations(
         wrong.append("a legal set cannot be said")
     for ids in set(admitted) & set(by_ids):
         # The documented reading: the earliest start, then the shortest span.
-        if read(grammar, ids) != min(by_ids[ids]):
+        if read_answer(grammar, ids) != min(by_ids[ids]):
             wrong.append("an answer is not read as documented")
     return wrong
 
 
-def cases(count: int, seed: int) -> Iterator[Tuple[Words, AnswerFormat, int]]:
+def cases(count: int, seed: int) -> Iterator[tuple[TokenizedWords, AnswerFormat, int]]:
     rng = random.Random(seed)
     for _ in range(count):
         alphabet = rng.randint(2, 4)
@@ -175,7 +182,7 @@ class LongestSpan(Grammar):
     "mutant",
     [AnyBorder, AnyLength, Gaps, Backwards, Overlapping, LatestStart, LongestSpan],
 )
-def test_dropping_a_rule_is_noticed(mutant: Type[Grammar]) -> None:
+def test_dropping_a_rule_is_noticed(mutant: type[Grammar]) -> None:
     for words, format, max_span in cases(1500, 7):
         try:
             wrong = violations(mutant, words, format, max_span)
@@ -188,7 +195,7 @@ def test_dropping_a_rule_is_noticed(mutant: Type[Grammar]) -> None:
 
 # A worked example, in words: a dictionary stands in for the tokenizer.
 
-VOCABULARY: Dict[str, int] = {}
+VOCABULARY: dict[str, int] = {}
 
 
 def ids_of(text: str) -> Ids:
@@ -197,9 +204,9 @@ def ids_of(text: str) -> Ids:
     )
 
 
-def worded(text: str) -> Words:
+def worded(text: str) -> TokenizedWords:
     ids = tuple(ids_of(word) for word in text.split())
-    return Words(ids, ids)
+    return TokenizedWords(ids, ids)
 
 
 FORMAT = AnswerFormat(
@@ -253,8 +260,8 @@ FORMAT = AnswerFormat(
         ("", "none . <end>", []),
     ],
 )
-def test_reading(text: str, answer: str, clauses: "List[Clause] | None") -> None:
-    assert read(Grammar(worded(text), FORMAT), ids_of(answer)) == clauses
+def test_reading(text: str, answer: str, clauses: "list[Clause] | None") -> None:
+    assert read_answer(Grammar(worded(text), FORMAT), ids_of(answer)) == clauses
 
 
 def test_a_separator_is_not_offered_where_no_span_can_follow() -> None:
@@ -266,8 +273,8 @@ def test_a_separator_is_not_offered_where_no_span_can_follow() -> None:
 
 def test_max_span_counts_words() -> None:
     grammar = Grammar(worded("new york city"), FORMAT, max_span=2)
-    assert read(grammar, ids_of("new york is a place . <end>")) == [(0, 2, 1)]
-    assert read(grammar, ids_of("new york city is a place . <end>")) is None
+    assert read_answer(grammar, ids_of("new york is a place . <end>")) == [(0, 2, 1)]
+    assert read_answer(grammar, ids_of("new york city is a place . <end>")) is None
 
 
 def test_ended_names_the_ids_that_presuppose_a_whole_label() -> None:
@@ -306,12 +313,12 @@ def test_guesses_are_that_a_span_ends_and_another_follows() -> None:
 def test_write_refuses_what_is_not_legal() -> None:
     words = worded("anna met bert")
     with pytest.raises(ValueError, match="text order"):
-        write(words, FORMAT, [(2, 3, 0), (0, 1, 0)])
+        write_answer(words, FORMAT, [(2, 3, 0), (0, 1, 0)])
     with pytest.raises(ValueError, match="text order"):
-        write(words, FORMAT, [(0, 2, 0), (1, 3, 0)])
-    blank = Words(((1,), (), (2,)), ((1,), (), (2,)))
+        write_answer(words, FORMAT, [(0, 2, 0), (1, 3, 0)])
+    blank = TokenizedWords(((1,), (), (2,)), ((1,), (), (2,)))
     with pytest.raises(ValueError, match="without ids"):
-        write(blank, FORMAT, [(0, 2, 0)])
+        write_answer(blank, FORMAT, [(0, 2, 0)])
 
 
 def test_an_illegal_id_is_refused() -> None:

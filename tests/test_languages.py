@@ -1,8 +1,8 @@
 """Scripts without spaces, right to left, and with combining signs, one token a
 character, through encoding, grammar, windows and annotation."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import pytest
 from spacy.language import Language
@@ -10,10 +10,10 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from test_training import LORA, Adam
 
-from spacy_instructner.decoding.grammar import read
-from spacy_instructner.decoding.search import Question
-from spacy_instructner.models.layer import get_backbone
-from spacy_instructner.pipe import InstructionNERPipe
+from spacy_instructner.component import InstructionNERPipe
+from spacy_instructner.decoding.grammar import read_answer
+from spacy_instructner.decoding.request import DecodingRequest
+from spacy_instructner.models.thinc_model import get_backbone
 
 TEXTS = {
     "zh": ("王小明昨天去了北京", [(0, 3, "PERSON"), (7, 9, "PLACE")]),
@@ -43,12 +43,12 @@ def gold_doc(nlp: Language, language: str) -> Doc:
     return doc
 
 
-def first_question(pipe: InstructionNERPipe, doc: Doc) -> Question:
+def first_question(pipe: InstructionNERPipe, doc: Doc) -> DecodingRequest:
     """What the component asks about a Doc's first window."""
     backbone = get_backbone(pipe.model)
     task = pipe._bind(backbone, pipe._label_set(None))
     _, words = pipe._cut(backbone, [task], [doc])
-    return task.questions(words[0])[0]
+    return task.requests(words[0])[0]
 
 
 @pytest.mark.parametrize("language", TEXTS)
@@ -71,8 +71,8 @@ def test_learnt_and_found_again(
     nlp.initialize(lambda: [example])
     pipe = nlp.get_pipe("instruction_ner")
     (main,) = [r for r in pipe.records([example]) if r.task == "main"]
-    question = first_question(pipe, doc)
-    clauses = read(question.grammar, main.answer)
+    request = first_question(pipe, doc)
+    clauses = read_answer(request.grammar, main.answer)
     assert clauses is not None and len(clauses) == 2
     if kind == "causal":
         assert [c[:2] for c in clauses] == [(e.start, e.end) for e in doc.ents]

@@ -3,7 +3,7 @@
 import itertools
 import math
 import random
-from typing import Callable, Dict, Iterator, List, Sequence, Tuple
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
@@ -13,19 +13,30 @@ from spacy.tokens import Span
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
-from spacy_instructner.decoding.answers import AnswerFormat, Clause, Ids, Words, write
-from spacy_instructner.decoding.choices import along, filled_in
-from spacy_instructner.decoding.grammar import Grammar, Trie
-from spacy_instructner.decoding.search import Answer, search
-from spacy_instructner.learning import GoldWindow, decisions, make_records
-from spacy_instructner.models.backbone import Learned, Places
-from spacy_instructner.models.encoding import TextEncoder
-from spacy_instructner.models.layer import get_backbone, get_reader
-from spacy_instructner.objectives.likelihood import among_allowed, likelihood
-from spacy_instructner.tasks.base import Gold, Record
+from spacy_instructner.decoding.allowed_tokens import (
+    allowed_tokens_along,
+    allowed_tokens_in_pieces,
+)
+from spacy_instructner.decoding.answers import (
+    AnswerFormat,
+    Clause,
+    Ids,
+    TokenizedWords,
+    write_answer,
+)
+from spacy_instructner.decoding.beam_search import search
+from spacy_instructner.decoding.grammar import Grammar
+from spacy_instructner.decoding.request import Answer
+from spacy_instructner.decoding.trie import Trie
+from spacy_instructner.models.backbone import ForwardOutput, TokenPositions
+from spacy_instructner.models.thinc_model import get_backbone, get_reader
+from spacy_instructner.models.tokenization import TextEncoder
+from spacy_instructner.tasks.base import Gold, TrainingRecord
 from spacy_instructner.tasks.cllmfs import build_cllmfs_v1
 from spacy_instructner.tasks.instruction_ner import build_instruction_ner_v1
 from spacy_instructner.tasks.labels import make_label_set
+from spacy_instructner.training.likelihood import among_allowed, likelihood
+from spacy_instructner.training.records import GoldWindow, decisions, make_records
 from spacy_instructner.windows import Window
 
 MakeNLP = Callable[..., Language]
@@ -48,7 +59,7 @@ LABELS = make_label_set(
 )
 
 
-def examples(nlp: Language) -> List[Example]:
+def examples(nlp: Language) -> list[Example]:
     made = []
     for text, entities in TRAIN:
         doc = nlp.make_doc(text)
@@ -78,14 +89,14 @@ def learned_of(
     logits: torch.Tensor,
     targets: Sequence[int],
     weights: Sequence[float],
-    allowed: Tuple,
-) -> Learned:
-    return Learned(
+    allowed: tuple,
+) -> ForwardOutput:
+    return ForwardOutput(
         logits,
         torch.tensor(targets),
         torch.tensor(weights),
         {},
-        Places((), ()),
+        TokenPositions((), ()),
         allowed,
     )
 
@@ -145,12 +156,12 @@ def encoder() -> TextEncoder:
     return TextEncoder(byte_level_tokenizer())
 
 
-def encoded(encoder: TextEncoder, text: str) -> Words:
+def encoded(encoder: TextEncoder, text: str) -> TokenizedWords:
     parts = text.split()
     return encoder.words(parts, [bool(i) for i in range(len(parts))], 50)
 
 
-def all_clauses(words: int, labels: int, first: int = 0) -> Iterator[List[Clause]]:
+def all_clauses(words: int, labels: int, first: int = 0) -> Iterator[list[Clause]]:
     yield []
     for start in range(first, words):
         for end in range(start + 1, words + 1):
@@ -159,14 +170,16 @@ def all_clauses(words: int, labels: int, first: int = 0) -> Iterator[List[Clause
                     yield [(start, end, label), *rest]
 
 
-def all_answers(words: Words, format: AnswerFormat, sets: Sequence) -> List[Ids]:
+def all_answers(
+    words: TokenizedWords, format: AnswerFormat, sets: Sequence
+) -> list[Ids]:
     return [
-        tuple(i for piece in write(words, format, clauses) for i in piece.ids)
+        tuple(i for piece in write_answer(words, format, clauses) for i in piece.ids)
         for clauses in sets
     ]
 
 
-def check_allowed(record: Record, answers: Sequence[Ids]) -> None:
+def check_allowed(record: TrainingRecord, answers: Sequence[Ids]) -> None:
     """At each id: what the answers that begin like it go on with."""
     assert record.allowed is not None and len(record.allowed) == len(record.answer)
     for at, allowed in enumerate(record.allowed):
@@ -188,7 +201,7 @@ def check_allowed(record: Record, answers: Sequence[Ids]) -> None:
     ],
 )
 def test_allowed_is_what_other_answers_go_on_with(
-    encoder: TextEncoder, text: str, entities: List
+    encoder: TextEncoder, text: str, entities: list
 ) -> None:
     task = build_instruction_ner_v1().bind(
         encoder, LABELS, encoder.tokenizer.eos_token_id
@@ -252,8 +265,8 @@ def test_the_bag_allows_what_it_decodes(encoder: TextEncoder) -> None:
     words = encoded(encoder, "Anna met Bert")
     gold = Gold(((0, 1, "PERSON"),))
     (record,) = task.records(words, gold, choices=True)
-    question = task.questions(words)[0]
-    state = question.grammar.start()
+    request = task.requests(words)[0]
+    state = request.grammar.start()
     for token, allowed in zip(record.answer, record.allowed or ()):
         assert allowed == state.allowed and token in allowed
         state = state.step(token)
@@ -275,9 +288,11 @@ def test_what_no_answer_says_is_refused(encoder: TextEncoder) -> None:
     words = encoded(encoder, "Anna met")
     format = AnswerFormat((), (7,), (("A", (8,)),), (9, 0), (6, 0))
     with pytest.raises(ValueError, match="not legal at answer id 0"):
-        along(Grammar(words, format), (8,))
+        allowed_tokens_along(Grammar(words, format), (8,))
     with pytest.raises(ValueError, match="not legal at answer id 1"):
-        filled_in([Trie([("", (1,))]), Trie([("a", (2,)), ("b", (3,))])], (1, 4))
+        allowed_tokens_in_pieces(
+            [Trie([("", (1,))]), Trie([("a", (2,)), ("b", (3,))])], (1, 4)
+        )
 
 
 # Only decisions carry loss.
@@ -289,7 +304,7 @@ def test_only_decisions_count(encoder: TextEncoder) -> None:
     )
     words = encoded(encoder, "old Rome and Paris")
     gold = Gold(((0, 2, "OLD"), (3, 4, "PLACE")))
-    counted: Dict[str, str] = {}
+    counted: dict[str, str] = {}
     for record in task.records(words, gold, choices=True):
         weight = 0.5 if record.task == "extraction" else 1.0
         weights = decisions(record).weights
@@ -356,35 +371,35 @@ def test_the_loss_is_that_of_the_searchs_answer(make_nlp: MakeNLP) -> None:
     windows, words = pipe._cut(backbone, [task] * len(docs), docs)
     compared = spans = 0
     for of_window in words:
-        questions = task.questions(of_window)
-        for question, answer in zip(questions, search(reader, questions)):
+        requests = task.requests(of_window)
+        for request, answer in zip(requests, search(reader, requests)):
             gold = Gold(tuple((s.start, s.end, s.label) for s in answer.spans))
             records = [
                 decisions(record)
                 for record in task.records(of_window, gold, choices=True)
-                if record.prefix + record.suffix == question.prefix + question.own
+                if record.prefix + record.suffix == request.prefix + request.own
             ]
             if not records or records[0].answer != answer.ids:
                 # A type that was not drawn; another way to write the same spans.
                 continue
             (record,) = records
             with torch.no_grad():
-                learned = backbone.study([record])
+                learned = backbone.forward_records([record])
             losses = among_allowed(learned.logits, learned.targets, learned.allowed)  # type: ignore[arg-type]
             assert float(losses.sum()) == pytest.approx(-answer.logprob, abs=1e-3)
-            spans += check_scores(question.grammar, record, answer, learned.logits)
+            spans += check_scores(request.grammar, record, answer, learned.logits)
             compared += 1
     assert compared >= 4 and spans >= 2
 
 
 def check_scores(
-    grammar: Grammar, record: Record, answer: Answer, logits: torch.Tensor
+    grammar: Grammar, record: TrainingRecord, answer: Answer, logits: torch.Tensor
 ) -> int:
     """A span's score is the product over its decisions, that its label has ended among
     them. RETURNS: how many spans."""
     rows = iter(logits.double())
     # By place: the probability of the choice, and its part that ends a label.
-    chances: Dict[int, Tuple[float, float]] = {}
+    chances: dict[int, tuple[float, float]] = {}
     state = grammar.start()
     for place, (token, weight) in enumerate(zip(record.answer, record.weights)):
         if weight:
@@ -435,7 +450,7 @@ def test_the_loss_is_a_mean_over_decisions(make_nlp: MakeNLP) -> None:
     total = count = 0.0
     for record in pipe.records(examples(nlp)):
         with torch.no_grad():
-            rows = iter(backbone.study([record]).logits.double())
+            rows = iter(backbone.forward_records([record]).logits.double())
         for token, allowed, weight in zip(
             record.answer, record.allowed or (), record.weights
         ):
@@ -456,7 +471,7 @@ def test_the_loss_is_a_mean_over_decisions(make_nlp: MakeNLP) -> None:
 @pytest.mark.parametrize("make_nlp", ["causal", "causal cllmfs"], indirect=True)
 @pytest.mark.parametrize("objectives", [{}, OBJECTIVES], ids=["alone", "together"])
 def test_decisions_alone_are_learned_by_heart(
-    make_nlp: MakeNLP, objectives: Dict
+    make_nlp: MakeNLP, objectives: dict
 ) -> None:
     nlp = ready(make_nlp, objectives=objectives)
     sgd = Adam(1e-2)

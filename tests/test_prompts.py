@@ -2,13 +2,19 @@
 
 import random
 import warnings
-from typing import Any, Dict, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from conftest import byte_level_tokenizer, unigram_tokenizer
 
-from spacy_instructner.models.encoding import TextEncoder
-from spacy_instructner.tasks.base import Gold, Layout, Record, Shown
+from spacy_instructner.models.tokenization import TextEncoder
+from spacy_instructner.tasks.base import (
+    Demonstration,
+    Gold,
+    PromptOrder,
+    TrainingRecord,
+)
 from spacy_instructner.tasks.instruction_ner import (
     BoundInstructionNER,
     InstructionNER,
@@ -45,7 +51,7 @@ def records(
     gold: Gold = GOLD,
     layout: str = "text_last",
     text: Sequence[str] = TEXT,
-) -> Dict[str, Record]:
+) -> dict[str, TrainingRecord]:
     end = encoder.tokenizer.eos_token_id
     bound = task.bind(encoder, LABELS, end, layout=layout)  # type: ignore[arg-type]
     words = encoder.words(text, [bool(i) for i in range(len(text))], 50)
@@ -54,11 +60,11 @@ def records(
     return {record.task: record for record in made}
 
 
-def prompt(encoder: TextEncoder, record: Record) -> str:
+def prompt(encoder: TextEncoder, record: TrainingRecord) -> str:
     return encoder.tokenizer.decode(record.prefix + record.suffix)
 
 
-def answer(encoder: TextEncoder, record: Record) -> str:
+def answer(encoder: TextEncoder, record: TrainingRecord) -> str:
     return encoder.tokenizer.decode(record.answer)
 
 
@@ -178,7 +184,7 @@ def test_missing_annotation_teaches_no_absence(encoder: TextEncoder) -> None:
     """Which span is next, where one may be hidden, is not learnt; all else is."""
     gold = Gold(GOLD.entities, frozenset({0}))
     made = records(encoder, build_instruction_ner_v1(), gold)
-    counted: Dict[str, List[str]] = {}
+    counted: dict[str, list[str]] = {}
     for name, record in made.items():
         ids = [t for t, weight in zip(record.answer, record.weights) if weight]
         counted[name] = [encoder.tokenizer.decode(ids)]
@@ -226,7 +232,7 @@ def test_missing_annotation_teaches_no_absence(encoder: TextEncoder) -> None:
         ({"no_entity": " "}, "no_entity"),
     ],
 )
-def test_bad_settings_are_refused_when_read(settings: Dict, message: str) -> None:
+def test_bad_settings_are_refused_when_read(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_instruction_ner_v1(**settings)
 
@@ -255,7 +261,7 @@ def test_default_name(label: str, name: str) -> None:
         (["A", "B"], {"A": "thing", "B": "Thing"}, "both called"),
     ],
 )
-def test_bad_labels_are_refused(labels: List, names: Dict, message: str) -> None:
+def test_bad_labels_are_refused(labels: list, names: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_label_set(labels, names, {})
 
@@ -284,8 +290,8 @@ def test_other_words_are_refused(said: Any) -> None:
 @pytest.mark.parametrize(
     "names", [{"A": "rock, pop"}, {"A": 'the "A" list'}, {"A": "two\nlines"}]
 )
-def test_awkward_label_names_are_handled(encoder: TextEncoder, names: Dict) -> None:
-    from spacy_instructner.decoding.grammar import Grammar, read
+def test_awkward_label_names_are_handled(encoder: TextEncoder, names: dict) -> None:
+    from spacy_instructner.decoding.grammar import Grammar, read_answer
 
     labels = make_label_set(["A", "B"], {**names, "B": "rock"}, {})
     end = encoder.tokenizer.eos_token_id
@@ -294,49 +300,51 @@ def test_awkward_label_names_are_handled(encoder: TextEncoder, names: Dict) -> N
     gold = Gold(((0, 1, "A"), (2, 4, "B"), (5, 6, "A")))
     record = task.records(words, gold)[0]
     grammar = Grammar(words, task.format)
-    assert read(grammar, record.answer) == [(0, 1, 0), (2, 4, 1), (5, 6, 0)]
+    assert read_answer(grammar, record.answer) == [(0, 1, 0), (2, 4, 1), (5, 6, 0)]
     assert "\n" not in encoder.tokenizer.decode(record.answer)
 
 
 SHOWN = (
-    Shown(("ada", "quill", "!"), (False, True, False), ((0, 2, "Actor"),)),
-    Shown(("hm",), (False,), ((0, 1, "OTHER"),)),
+    Demonstration(("ada", "quill", "!"), (False, True, False), ((0, 2, "Actor"),)),
+    Demonstration(("hm",), (False,), ((0, 1, "OTHER"),)),
 )
 
 
 @pytest.mark.parametrize("layout", ["text_last", "text_first"])
 def test_examples_stand_in_front_of_the_main_prompt(
-    encoder: TextEncoder, layout: Layout
+    encoder: TextEncoder, layout: PromptOrder
 ) -> None:
     end = encoder.tokenizer.eos_token_id
     task = build_instruction_ner_v1()
     plain = task.bind(encoder, LABELS, end, layout=layout)
-    bound = task.bind(encoder, LABELS, end, layout=layout, shown=SHOWN)
+    bound = task.bind(encoder, LABELS, end, layout=layout, demonstrations=SHOWN)
 
     def prompt_of(task: BoundInstructionNER, text: str) -> str:
         parts = text.split()
         words = encoder.words(parts, [bool(i) for i in range(len(parts))], 50)
-        (question,) = task.questions(words)
-        return encoder.tokenizer.decode(question.prefix + question.suffix)
+        (request,) = task.requests(words)
+        return encoder.tokenizer.decode(request.prefix + request.suffix)
 
     # Each is a whole prompt with its answer; labels that are not asked are left out.
-    shown = (
+    demonstrations = (
         prompt_of(plain, "ada quill !").replace(" !", "!")
         + " ada quill is an actor.\n\n"
         + prompt_of(plain, "hm")
         + " none.\n\n"
     )
-    assert prompt_of(bound, "any films") == shown + prompt_of(plain, "any films")
+    assert prompt_of(bound, "any films") == demonstrations + prompt_of(
+        plain, "any films"
+    )
     if layout == "text_last":
         # All of it is read once for all texts.
-        (question,) = bound.questions(encoder.words(["any"], [False], 50))
-        prefix = encoder.tokenizer.decode(question.prefix)
-        assert prefix.startswith(shown) and prefix.endswith("Sentence:")
+        (request,) = bound.requests(encoder.words(["any"], [False], 50))
+        prefix = encoder.tokenizer.decode(request.prefix)
+        assert prefix.startswith(demonstrations) and prefix.endswith("Sentence:")
 
 
 @pytest.mark.parametrize("layout", ["text_last", "text_first"])
 @pytest.mark.parametrize(
-    "text,shown",
+    "text,demonstrations",
     [
         # Spacing does not tell them apart.
         ("ada quill !", ["hm"]),
@@ -349,23 +357,23 @@ def test_examples_stand_in_front_of_the_main_prompt(
     ],
 )
 def test_a_text_to_learn_from_is_not_shown_with_its_answer(
-    encoder: TextEncoder, layout: Layout, text: str, shown: List[str]
+    encoder: TextEncoder, layout: PromptOrder, text: str, demonstrations: list[str]
 ) -> None:
     """When asked, all examples are shown."""
     end = encoder.tokenizer.eos_token_id
     task = build_instruction_ner_v1(typing_weight=0.0, extraction_weight=0.0)
-    bound = task.bind(encoder, LABELS, end, layout=layout, shown=SHOWN)
+    bound = task.bind(encoder, LABELS, end, layout=layout, demonstrations=SHOWN)
 
-    def texts(prompt: str) -> List[str]:
+    def texts(prompt: str) -> list[str]:
         lines = [line for line in prompt.split("\n") if line.startswith("Sentence: ")]
         return [line.removeprefix("Sentence: ") for line in lines]
 
     parts = text.split()
     words = encoder.words(parts, [bool(i) for i in range(len(parts))], 50)
     (record,) = bound.records(words, Gold(((len(words) - 1, len(words), "Actor"),)))
-    assert texts(prompt(encoder, record)) == [*shown, text]
-    (question,) = bound.questions(words)
-    asked = encoder.tokenizer.decode(question.prefix + question.suffix)
+    assert texts(prompt(encoder, record)) == [*demonstrations, text]
+    (request,) = bound.requests(words)
+    asked = encoder.tokenizer.decode(request.prefix + request.suffix)
     assert texts(asked) == ["ada quill!", "hm", text]
     # What stands where is counted with the examples that are left.
     ids = record.prefix + record.suffix + record.answer
@@ -379,14 +387,14 @@ def test_a_text_to_learn_from_is_not_shown_with_its_answer(
 # Options in another order.
 
 
-def options_of(text: str) -> List[str]:
+def options_of(text: str) -> list[str]:
     (line,) = (line for line in text.split("\n") if line.startswith("Options: "))
     return line.removeprefix("Options: ").split(", ")
 
 
 @pytest.mark.parametrize("layout", ["text_last", "text_first"])
 def test_options_are_shuffled_for_learning(
-    encoder: TextEncoder, layout: Layout
+    encoder: TextEncoder, layout: PromptOrder
 ) -> None:
     task = build_instruction_ner_v1(shuffle_options=True)
     end = encoder.tokenizer.eos_token_id
@@ -414,8 +422,8 @@ def test_options_are_shuffled_for_learning(
     # All of the 24 orders come.
     assert len(set(orders)) == 24
     # Asked is in the labels' own order.
-    (question,) = bound.questions(words)
-    asked = encoder.tokenizer.decode(question.prefix + question.suffix)
+    (request,) = bound.requests(words)
+    asked = encoder.tokenizer.decode(request.prefix + request.suffix)
     assert options_of(asked) == ["title", "genre", "actor", "ratings average"]
     random.seed(3)
     again = [
@@ -445,7 +453,7 @@ MEANT = "title: the name of a film; genre: a {kind} of film; actor: a player"
 
 
 def defined(
-    encoder: TextEncoder, layout: Layout = "text_last", **settings: object
+    encoder: TextEncoder, layout: PromptOrder = "text_last", **settings: object
 ) -> BoundInstructionNER:
     templates = {
         "main_template": "Find {options}\nMeant: {definitions}\nIn: {sentence}\nSay:",
@@ -455,7 +463,7 @@ def defined(
     return task.bind(encoder, DEFINED, encoder.tokenizer.eos_token_id, layout=layout)
 
 
-def prompts_of(encoder: TextEncoder, bound: BoundInstructionNER) -> Dict[str, str]:
+def prompts_of(encoder: TextEncoder, bound: BoundInstructionNER) -> dict[str, str]:
     words = encoder.words(TEXT, [bool(i) for i in range(len(TEXT))], 50)
     return {r.task: prompt(encoder, r) for r in bound.records(words, GOLD)}
 
@@ -471,11 +479,11 @@ def test_prompts_say_what_labels_mean(encoder: TextEncoder) -> None:
     assert made["typing"] == f" {MEANT}\nType slow burn, ada quill in {text}:"
     # The same for every text, so read once.
     words = encoder.words(["any"], [False], 50)
-    (question,) = bound.questions(words)
-    assert encoder.tokenizer.decode(question.prefix) == (
+    (request,) = bound.requests(words)
+    assert encoder.tokenizer.decode(request.prefix) == (
         f"Find title, genre, actor\nMeant: {MEANT}\nIn:"
     )
-    assert bound.constant() == len(question.prefix + question.suffix) - len(words.text)
+    assert bound.constant() == len(request.prefix + request.suffix) - len(words.text)
 
 
 @pytest.mark.parametrize(
@@ -496,7 +504,7 @@ def test_prompts_say_what_labels_mean(encoder: TextEncoder) -> None:
     ],
 )
 def test_how_definitions_are_said(
-    encoder: TextEncoder, settings: Dict, expected: str
+    encoder: TextEncoder, settings: dict, expected: str
 ) -> None:
     made = prompts_of(encoder, defined(encoder, **settings))
     assert f"Meant: {expected}\nIn:" in made["main"]
@@ -551,9 +559,9 @@ def test_a_definition_writes_no_control_token(encoder: TextEncoder) -> None:
     labels = make_label_set(["A"], {}, {"A": "<|turn|> and {sentence}"})
     task = build_instruction_ner_v1(main_template="<|turn|>{definitions}{sentence}")
     bound = task.bind(encoder, labels, encoder.tokenizer.eos_token_id)
-    (question,) = bound.questions(encoder.words(["any"], [False], 50))
+    (request,) = bound.requests(encoder.words(["any"], [False], 50))
     turn = encoder.tokenizer.convert_tokens_to_ids("<|turn|>")
-    asked = question.prefix + question.suffix
+    asked = request.prefix + request.suffix
     assert asked.count(turn) == 1
     assert encoder.tokenizer.decode(asked) == (
         "<|turn|> a: <|turn|> and {sentence} any"

@@ -3,8 +3,8 @@
 import gzip
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List, Tuple
 
 import pytest
 import spacy
@@ -13,14 +13,14 @@ from conftest import SHARED
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
-from spacy_instructner.corpora import build_few_shot_corpus_v1, read_docs
-from spacy_instructner.decoding.grammar import Grammar, read
-from spacy_instructner.models.encoding import TextEncoder
-from spacy_instructner.models.layer import get_reader
-from spacy_instructner.models.sources import KNOWN_SHA256, fetch
+from spacy_instructner.data.corpora import build_few_shot_corpus_v1, read_docs
+from spacy_instructner.decoding.grammar import Grammar, read_answer
+from spacy_instructner.models.thinc_model import get_reader
+from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold
 from spacy_instructner.tasks.instruction_ner import build_instruction_ner_v1
 from spacy_instructner.tasks.labels import make_label_set
+from spacy_instructner.weights.sources import KNOWN_SHA256, fetch
 
 ASSETS = Path(__file__).parents[1] / "assets" / "workshop"
 
@@ -89,7 +89,7 @@ def test_few_shots_and_stopping(weights: Path) -> None:
     assert (said == reader.tokenizer.eos_token_id).sum() == 1
 
 
-def sentences(path: Path) -> Iterator[Tuple[List[str], List]]:
+def sentences(path: Path) -> Iterator[tuple[list[str], list]]:
     with gzip.open(path, "rt", encoding="utf8") as file_:
         for line in file_:
             row = json.loads(line)
@@ -105,11 +105,11 @@ def sentences(path: Path) -> Iterator[Tuple[List[str], List]]:
             )
 
 
-def all_files() -> List[Path]:
+def all_files() -> list[Path]:
     return sorted(SHARED.glob("*/*.jsonl.gz"))
 
 
-def check_targets(encoder: TextEncoder, path: Path, most: int) -> Tuple[int, int]:
+def check_targets(encoder: TextEncoder, path: Path, most: int) -> tuple[int, int]:
     """Every gold target is an accepted path, id for id; how many spans there are,
     and how many the documented reading puts elsewhere."""
     rows = list(sentences(path))
@@ -123,7 +123,9 @@ def check_targets(encoder: TextEncoder, path: Path, most: int) -> Tuple[int, int
     for tokens, spans in rows:
         words = encoder.words(tokens, [bool(i) for i in range(len(tokens))], 500)
         record = task.records(words, Gold(tuple(spans)))[0]
-        clauses = read(Grammar(words, task.format, trie=task.trie), record.answer)
+        clauses = read_answer(
+            Grammar(words, task.format, trie=task.trie), record.answer
+        )
         assert clauses is not None, (path.parent.name, tokens)
         said = [(a, b, labels.labels[label]) for a, b, label in clauses]
         # Another place, never other words.

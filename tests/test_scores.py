@@ -10,7 +10,7 @@ from spacy.scorer import get_ner_prf
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from spacy_instructner.scores import (
+from spacy_instructner.evaluation.metrics import (
     Counts,
     best_threshold,
     calibration_error,

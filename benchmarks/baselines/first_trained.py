@@ -25,7 +25,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModel, AutoTokenizer
 from wasabi import msg
 
-from spacy_instructner.corpora import read_docs
+from spacy_instructner.data.corpora import read_docs
 from spacy_instructner.pretraining.variety import TEMPLATES
 
 from .encoders import WHEELS, fetched

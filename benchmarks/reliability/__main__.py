@@ -24,12 +24,12 @@ from wasabi import msg
 
 from spacy_instructner.calibration import fit
 from spacy_instructner.cli.calibrate import of_folds, of_texts
+from spacy_instructner.evaluation.metrics import expected_error, reliability
+from spacy_instructner.evaluation.support_set import train_on
 from spacy_instructner.fewshot.draws import draws
 from spacy_instructner.fewshot.grid import read_grid
 from spacy_instructner.fewshot.machine import machine
 from spacy_instructner.files import to_json, write_whole
-from spacy_instructner.scores import expected_error, reliability
-from spacy_instructner.supports import train_on
 
 from ..speed.scaling import occupied
 from .tables import RESULTS

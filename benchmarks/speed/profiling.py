@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from spacy_instructner.decoding import drafts
-from spacy_instructner.decoding import search as searching
-from spacy_instructner.models import attention
+from spacy_instructner.decoding import beam_search as searching
+from spacy_instructner.decoding import speculative
+from spacy_instructner.models import packed_attention as attention
 from spacy_instructner.models.backbone import Backbone
 from spacy_instructner.models.causal import CausalBackbone, CausalSession
 
@@ -26,8 +26,8 @@ WATCHED = (
     (attention, "attend", "attention"),
     (CausalBackbone, "run", "the rest of the model"),
     (searching, "decide", "grammar and decisions"),
-    (drafts, "decide", "grammar and decisions"),
-    (searching, "_logprobs", "reachable logits"),
+    (speculative, "decide", "grammar and decisions"),
+    (searching, "allowed_logprobs", "reachable logits"),
 )
 
 

@@ -11,9 +11,9 @@ import torch
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
-from spacy_instructner.corpora import read_docs
-from spacy_instructner.sampling import draw
-from spacy_instructner.tasks.base import Record
+from spacy_instructner.data.corpora import read_docs
+from spacy_instructner.data.sampling import draw
+from spacy_instructner.tasks.base import TrainingRecord
 
 from .decoding import NAME, ready
 from .measure import Row
@@ -67,7 +67,9 @@ def compare(data: Path, name: str, cache: Path, steps: int, times: int) -> list[
     ]
 
 
-def trainer(base: Path, dtype: torch.dtype, records: list[list[Record]]) -> float:
+def trainer(
+    base: Path, dtype: torch.dtype, records: list[list[TrainingRecord]]
+) -> float:
     """Seconds of training, the model's loading left out."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
@@ -78,7 +80,7 @@ def trainer(base: Path, dtype: torch.dtype, records: list[list[Record]]) -> floa
         model, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear")
     )
 
-    def collate(batch: list[list[Record]]) -> dict[str, torch.Tensor]:
+    def collate(batch: list[list[TrainingRecord]]) -> dict[str, torch.Tensor]:
         rows = [r for b in batch for r in b]
         width = max(len(r.prefix) + len(r.suffix) + len(r.answer) for r in rows)
         ids = torch.zeros((len(rows), width), dtype=torch.long)

@@ -1,25 +1,24 @@
 """`python -m spacy instructner average`"""
 
 from pathlib import Path
-from typing import List
 
 from typer import Argument, Exit
 from wasabi import msg
 
-from ..data.outputs import check_output
+from ..formats.outputs import check_output
 from . import app
 
 
 @app.command("average")
 def average_cli(
     output_path: Path = Argument(..., help="Folder for the mean"),
-    starts: List[Path] = Argument(
+    starts: list[Path] = Argument(
         ..., help="Adapters of one lineage, as pretrain leaves them: FOLDER/adapter"
     ),
 ) -> None:
     """Make one adapter of several, with the mean of their weights, for others to start
     from: of a stage of training and the one after it, it often knows more than each."""
-    from ..models.starts import average_starts
+    from ..models.pretrained_adapters import average_starts
 
     try:
         check_output(output_path, *starts)

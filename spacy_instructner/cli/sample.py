@@ -1,14 +1,13 @@
 """`python -m spacy instructner sample`"""
 
 from pathlib import Path
-from typing import Optional
 
 import spacy
 from typer import Argument, Exit, Option
 from wasabi import msg
 
-from ..data.outputs import check_output, spacy_file, write_docs
-from ..sampling import draw, too_few
+from ..data.sampling import draw, too_few
+from ..formats.outputs import check_output, spacy_file, write_docs
 from . import app
 from ._annotated import ENCODING, FORMATS, read_annotated
 from .convert import report
@@ -29,7 +28,7 @@ def sample_cli(
     ),
     k: int = Option(10, "--k", "-k", help="Shots"),
     seed: int = Option(0, "--seed", "-s", help="Seed of the draw"),
-    exclude: Optional[Path] = Option(
+    exclude: Path | None = Option(
         None,
         "--exclude",
         "-x",

@@ -6,8 +6,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, get_args
 
-from ..data.text_files import UTF8, read_yaml
-from ..sampling import Protocol
+from ..data.sampling import Protocol
+from ..formats.text_files import UTF8, read_yaml
 
 # Draws that come with the data, in files of their own.
 GIVEN = "given"

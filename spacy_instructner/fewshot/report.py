@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ..scores import ERRORS, Counts, total
+from ..evaluation.metrics import ERRORS, Counts, total
 from .grid import Grid
 from .study import Record, hash_of
 

@@ -14,9 +14,9 @@ from spacy.tokens import Doc, DocBin
 from spacy.util import dot_to_object, fix_random_seed, get_lang_class, load_config
 
 from ..cli.evaluate import evaluate
-from ..corpora import bare
-from ..sampling import label_counts
-from ..scores import (
+from ..data.corpora import without_annotation
+from ..data.sampling import label_counts
+from ..evaluation.metrics import (
     Counts,
     Entity,
     Scored,
@@ -26,7 +26,7 @@ from ..scores import (
     errors,
     total,
 )
-from ..supports import entities_of, scored_of, train_on
+from ..evaluation.support_set import entities_of, scored_of, train_on
 from .draws import draws
 from .grid import Run
 from .machine import machine
@@ -75,9 +75,9 @@ def measured(run: Run) -> Record:
     # Read by the pipeline that is trained: its vocabulary is another one.
     docs = list(DocBin(docs=drawn.test).get_docs(nlp.vocab))
     # What is done once, at the first text, is not the texts' cost.
-    list(annotate([bare(docs[0])]))
+    list(annotate([without_annotation(docs[0])]))
     begin = time.perf_counter()
-    found = list(annotate([bare(doc) for doc in docs]))
+    found = list(annotate([without_annotation(doc) for doc in docs]))
     seconds = time.perf_counter() - begin
     known: Record = {}
     if run.known:

@@ -1,17 +1,10 @@
 """A Hugging Face model as this package uses it: what both kinds have in common."""
 
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import (
     Any,
-    Callable,
-    ContextManager,
-    Dict,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
 )
 
 import torch
@@ -19,20 +12,21 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from ..decoding.answers import Ids
-from ..decoding.search import Prompt, Session
+from ..decoding.beam_search import Session
+from ..decoding.request import PromptIds
 from ..locks import Cache
-from ..tasks.base import Record
-from .adapters import (
+from ..tasks.base import TrainingRecord
+from ..weights.versions import checkpoint_activations, rope_stretches_from
+from .lora import (
     ADAPTER,
     LoRA,
     attach,
-    bare_copy,
+    copy_without_adapter,
     has_adapter,
     lora_layers,
     merged_copy,
 )
-from .encoding import TextEncoder
-from .versions import checkpoint_activations, rope_stretches_from
+from .tokenization import TextEncoder
 
 MAX_PREFIXES = 256
 # Ids and logits of `Backbone.fingerprint`.
@@ -54,21 +48,21 @@ OTHERS = (
 
 
 @dataclass(frozen=True)
-class Places:
+class TokenPositions:
     """Where records' ids stand among the positions of a pass, all its rows laid end to
     end. prefixes, owns: the first position of each record's prefix, and of what follows
     the prefix; branches: of what follows the shared ids there, for a model that reads
     these once. Records may share a prefix."""
 
-    prefixes: Tuple[int, ...]
-    owns: Tuple[int, ...]
-    branches: Tuple[int, ...] = ()
+    prefixes: tuple[int, ...]
+    owns: tuple[int, ...]
+    branches: tuple[int, ...] = ()
 
-    def shared(self, record: Record) -> int:
+    def shared(self, record: TrainingRecord) -> int:
         """How many ids of this record's suffix are read for others, too."""
         return record.shared if self.branches else 0
 
-    def of(self, index: int, record: Record, at: int) -> int:
+    def of(self, index: int, record: TrainingRecord, at: int) -> int:
         """The position of an id of the record with this index in the pass."""
         own = at - len(record.prefix)
         if own < 0:
@@ -80,11 +74,11 @@ class Places:
 
 
 # Gets the (positions, width) embeddings of a pass, and gives others for them.
-Change = Callable[[torch.Tensor, Places], torch.Tensor]
+EmbeddingHook = Callable[[torch.Tensor, TokenPositions], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Learned:
+class ForwardOutput:
     """What a pass over records gives to the objectives.
 
     logits: (n, vocabulary) float32, one row for each id that carries loss;
@@ -99,8 +93,8 @@ class Learned:
     targets: torch.Tensor
     weights: torch.Tensor
     states: Mapping[float, torch.Tensor]
-    places: Places
-    allowed: Tuple[Optional[Ids], ...] = ()
+    places: TokenPositions
+    allowed: tuple[Ids | None, ...] = ()
 
 
 class Backbone(nn.Module):
@@ -118,13 +112,13 @@ class Backbone(nn.Module):
         self,
         hf: PreTrainedModel,
         tokenizer: PreTrainedTokenizerFast,
-        encoder: Optional[TextEncoder] = None,
+        encoder: TextEncoder | None = None,
     ) -> None:
         super().__init__()
         self.hf = hf
         self.tokenizer = tokenizer
         self.encoder = encoder or TextEncoder(tokenizer)
-        self.lora: Optional[LoRA] = None
+        self.lora: LoRA | None = None
         self.learned = False
         # Whether each layer hides what is past its sliding window.
         self.slides = False
@@ -147,10 +141,10 @@ class Backbone(nn.Module):
             attach(self.hf, lora)
             self.lora = lora
 
-    def bare(self) -> "Backbone":
+    def without_adapter(self) -> "Backbone":
         """Another over the same base weights, without the adapter: whatever is done to
         its adapter, this one does not see."""
-        return self._around(bare_copy(self.hf))
+        return self._around(copy_without_adapter(self.hf))
 
     def reader(self) -> "Backbone":
         """One to read answers with, by the weights as they are now: adapter merged,
@@ -171,7 +165,7 @@ class Backbone(nn.Module):
         for module, name in self._dropouts:
             setattr(module, name, rate)
 
-    def learn(self, checkpointing: bool = False) -> None:
+    def train_mode(self, checkpointing: bool = False) -> None:
         """Make ready for an update: dropout on.
 
         checkpointing: compute each layer again when its gradient is, and keep nothing
@@ -189,7 +183,7 @@ class Backbone(nn.Module):
         self.hf.train()
 
     @staticmethod
-    def contexts() -> Tuple[ContextManager, ContextManager]:
+    def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
         """For a layer's pass, and for its repetition."""
         return nullcontext(), nullcontext()
 
@@ -199,13 +193,13 @@ class Backbone(nn.Module):
         Raises ValueError for an architecture that cannot be read row by row."""
         raise NotImplementedError
 
-    def fingerprint(self) -> List[Optional[float]]:
+    def fingerprint(self) -> list[float | None]:
         """A few logits of the base after a few ids, in standard deviations from their
         mean, None where they are not finite: how these weights are read, to be compared
         with how another version of transformers reads them."""
         vocabulary = self.hf.get_input_embeddings().weight.shape[0]
         ids = [(5 + 7 * at) % vocabulary for at in range(FINGER_IDS)]
-        base = self.bare()
+        base = self.without_adapter()
         # This one may be learning, with dropout.
         base.hf.eval()
         with torch.inference_mode():
@@ -222,7 +216,7 @@ class Backbone(nn.Module):
         """Find out what `slides` is. To be called once, before anybody reads."""
 
     def compare(
-        self, own: Callable[[], torch.Tensor], prompt: Prompt, ids: Sequence[int]
+        self, own: Callable[[], torch.Tensor], prompt: PromptIds, ids: Sequence[int]
     ) -> None:
         """See `check`. own: gives the model's own logits after the prompt and ids."""
         name = type(self.hf).__name__
@@ -231,13 +225,13 @@ class Backbone(nn.Module):
                 expected = own().float()
                 # Two rows that are never equally long until the end.
                 session = self.open([prompt[0]])
-                one, other = ([*b, *ids] for b in session.admit([prompt] * 2))
-                session.extend([one[:3], other[:1]], [(0, 0)])
+                one, other = ([*b, *ids] for b in session.add_requests([prompt] * 2))
+                session.forward([one[:3], other[:1]], [(0, 0)])
                 # Two ids too many, as a wrong guess brings them.
-                session.extend([one[3:4], [*other[1:2], *ids[:2]]], [(0, 0)])
-                session.take_back([0, 2])
+                session.forward([one[3:4], [*other[1:2], *ids[:2]]], [(0, 0)])
+                session.rollback([0, 2])
                 ends = [(0, len(one) - 5), (1, len(other) - 3)]
-                found = self.all_logits(session.extend([one[4:], other[2:]], ends))
+                found = self.all_logits(session.forward([one[4:], other[2:]], ends))
         except (
             AttributeError,
             IndexError,
@@ -286,7 +280,7 @@ class Backbone(nn.Module):
         return transformed
 
     def scaled(
-        self, logits: torch.Tensor, tokens: Optional[torch.Tensor] = None
+        self, logits: torch.Tensor, tokens: torch.Tensor | None = None
     ) -> torch.Tensor:
         """What some architectures do with the output matrix's product.
 
@@ -303,16 +297,18 @@ class Backbone(nn.Module):
 
     # What the objectives ask.
 
-    def packs(self, records: Sequence[Record], tokens: int) -> List[List[Record]]:
+    def packs(
+        self, records: Sequence[TrainingRecord], tokens: int
+    ) -> list[list[TrainingRecord]]:
         """Records in batches of at most so many ids each, one record at least."""
         raise NotImplementedError
 
-    def study(
+    def forward_records(
         self,
-        records: Sequence[Record],
+        records: Sequence[TrainingRecord],
         layers: Sequence[float] = (),
-        change: Optional[Change] = None,
-    ) -> Learned:
+        change: EmbeddingHook | None = None,
+    ) -> ForwardOutput:
         """One pass over a pack of records, gradients kept.
 
         layers: whose hidden states are wanted, as shares of the model's depth (0: the
@@ -350,8 +346,8 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
 
-def allowed_at(records: Sequence[Record]) -> Tuple[Optional[Ids], ...]:
-    """What was allowed where there is loss, in the order of `Learned.logits`."""
+def allowed_at(records: Sequence[TrainingRecord]) -> tuple[Ids | None, ...]:
+    """What was allowed where there is loss, in the order of `ForwardOutput.logits`."""
     return tuple(
         None if record.allowed is None else record.allowed[at]
         for record in records
@@ -361,8 +357,8 @@ def allowed_at(records: Sequence[Record]) -> Tuple[Optional[Ids], ...]:
 
 
 def states_at(
-    hidden: Optional[Sequence[torch.Tensor]], layers: Sequence[float]
-) -> Dict[float, torch.Tensor]:
+    hidden: Sequence[torch.Tensor] | None, layers: Sequence[float]
+) -> dict[float, torch.Tensor]:
     """(positions, width) states by depth. hidden: (rows, ids, width) of every layer,
     the embeddings first, as transformers gives them."""
     if not hidden:

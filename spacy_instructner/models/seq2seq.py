@@ -1,6 +1,7 @@
 """Encoder-decoder models: the prompt is encoded once, the answer read row by row."""
 
-from typing import Any, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from thinc.api import Model
@@ -8,16 +9,23 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from ..decoding.answers import Ids
-from ..decoding.search import Prompt
-from ..tasks.base import Record
-from .adapters import LoRA
-from .backbone import Backbone, Change, Learned, Places, allowed_at, states_at
-from .cache import RaggedCache
-from .layer import Spec, make_model
-from .precision import Precision
+from ..decoding.request import PromptIds
+from ..tasks.base import TrainingRecord
+from ..weights.precision import Precision
+from ..weights.versions import cached, scales_decoder_outputs
+from .backbone import (
+    Backbone,
+    EmbeddingHook,
+    ForwardOutput,
+    TokenPositions,
+    allowed_at,
+    states_at,
+)
+from .lora import LoRA
+from .padded_kv_cache import PaddedKVCache
+from .pretrained_adapters import AUTO
 from .ragged import Block, causal_mask
-from .starts import AUTO
-from .versions import cached, scales_decoder_outputs
+from .thinc_model import ModelConfig, make_model
 
 
 class Seq2SeqBackbone(Backbone):
@@ -36,22 +44,22 @@ class Seq2SeqBackbone(Backbone):
     def open(self, prefixes: Sequence[Ids]) -> "Seq2SeqSession":
         return Seq2SeqSession(self)
 
-    def encoded(self, prompts: Sequence[Prompt]) -> List[Ids]:
+    def encoded(self, prompts: Sequence[PromptIds]) -> list[Ids]:
         """Prompts with what the tokenizer puts around an input."""
         end = self.encoder.end
         return [prefix + suffix + end for prefix, suffix in prompts]
 
-    def encode(self, prompts: Sequence[Prompt]) -> Tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, prompts: Sequence[PromptIds]) -> tuple[torch.Tensor, torch.Tensor]:
         """(rows, ids, width) states of the encoder, and their (rows, ids) mask."""
         output, mask = self.run_encoder(prompts)
         return output.last_hidden_state, mask
 
     def run_encoder(
         self,
-        prompts: Sequence[Prompt],
-        change: Optional[Change] = None,
+        prompts: Sequence[PromptIds],
+        change: EmbeddingHook | None = None,
         layers: bool = False,
-    ) -> Tuple[BaseModelOutput, torch.Tensor]:
+    ) -> tuple[BaseModelOutput, torch.Tensor]:
         """The encoder's output and the (rows, ids) mask. change: what to do to the
         embeddings; layers: give the hidden states of every layer."""
         ids, mask = self.padded(self.encoded(prompts))
@@ -67,13 +75,13 @@ class Seq2SeqBackbone(Backbone):
         )
         return output, mask
 
-    def places(self, prompts: Sequence[Prompt], width: int) -> Places:
+    def places(self, prompts: Sequence[PromptIds], width: int) -> TokenPositions:
         """Where prompts stand among the encoder's positions, `width` ids a row."""
         firsts = [row * width for row in range(len(prompts))]
         owns = [at + len(prefix) for at, (prefix, _) in zip(firsts, prompts)]
-        return Places(tuple(firsts), tuple(owns))
+        return TokenPositions(tuple(firsts), tuple(owns))
 
-    def padded(self, rows: Sequence[Ids]) -> Tuple[torch.Tensor, torch.Tensor]:
+    def padded(self, rows: Sequence[Ids]) -> tuple[torch.Tensor, torch.Tensor]:
         width = max(len(row) for row in rows)
         pad = self.tokenizer.pad_token_id or 0
         ids = [list(row) + [pad] * (width - len(row)) for row in rows]
@@ -84,7 +92,7 @@ class Seq2SeqBackbone(Backbone):
         )
 
     def scaled(
-        self, logits: torch.Tensor, tokens: Optional[torch.Tensor] = None
+        self, logits: torch.Tensor, tokens: torch.Tensor | None = None
     ) -> torch.Tensor:
         config = self.hf.config
         if config.model_type in ("t5", "mt5", "umt5") and scales_decoder_outputs(
@@ -97,22 +105,24 @@ class Seq2SeqBackbone(Backbone):
             logits = logits + (bias if tokens is None else bias[tokens])
         return super().scaled(logits, tokens)
 
-    def packs(self, records: Sequence[Record], tokens: int) -> List[List[Record]]:
+    def packs(
+        self, records: Sequence[TrainingRecord], tokens: int
+    ) -> list[list[TrainingRecord]]:
         """Records of like length together; padding counts."""
         order = sorted(records, key=len, reverse=True)
-        packs: List[List[Record]] = []
+        packs: list[list[TrainingRecord]] = []
         for record in order:
             if not packs or (len(packs[-1]) + 1) * len(packs[-1][0]) > tokens:
                 packs.append([])
             packs[-1].append(record)
         return packs
 
-    def study(
+    def forward_records(
         self,
-        records: Sequence[Record],
+        records: Sequence[TrainingRecord],
         layers: Sequence[float] = (),
-        change: Optional[Change] = None,
-    ) -> Learned:
+        change: EmbeddingHook | None = None,
+    ) -> ForwardOutput:
         """See `Backbone.study`."""
         prompts = [(record.prefix, record.suffix) for record in records]
         output, mask = self.run_encoder(prompts, change, bool(layers))
@@ -135,7 +145,7 @@ class Seq2SeqBackbone(Backbone):
         chosen = hidden[
             torch.tensor(rows, device=device), torch.tensor(at, device=device)
         ]
-        return Learned(
+        return ForwardOutput(
             logits=self.all_logits(chosen),
             targets=torch.tensor(targets, device=device),
             weights=torch.tensor(weights, device=device),
@@ -163,29 +173,29 @@ class Seq2SeqSession:
     """Rows under way. See `decoding.search.Session`."""
 
     # The encoder's states of all rows stand side by side, padded.
-    joins = False
+    supports_continuous_batching = False
     # The encoder reads a prompt as a whole, in both directions.
-    forks = False
+    supports_prefix_sharing = False
 
     def __init__(self, backbone: Seq2SeqBackbone) -> None:
         self.backbone = backbone
-        self.lengths: List[int] = []
+        self.lengths: list[int] = []
 
-    def admit(self, prompts: Sequence[Prompt]) -> List[Ids]:
+    def add_requests(self, prompts: Sequence[PromptIds]) -> list[Ids]:
         self.lengths = [0] * len(prompts)
         self.states, self.mask = self.backbone.encode(prompts)
-        self.cache = RaggedCache()
+        self.cache = PaddedKVCache()
         self.cache.capacity = 64
         # The keys of the encoder's states are computed at the first call and kept.
         self.both = EncoderDecoderCache(self.cache, DynamicCache())
         return [(self.backbone.start,)] * len(prompts)
 
     @property
-    def room(self) -> List[int]:
+    def remaining_positions(self) -> list[int]:
         return [self.backbone.positions - length for length in self.lengths]
 
-    def extend(
-        self, rows: Sequence[Sequence[int]], marks: Sequence[Tuple[int, int]]
+    def forward(
+        self, rows: Sequence[Sequence[int]], marks: Sequence[tuple[int, int]]
     ) -> torch.Tensor:
         block = Block.of(rows, self.lengths, self.backbone)
         self.cache.place(block.slots, block.used)
@@ -211,14 +221,14 @@ class Seq2SeqSession:
             **cached(decoder, self.both),
         ).last_hidden_state
         self.lengths = block.lengths
-        at, places = torch.tensor(marks, device=hidden.device).unbind(1)
-        return hidden[at, places]
+        at, position_table = torch.tensor(marks, device=hidden.device).unbind(1)
+        return hidden[at, position_table]
 
-    def take_back(self, counts: Sequence[int]) -> None:
+    def rollback(self, counts: Sequence[int]) -> None:
         # What stands in the slots is hidden, and written over.
         self.lengths = [n - count for n, count in zip(self.lengths, counts)]
 
-    def keep(self, rows: Sequence[int]) -> None:
+    def reorder(self, rows: Sequence[int]) -> None:
         self.lengths = [self.lengths[row] for row in rows]
         index = torch.tensor(list(rows), dtype=torch.long, device=self.states.device)
         if self.cache.keys:
@@ -243,13 +253,13 @@ def relative_bias(decoder: Any, slots: torch.Tensor, used: int) -> torch.Tensor:
 
 def build_seq2seq_lm_v1(
     name: str,
-    revision: Optional[str] = None,
-    adapter: Optional[LoRA] = None,
+    revision: str | None = None,
+    adapter: LoRA | None = None,
     precision: Precision = "auto",
     pack_tokens: int = 1024,
     checkpointing: bool = False,
     any_base: bool = False,
-    start: Optional[str] = AUTO,
+    start: str | None = AUTO,
 ) -> Model:
     """Registered as `spacy-instructner.Seq2SeqLM.v1`.
 
@@ -267,7 +277,7 @@ def build_seq2seq_lm_v1(
     RETURNS (Model): without weights; they come when they are needed.
     """
     return make_model(
-        Spec(
+        ModelConfig(
             kind="seq2seq",
             backbone=Seq2SeqBackbone,
             name=name,

@@ -1,32 +1,26 @@
 """What every task gives to the search and to training: plain data."""
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import (
-    Callable,
-    FrozenSet,
-    Iterable,
-    List,
     Literal,
-    Optional,
     Protocol,
-    Sequence,
-    Tuple,
 )
 
 from spacy.language import Language
 from spacy.training import Example
 
-from ..decoding.answers import Ids, Words
-from ..decoding.search import Question
+from ..decoding.answers import Ids, TokenizedWords
+from ..decoding.request import DecodingRequest
 from .labels import LabelSet
 
-Layout = Literal["text_first", "text_last"]
+PromptOrder = Literal["text_first", "text_last"]
 # A gold entity: (start word, end word exclusive, label).
-Entity = Tuple[int, int, str]
+Entity = tuple[int, int, str]
 
 
 @dataclass(frozen=True)
-class Mention:
+class MentionPositions:
     """An entity of a record, by places among the record's ids (prefix, suffix,
     answer). begin, end: the ids of it in the text; opening: the id before it in the
     answer; type: the first id of its type's name in the prompt, None where the prompt
@@ -35,11 +29,11 @@ class Mention:
     begin: int
     end: int
     opening: int
-    type: Optional[int]
+    type: int | None
 
 
 @dataclass(frozen=True)
-class Record:
+class TrainingRecord:
     """One thing to learn. The model reads prefix and suffix and should write
     the answer; weights: how much each id of the answer counts (0: not at all);
     task: which of the method's tasks it belongs to.
@@ -58,12 +52,12 @@ class Record:
     prefix: Ids
     suffix: Ids
     answer: Ids
-    weights: Tuple[float, ...]
+    weights: tuple[float, ...]
     task: str
-    text: Tuple[int, int] = (0, 0)
-    mentions: Tuple[Mention, ...] = ()
+    text: tuple[int, int] = (0, 0)
+    mentions: tuple[MentionPositions, ...] = ()
     shared: int = 0
-    allowed: Optional[Tuple[Ids, ...]] = None
+    allowed: tuple[Ids, ...] | None = None
 
     @property
     def trunk(self) -> Ids:
@@ -84,30 +78,30 @@ class Gold:
     of another, as it does not fall on words, say. Nothing is learnt from what is not
     known."""
 
-    entities: Tuple[Entity, ...]
-    missing: FrozenSet[int] = frozenset()
-    lost: Tuple[Entity, ...] = ()
+    entities: tuple[Entity, ...]
+    missing: frozenset[int] = frozenset()
+    lost: tuple[Entity, ...] = ()
 
     @property
-    def unknown(self) -> FrozenSet[int]:
+    def unknown(self) -> frozenset[int]:
         """The words of which something is not known."""
         own = (word for start, end, _ in self.lost for word in range(start, end))
         return self.missing.union(own)
 
-    def unknown_of(self, label: str) -> FrozenSet[int]:
+    def unknown_of(self, label: str) -> frozenset[int]:
         """The words of which it is not known whether they are in an entity of a label."""
         own = tuple(each for each in self.lost if each[2] == label)
         return Gold((), self.missing, own).unknown
 
 
 @dataclass(frozen=True)
-class Shown:
+class Demonstration:
     """An example shown in the prompt: its words, whether each has whitespace before
     it, and its entities."""
 
-    words: Tuple[str, ...]
-    spaces: Tuple[bool, ...]
-    entities: Tuple[Entity, ...]
+    words: tuple[str, ...]
+    spaces: tuple[bool, ...]
+    entities: tuple[Entity, ...]
 
 
 # Reads examples to show, as a corpus reader does.
@@ -120,12 +114,14 @@ class BoundTask(Protocol):
     def constant(self) -> int:
         """Ids of the longest prompt without its text."""
 
-    def questions(self, words: Words) -> List[Question]:
+    def requests(self, words: TokenizedWords) -> list[DecodingRequest]:
         """What to ask about a window."""
 
-    def records(self, words: Words, gold: Gold, choices: bool = False) -> List[Record]:
+    def records(
+        self, words: TokenizedWords, gold: Gold, choices: bool = False
+    ) -> list[TrainingRecord]:
         """What to learn from a window. choices: with what the grammar allowed, for a
-        loss that is normalised over it (`Record.allowed`); records without are learnt
+        loss that is normalised over it (`TrainingRecord.allowed`); records without are learnt
         over the whole vocabulary."""
 
 
@@ -135,11 +131,11 @@ class Task(Protocol):
     examples: reads those to show in the prompt, or None."""
 
     @property
-    def examples(self) -> Optional[ExampleReader]: ...
+    def examples(self) -> ExampleReader | None: ...
 
     @property
     def names_types(self) -> bool:
-        """Whether prompts name the types that are asked for, so that a `Mention` has
+        """Whether prompts name the types that are asked for, so that a `MentionPositions` has
         its `type`."""
 
     def bind(
@@ -148,8 +144,8 @@ class Task(Protocol):
         labels: LabelSet,
         end: int,
         max_span: int,
-        layout: "Layout",
-        shown: Sequence[Shown],
+        layout: "PromptOrder",
+        demonstrations: Sequence[Demonstration],
     ) -> BoundTask:
         """end: the id that ends an answer; max_span: most words in a span, 0 for
         no limit; layout: what suits the model, where the task leaves it open;
@@ -169,4 +165,4 @@ class Encoder(Protocol):
 
     def words(
         self, words: Sequence[str], spaces: Sequence[bool], longest: int
-    ) -> Words: ...
+    ) -> TokenizedWords: ...

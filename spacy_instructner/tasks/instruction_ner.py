@@ -6,36 +6,37 @@ the weights of the tasks: ours (the paper's visible parts do not settle them).
 
 import random
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
 
-from ..decoding.answers import AnswerFormat, Clause, Ids, Words, write
-from ..decoding.choices import along, filled_in
-from ..decoding.grammar import Grammar, Trie
-from ..decoding.search import Question
+from ..decoding.allowed_tokens import allowed_tokens_along, allowed_tokens_in_pieces
+from ..decoding.answers import AnswerFormat, Clause, Ids, TokenizedWords, write_answer
+from ..decoding.grammar import Grammar
+from ..decoding.request import DecodingRequest
+from ..decoding.trie import Trie
 from .base import (
+    Demonstration,
     Encoder,
     ExampleReader,
     Gold,
-    Layout,
-    Mention,
-    Record,
-    Shown,
+    MentionPositions,
+    PromptOrder,
+    TrainingRecord,
 )
 from .labels import LabelSet
-from .prompts import EXTRACTION, FIELDS, LAYOUTS, MAIN, TYPING, Options, Prompts
+from .prompts import EXTRACTION, FIELDS, LAYOUTS, MAIN, TYPING, Prompts, TypeOptions
 from .targets import mentions, target
-from .templates import Part, parse_template, space_to_field
+from .templates import TemplatePart, parse_template, space_to_field
 
 # Most ids in a word of an example; a longer one is passed over.
 LONGEST_SHOWN = 100
 
 
 def build_instruction_ner_v1(
-    layout: Optional[Layout] = None,
-    main_template: Optional[str] = None,
-    extraction_template: Optional[str] = None,
-    typing_template: Optional[str] = None,
+    layout: PromptOrder | None = None,
+    main_template: str | None = None,
+    extraction_template: str | None = None,
+    typing_template: str | None = None,
     main_weight: float = 1.0,
     extraction_weight: float = 1.0,
     typing_weight: float = 1.0,
@@ -46,7 +47,7 @@ def build_instruction_ner_v1(
     separator: str = ", ",
     terminator: str = ".",
     no_entity: str = "none.",
-    examples: Optional[ExampleReader] = None,
+    examples: ExampleReader | None = None,
     example_end: str = "\n\n",
     shuffle_options: bool = False,
     definition: str = "{type}: {definition}",
@@ -107,9 +108,9 @@ def build_instruction_ner_v1(
 class InstructionNER:
     """The method's prompts and answers. See `build_instruction_ner_v1`."""
 
-    layout: Optional[Layout]
-    templates: Dict[str, Optional[str]]
-    weights: Dict[str, float]
+    layout: PromptOrder | None
+    templates: dict[str, str | None]
+    weights: dict[str, float]
     clause: str
     article: str
     article_before_vowel: str
@@ -117,7 +118,7 @@ class InstructionNER:
     separator: str
     terminator: str
     no_entity: str
-    examples: Optional[ExampleReader]
+    examples: ExampleReader | None
     example_end: str
     shuffle_options: bool
     definition: str
@@ -144,7 +145,7 @@ class InstructionNER:
             for task in FIELDS:
                 self.template(task, layout)
 
-    def template(self, task: str, layout: str) -> List[Part]:
+    def template(self, task: str, layout: str) -> list[TemplatePart]:
         """A task's prompt, cut at its fields."""
         own = self.templates[task]
         needed = ("entities",) if task == TYPING else ()
@@ -163,7 +164,7 @@ class InstructionNER:
             for layout in (LAYOUTS if self.layout is None else (self.layout,))
         )
 
-    def say(self, name: str) -> Tuple[str, str]:
+    def say(self, name: str) -> tuple[str, str]:
         """What stands before and after an entity of the type with this name."""
         article = (
             self.article_before_vowel
@@ -177,7 +178,7 @@ class InstructionNER:
         before, _, after = text.partition("\0")
         return before, after
 
-    def _clause_parts(self) -> List[Part]:
+    def _clause_parts(self) -> list[TemplatePart]:
         return parse_template(
             "clause", self.clause, ("entity", "article", "type"), ("entity", "type")
         )
@@ -188,8 +189,8 @@ class InstructionNER:
         labels: LabelSet,
         end: int,
         max_span: int = 0,
-        layout: Layout = "text_last",
-        shown: Sequence[Shown] = (),
+        layout: PromptOrder = "text_last",
+        demonstrations: Sequence[Demonstration] = (),
     ) -> "BoundInstructionNER":
         """The task for one tokenizer and label set.
 
@@ -197,7 +198,7 @@ class InstructionNER:
         no limit; layout: what to take where the task leaves it open; shown:
         examples to show in every prompt of the main task."""
         return BoundInstructionNER(
-            self, encoder, labels, end, max_span, self.layout or layout, shown
+            self, encoder, labels, end, max_span, self.layout or layout, demonstrations
         )
 
 
@@ -211,8 +212,8 @@ class BoundInstructionNER:
         labels: LabelSet,
         end: int,
         max_span: int,
-        layout: Layout,
-        shown: Sequence[Shown],
+        layout: PromptOrder,
+        demonstrations: Sequence[Demonstration],
     ) -> None:
         self.task = task
         self.encoder = encoder
@@ -245,9 +246,11 @@ class BoundInstructionNER:
         self.extraction = AnswerFormat((), separator, (("", ()),), closing, empty)
         self.trie = Trie(self.format.tails)
         self.index = {label: at for at, label in enumerate(labels.labels)}
-        self.shown = [self._show(example) for example in shown]
+        self.demonstrations = [self._show(example) for example in demonstrations]
         # Answering shows all of them: put together once, not for every text.
-        self.everything = tuple(token for _, ids in self.shown for token in ids)
+        self.everything = tuple(
+            token for _, ids in self.demonstrations for token in ids
+        )
 
     def _warn_of_undefined(self) -> None:
         for label, said in zip(self.labels.labels, self.labels.definitions):
@@ -258,7 +261,7 @@ class BoundInstructionNER:
                     stacklevel=2,
                 )
 
-    def _show(self, example: Shown) -> Tuple[Tuple[Ids, ...], Ids]:
+    def _show(self, example: Demonstration) -> tuple[tuple[Ids, ...], Ids]:
         """An example's words, and its whole prompt with its answer."""
         words = self.encoder.words(example.words, example.spaces, LONGEST_SHOWN)
         clauses = [
@@ -266,32 +269,36 @@ class BoundInstructionNER:
             for start, end, label in example.entities
             if label in self.index and words.writable(start) and words.writable(end - 1)
         ]
-        answer = [i for p in write(words, self.format, clauses) for i in p.ids][:-1]
+        answer = [i for p in write_answer(words, self.format, clauses) for i in p.ids][
+            :-1
+        ]
         prompt = self.prompts.make(MAIN, words)
         own = (prompt.prefix + prompt.suffix)[len(self.encoder.start) :]
         end = self.encoder.template(self.task.example_end)
         return _spelled(words), own + tuple(answer) + end
 
     def constant(self) -> int:
-        nothing = Words((), ())
+        nothing = TokenizedWords((), ())
         prompts = [
             self.prompts.make(
-                task, nothing, shown=self.everything if task == MAIN else ()
+                task, nothing, demonstrations=self.everything if task == MAIN else ()
             )
             for task in FIELDS
         ]
         return max(len(prompt.prefix) + len(prompt.suffix) for prompt in prompts)
 
-    def questions(self, words: Words) -> List[Question]:
+    def requests(self, words: TokenizedWords) -> list[DecodingRequest]:
         grammar = Grammar(words, self.format, self.max_span, self.trie)
-        prompt = self.prompts.make(MAIN, words, shown=self.everything)
-        return [Question(prompt.prefix, prompt.suffix, grammar)]
+        prompt = self.prompts.make(MAIN, words, demonstrations=self.everything)
+        return [DecodingRequest(prompt.prefix, prompt.suffix, grammar)]
 
-    def records(self, words: Words, gold: Gold, choices: bool = False) -> List[Record]:
+    def records(
+        self, words: TokenizedWords, gold: Gold, choices: bool = False
+    ) -> list[TrainingRecord]:
         clauses = [
             (start, end, self.index[label]) for start, end, label in gold.entities
         ]
-        options: Optional[Options] = None
+        options: TypeOptions | None = None
         if self.task.shuffle_options:
             order = range(len(self.index))
             options = self.prompts.order(random.sample(order, len(order)))
@@ -308,16 +315,18 @@ class BoundInstructionNER:
             answer, weights = target(words, format, said, weight, unknown)
             if not any(weights):
                 continue
-            shown = self._in_front(words) if task == MAIN else ()
-            prompt = self.prompts.make(task, words, gold.entities, shown, options)
-            found: Tuple[Mention, ...] = ()
+            demonstrations = self._in_front(words) if task == MAIN else ()
+            prompt = self.prompts.make(
+                task, words, gold.entities, demonstrations, options
+            )
+            found: tuple[MentionPositions, ...] = ()
             if task == MAIN:
                 answer_at = len(prompt.prefix) + len(prompt.suffix)
                 found = mentions(
                     words, format, said, prompt.text, answer_at, prompt.types
                 )
             records.append(
-                Record(
+                TrainingRecord(
                     prompt.prefix,
                     prompt.suffix,
                     answer,
@@ -333,31 +342,38 @@ class BoundInstructionNER:
         return records
 
     def _allowed(
-        self, task: str, words: Words, said: Sequence[Clause], answer: Ids
-    ) -> Tuple[Ids, ...]:
+        self, task: str, words: TokenizedWords, said: Sequence[Clause], answer: Ids
+    ) -> tuple[Ids, ...]:
         """What each id of an answer could have been. When typing, the entities are
         given: only their types are chosen."""
         if task == TYPING:
             pieces = (
                 self.trie if piece.role == "tail" else Trie([("", piece.ids)])
-                for piece in write(words, self.format, said)
+                for piece in write_answer(words, self.format, said)
             )
-            return filled_in(tuple(pieces), answer)
+            return allowed_tokens_in_pieces(tuple(pieces), answer)
         if task == EXTRACTION:
-            return along(Grammar(words, self.extraction, self.max_span), answer)
-        return along(Grammar(words, self.format, self.max_span, self.trie), answer)
+            return allowed_tokens_along(
+                Grammar(words, self.extraction, self.max_span), answer
+            )
+        return allowed_tokens_along(
+            Grammar(words, self.format, self.max_span, self.trie), answer
+        )
 
-    def _in_front(self, words: Words) -> Ids:
+    def _in_front(self, words: TokenizedWords) -> Ids:
         """The examples that stand in front of the main task's prompt while learning from
         these words. One that holds them, from which the answer could be copied, is left
         out."""
         own = _spelled(words)
         return tuple(
-            token for text, ids in self.shown if not _holds(text, own) for token in ids
+            token
+            for text, ids in self.demonstrations
+            if not _holds(text, own)
+            for token in ids
         )
 
 
-def _spelled(words: Words) -> Tuple[Ids, ...]:
+def _spelled(words: TokenizedWords) -> tuple[Ids, ...]:
     """A text word by word, whatever stands between its words."""
     return tuple(ids for ids in words.first if ids)
 

@@ -2,19 +2,29 @@
 ours."""
 
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any
 
-from ..decoding.answers import Words
-from ..decoding.search import Question
-from .base import BoundTask, Encoder, ExampleReader, Gold, Layout, Record, Shown, Task
+from ..decoding.answers import TokenizedWords
+from ..decoding.request import DecodingRequest
+from .base import (
+    BoundTask,
+    Demonstration,
+    Encoder,
+    ExampleReader,
+    Gold,
+    PromptOrder,
+    Task,
+    TrainingRecord,
+)
 from .labels import LabelSet
 
 
 def build_mixture_v1(
     # What the config reader knows of them beforehand is not their type yet.
-    tasks: Dict[str, Any],
-    shares: Dict[str, float],
+    tasks: dict[str, Any],
+    shares: dict[str, float],
     asks: str,
 ) -> "Mixture":
     """Registered as `spacy-instructner.Mixture.v1`.
@@ -37,7 +47,7 @@ class Mixture:
     asks: str
 
     # Each text would have to be kept from its own prompt in every task.
-    examples: Optional[ExampleReader] = None
+    examples: ExampleReader | None = None
 
     def __post_init__(self) -> None:
         if set(self.tasks) != set(self.shares) or self.asks not in self.tasks:
@@ -63,8 +73,8 @@ class Mixture:
         labels: LabelSet,
         end: int,
         max_span: int = 0,
-        layout: Layout = "text_last",
-        shown: Sequence[Shown] = (),
+        layout: PromptOrder = "text_last",
+        demonstrations: Sequence[Demonstration] = (),
     ) -> "BoundMixture":
         """See `tasks.base.Task`."""
         bound = {
@@ -84,10 +94,12 @@ class BoundMixture:
     def constant(self) -> int:
         return max(bound.constant() for bound in self.bound.values())
 
-    def questions(self, words: Words) -> List[Question]:
-        return self.bound[self.task.asks].questions(words)
+    def requests(self, words: TokenizedWords) -> list[DecodingRequest]:
+        return self.bound[self.task.asks].requests(words)
 
-    def records(self, words: Words, gold: Gold, choices: bool = False) -> List[Record]:
+    def records(
+        self, words: TokenizedWords, gold: Gold, choices: bool = False
+    ) -> list[TrainingRecord]:
         """Of one task, drawn from Python's `random`, which spaCy seeds."""
         names = list(self.bound)
         shares = [self.task.shares[name] for name in names]

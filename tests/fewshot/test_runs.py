@@ -8,6 +8,7 @@ import pytest
 import spacy
 from fewshot_cases import CONFIGS, GRID, WORKSHOP, write_grid
 
+from spacy_instructner.evaluation.metrics import Counts, count, errors, total
 from spacy_instructner.fewshot.draws import draws
 from spacy_instructner.fewshot.runs import (
     make_config,
@@ -17,7 +18,6 @@ from spacy_instructner.fewshot.runs import (
     without_paths,
 )
 from spacy_instructner.fewshot.study import Study, hash_of
-from spacy_instructner.scores import Counts, count, errors, total
 
 GOLD = [
     [(0, 4, "A"), (10, 14, "B")],

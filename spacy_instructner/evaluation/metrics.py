@@ -1,0 +1,179 @@
+"""What can be said of predicted spans beside the annotated ones. Plain data, strict:
+a span counts where start, end and label are right."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+# start, end (characters) and label, of one text.
+Entity = tuple[int, int, str]
+# The same, and a score where there is one.
+Scored = tuple[int, int, str, float | None]
+
+ERRORS = ("wrong type", "wrong border", "wrong type and border", "spurious", "missed")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """right: predicted and annotated; predicted, annotated: in all."""
+
+    right: int
+    predicted: int
+    annotated: int
+
+    @property
+    def precision(self) -> float:
+        return self.right / self.predicted if self.predicted else 0.0
+
+    @property
+    def recall(self) -> float:
+        return self.right / self.annotated if self.annotated else 0.0
+
+    @property
+    def f1(self) -> float:
+        both = self.predicted + self.annotated
+        return 2 * self.right / both if both else 0.0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.right + other.right,
+            self.predicted + other.predicted,
+            self.annotated + other.annotated,
+        )
+
+
+def count(
+    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+) -> dict[str, Counts]:
+    """Counts of each label, by label. Both are lists of entities by text."""
+    counts: dict[str, Counts] = {}
+    for ours, theirs in zip(predicted, gold, strict=True):
+        found, there = {entity[:3] for entity in ours}, set(theirs)
+        for label in {entity[2] for entity in found | there}:
+            mine = {entity for entity in found if entity[2] == label}
+            own = {entity for entity in there if entity[2] == label}
+            more = Counts(len(mine & own), len(mine), len(own))
+            counts[label] = counts.get(label, Counts(0, 0, 0)) + more
+    return dict(sorted(counts.items()))
+
+
+def total(counts: Iterable[Counts]) -> Counts:
+    """Micro: all together."""
+    return sum(counts, Counts(0, 0, 0))
+
+
+def errors(
+    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+) -> dict[str, int]:
+    """How often each kind of `ERRORS` occurs.
+
+    A wrong prediction is told by the annotated entity that it shares most characters
+    with, one with the same borders or else the same label first; "spurious" shares
+    none. "missed" is an annotated entity that no prediction touches.
+    """
+    found = dict.fromkeys(ERRORS, 0)
+    for ours, theirs in zip(predicted, gold, strict=True):
+        spans = [entity[:3] for entity in ours]
+        for span in set(spans) - set(theirs):
+            touched = [other for other in theirs if _shared(span, other)]
+            if not touched:
+                found["spurious"] += 1
+            elif any(other[:2] == span[:2] for other in touched):
+                found["wrong type"] += 1
+            else:
+                most = max(_shared(span, other) for other in touched)
+                nearest = [other for other in touched if _shared(span, other) == most]
+                same = any(other[2] == span[2] for other in nearest)
+                found["wrong border" if same else "wrong type and border"] += 1
+        found["missed"] += sum(
+            not any(_shared(span, other) for span in spans) for other in theirs
+        )
+    return found
+
+
+def _shared(one: Sequence, other: Sequence) -> int:
+    """Characters that two spans share."""
+    return max(0, min(one[1], other[1]) - max(one[0], other[0]))
+
+
+def best_threshold(
+    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+) -> tuple[float, float] | None:
+    """The threshold of the highest micro F1, and that F1: the middle of the widest
+    range of thresholds that reach it. A span is kept whose score is not below it, and
+    one without a score always. None where no span has a score. Source: ours."""
+    pairs = judged(gold, predicted)
+    if not pairs:
+        return None
+    rest = [[span for span in ours if span[3] is None] for ours in predicted]
+    kept = total(count(gold, rest).values())
+    pairs.sort(reverse=True)
+    # F1 of the thresholds above one score, up to the next higher.
+    ranges: list[tuple[float, float, float]] = []
+    high = 1.0
+    for score, right in pairs:
+        if score < high:
+            ranges.append((kept.f1, score, high))
+            high = score
+        kept += Counts(int(right), 1, 0)
+    ranges.append((kept.f1, 0.0, high))
+    best = max(f1 for f1, _, _ in ranges)
+    plateaus: list[tuple[float, float]] = []
+    for f1, low, high in ranges:
+        if f1 == best and plateaus and plateaus[-1][0] == high:
+            plateaus[-1] = (low, plateaus[-1][1])
+        elif f1 == best:
+            plateaus.append((low, high))
+    low, high = max(plateaus, key=lambda plateau: plateau[1] - plateau[0])
+    return (low + high) / 2, best
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Spans of about the same score: how many, their mean score, and the share of them
+    that is right."""
+
+    spans: int
+    score: float
+    right: float
+
+
+def reliability(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> list[Bin]:
+    """Bins of equal width, without empty ones. pairs: scores, and whether right."""
+    by_bin: dict[int, list[tuple[float, bool]]] = {}
+    for score, right in pairs:
+        by_bin.setdefault(min(int(score * bins), bins - 1), []).append((score, right))
+    return [
+        Bin(
+            len(own),
+            sum(s for s, _ in own) / len(own),
+            sum(r for _, r in own) / len(own),
+        )
+        for _, own in sorted(by_bin.items())
+    ]
+
+
+def expected_error(bins: Sequence[Bin]) -> float:
+    """Expected calibration error: how far scores are from the share that is right,
+    weighted by the number of spans."""
+    gaps = sum(each.spans * abs(each.score - each.right) for each in bins)
+    return gaps / sum(each.spans for each in bins)
+
+
+def calibration_error(
+    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+) -> float | None:
+    """`expected_error` in ten bins. Spans without a score do not count; None where none
+    has one."""
+    pairs = judged(gold, predicted)
+    return expected_error(reliability(pairs)) if pairs else None
+
+
+def judged(
+    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+) -> list[tuple[float, bool]]:
+    """The scores of predicted spans that have one, and whether they are right."""
+    pairs: list[tuple[float, bool]] = []
+    for ours, theirs in zip(predicted, gold, strict=True):
+        there = set(theirs)
+        pairs += [(e[3], e[:3] in there) for e in ours if e[3] is not None]
+    return pairs

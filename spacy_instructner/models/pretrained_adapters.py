@@ -1,0 +1,141 @@
+"""What an adapter begins from: one that has learned the task before. Source: ours.
+
+A start is a folder as `bundle = "adapter"` saves it: info.json and adapter.safetensors.
+Those that come with the package lie in `adapters/`.
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import srsly
+import torch
+from safetensors.torch import load_file, save_file
+
+from ..weights.sources import Identity, sha256_of
+from . import storage
+from .lora import LoRA
+
+AUTO = "auto"
+SHIPPED = Path(__file__).parents[1] / "adapters"
+AdapterState = dict[str, torch.Tensor]
+
+
+def read_start(
+    start: str | None,
+    kind: str,
+    identity: Identity,
+    lora: LoRA | None,
+    any_base: bool,
+) -> AdapterState | None:
+    """The weights that a fresh adapter begins with; None: it begins without effect.
+
+    start: a folder; "auto" for the one that comes with the package, where there is one
+    for these base weights and an adapter of this shape; or None. kind, identity: of the
+    base; any_base: whether a start made on another will do. Raises ValueError for a
+    folder that holds no start, a damaged one, or one that does not fit."""
+    if start is None or (lora is None and start == AUTO):
+        return None
+    if lora is None:
+        raise ValueError(
+            f"There is no adapter that could begin from {start}. Set `adapter`, or write "
+            "`start = null`."
+        )
+    folder = Path(start)
+    if start == AUTO:
+        shipped = find_shipped(kind, identity, lora)
+        if shipped is None:
+            return None
+        folder = shipped
+    info = storage.read_info(folder, kind)
+    if info["adapter"] is None:
+        raise ValueError(f"The model in {folder} has no adapter to begin from.")
+    made_on = info["identity"]
+    if made_on["sha256"] != identity.sha256 and not any_base:
+        raise ValueError(
+            f"The adapter in {folder} was made on {made_on['source']} (SHA-256 "
+            f"{made_on['sha256']}), not on these weights ({identity.sha256}). Begin "
+            "without it (`start = null`), or set `any_base = true`."
+        )
+    own = LoRA(**info["adapter"])
+    if (own.r, own.targets) != (lora.r, lora.targets):
+        message = (
+            f"The adapter in {folder} has r = {own.r} and targets = {own.targets!r}; "
+            f"one with r = {lora.r} and targets = {lora.targets!r} cannot begin from it"
+        )
+        if start != AUTO:
+            raise ValueError(f"{message}. Make them equal, or write `start = null`.")
+        warnings.warn(
+            f"{message} and begins without. Make them equal, or write `start = null`.",
+            stacklevel=2,
+        )
+        return None
+    # Only their product, scaled by alpha / r, has a meaning.
+    factor = own.alpha / lora.alpha
+    return {
+        name: values.float() * (factor if "lora_B" in name else 1.0)
+        for name, values in load_file(str(folder / storage.ADAPTER_FILE)).items()
+    }
+
+
+def find_shipped(kind: str, identity: Identity, lora: LoRA) -> Path | None:
+    """The folder of the start that comes with the package for these base weights: one
+    of this shape, if there is one."""
+    found: list[tuple[bool, Path]] = []
+    for path in sorted(SHIPPED.glob(f"*/{storage.INFO}")):
+        info = srsly.read_json(path)
+        same = info["identity"]["sha256"] == identity.sha256
+        if same and info["kind"] == kind:
+            own = LoRA(**info["adapter"])
+            fits = (own.r, own.targets) == (lora.r, lora.targets)
+            found.append((not fits, path.parent))
+    return min(found)[1] if found else None
+
+
+def write_start(saved: Path, folder: Path) -> None:
+    """Make a start of a saved model's adapter, in half of the space: bfloat16."""
+    info = srsly.read_json(saved / storage.INFO)
+    _write(load_file(str(saved / storage.ADAPTER_FILE)), info, folder)
+
+
+def average_starts(starts: Sequence[Path], folder: Path) -> None:
+    """Make one start of several: the mean of their weights.
+
+    Of starts that were learned from one another, or from the same one, the mean often
+    knows more than each (Wortsman et al. 2022, "Robust fine-tuning of zero-shot
+    models"); of those that began apart it is worth nothing. Raises ValueError for fewer
+    than two, for a folder that holds no start or a damaged one, and for starts that
+    differ in their base weights or their shape."""
+    if len(starts) < 2:
+        raise ValueError(f"A mean takes two adapters or more, not {len(starts)}.")
+    infos = [storage.read_info(start) for start in starts]
+    for start, info in zip(starts, infos):
+        if info["adapter"] is None:
+            raise ValueError(f"The model in {start} has no adapter.")
+        same = info["identity"]["sha256"] == infos[0]["identity"]["sha256"]
+        if not same or info["kind"] != infos[0]["kind"]:
+            raise ValueError(
+                f"The adapters in {starts[0]} and {start} were made on different base "
+                "weights and have no mean."
+            )
+        if info["adapter"] != infos[0]["adapter"]:
+            raise ValueError(
+                f"The adapters in {starts[0]} and {start} have no mean: their settings "
+                f"are {infos[0]['adapter']} and {info['adapter']}."
+            )
+    states = [load_file(str(start / storage.ADAPTER_FILE)) for start in starts]
+    mean = {
+        name: torch.stack([state[name].float() for state in states]).mean(0)
+        for name in states[0]
+    }
+    _write(mean, infos[0], folder)
+
+
+def _write(state: AdapterState, info: dict[str, Any], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / storage.ADAPTER_FILE
+    half = {name: values.to(torch.bfloat16) for name, values in state.items()}
+    save_file(half, str(path))
+    info |= {"bundle": "adapter", "files": {path.name: sha256_of([path])}}
+    srsly.write_json(folder / storage.INFO, info)

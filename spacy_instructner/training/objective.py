@@ -1,0 +1,47 @@
+"""What may be learned besides the likelihood: further losses, disturbed embeddings."""
+
+from collections.abc import Sequence
+
+import torch
+
+from ..models.backbone import ForwardOutput, TokenPositions
+from ..tasks.base import Task, TrainingRecord
+
+
+class Objective:
+    """A part of training that the setting `objectives` switches on. What a subclass
+    leaves as it is does nothing, and costs nothing.
+
+    layers: whose hidden states `loss` looks at, as shares of the model's depth.
+    again: weight of the likelihood of a second pass, whose embeddings `disturb` makes
+        from the gradient of the first; 0 for none."""
+
+    layers: tuple[float, ...] = ()
+    second_pass_weight: float = 0.0
+
+    def check(self, kind: str, task: Task) -> None:
+        """Raises ValueError where it cannot work with a kind of model ("causal" or
+        "seq2seq") or a task; called when the config is read."""
+
+    def terms(self, records: Sequence[TrainingRecord]) -> float:
+        """How much the loss is a sum of: what it is divided by, over a batch."""
+        return sum(sum(record.weights) for record in records)
+
+    def loss(
+        self, records: Sequence[TrainingRecord], learned: ForwardOutput
+    ) -> torch.Tensor | None:
+        """A loss on a pack, summed over its terms."""
+        return None
+
+    def perturb(
+        self,
+        records: Sequence[TrainingRecord],
+        places: TokenPositions,
+        embedded: torch.Tensor,
+        gradient: torch.Tensor | None,
+    ) -> torch.Tensor | None:
+        """What to add to the (positions, width) embeddings of a pass, or None.
+
+        gradient: of the loss in these embeddings, when a second pass is asked for;
+        None before the first."""
+        return None
