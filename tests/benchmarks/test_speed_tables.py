@@ -278,7 +278,7 @@ def test_a_profile_has_all_its_parts(
         assert all(row.values[at] > 0 for row in rows)
     # All is put back.
     assert [str(doc.ents) for doc in nlp.pipe(texts)] == [str(e) for e in before]
-    assert profiling.searching.decide is profiling.drafts.decide
+    assert profiling.searching.decide is profiling.speculative.decide
 
 
 def test_passes_are_timed_by_their_size(
@@ -290,9 +290,9 @@ def test_passes_are_timed_by_their_size(
     docs = [nlp.make_doc("Anna met Bert in Paris. " * n) for n in (1, 8, 2)]
     monkeypatch.setattr(profiling, "tuned", lambda *_: nlp)
     monkeypatch.setattr(profiling, "test_docs", lambda *_: docs)
-    own = profiling.CausalSession.extend
+    own = profiling.PackedSession.forward
     rows = profiling.passes(Path(), ["one", "two"], Path(), 3, times=2)
-    assert profiling.CausalSession.extend is own
+    assert profiling.PackedSession.forward is own
     assert {row.name for row in rows} == {"one", "two"}
     for name in ("one", "two"):
         sizes = [row.x for row in rows if row.name == name]
