@@ -9,12 +9,9 @@ from typing import Any, get_args
 from ..data.sampling import Protocol
 from ..formats.text_files import UTF8, read_yaml
 
-# Draws that come with the data, in files of their own.
-GIVEN = "given"
-# A draw of labels, and of the texts to learn from and to score.
-EPISODES = "episodes"
+GIVEN = "given"  # Draws that come with the data, in files of their own.
+EPISODES = "episodes"  # A draw of labels, and of the texts to learn from and to score.
 PROTOCOLS = (*get_args(Protocol), GIVEN, EPISODES)
-TITLE = "Few-shot results"
 
 
 @dataclass(frozen=True)
@@ -84,11 +81,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Grid:
-    """All runs: of each block the first seed of everything, then the next. title: of
-    the report."""
+    """All runs, of each block the first seed first. title: of the report."""
 
     runs: tuple[Run, ...]
-    title: str = TITLE
+    title: str = "Few-shot results"
 
     def matching(self, patterns: Sequence[str]) -> list[Run]:
         """The runs whose names one of these shell patterns fits; all without any."""
@@ -97,12 +93,9 @@ class Grid:
 
 
 def read_grid(path: Path, data: Path) -> Grid:
-    """Read a grid.
-
-    data: the folder that paths of data sets are relative to; other paths are relative
-    to the file. Raises ValueError with the place of what is wrong, and OSError for a
-    missing file.
-    """
+    """Read a grid. data: the folder that paths of data sets are relative to; other paths
+    are relative to the file. Raises ValueError with the place of what is wrong, and
+    OSError for a missing file."""
     top = Block(read_yaml(path), str(path))
     sets = {
         name: _data_set(name, top.block("data").block(name), data, path.parent)
@@ -113,7 +106,7 @@ def read_grid(path: Path, data: Path) -> Grid:
         for name in top.block("methods").raw
     }
     blocks = top.pop("runs", list)
-    title = top.pop("title", str, TITLE)
+    title = top.pop("title", str, Grid.title)
     top.done("data", "methods")
     runs: dict[str, Run] = {}
     for number, block in enumerate(blocks, 1):

@@ -26,9 +26,10 @@ PROTOCOLS = {
     "given": "draws that came with the data",
     "episodes": "N labels, k to 2k entities of each to learn from and to score",
 }
-
-
 ABOUT = {
+    "f1": "Strict micro F1 in percent over all labels, mean ± standard deviation over "
+    "draws (number of draws). A seed is the same draw for all methods. Draws are {}.",
+    "known": "Each text is asked only for its own labels: compare with nothing else.",
     "beside": "The difference in F1, draw by draw, and the number of draws on which it is "
     "above zero.",
     "errors": "The kind of a wrong prediction depends on the annotated entity that it "
@@ -61,11 +62,13 @@ def markdown(grid: Grid, records: Sequence[Record], reference: str = "") -> str:
         raise ValueError(f"There is no run of {reference!r}. There are: {there}.")
     everything = [record for own in groups.values() for record in own]
     parts = {"F1": [about(groups), f1(groups)]}
+    if _known(everything, "f1_known"):
+        parts["F1, labels of each text known"] = [ABOUT["known"], f1_known(groups)]
     if len(methods) > 1:
         title = f"F1 beside {reference}, on the same draws"
         parts[title] = [ABOUT["beside"], beside(groups, reference)]
     parts["Errors, in percent of all"] = [ABOUT["errors"], error_shares(groups)]
-    if any(record["calibration_error"] is not None for record in everything):
+    if _known(everything, "calibration_error"):
         parts["Calibration error"] = [ABOUT["calibration"], calibration(groups)]
     parts["Seconds"] = [ABOUT["costs"], costs(groups)]
     for setting in dict.fromkeys(setting for setting, _ in groups):
@@ -82,11 +85,8 @@ def about(groups: Groups) -> str:
     """What the figures of F1 are."""
     drawn = dict.fromkeys(protocol.split()[-1] for (_, protocol, _), _ in groups)
     said = "; ".join(f"{name}: {PROTOCOLS[name]}" for name in drawn)
-    return (
-        "Strict micro F1 in percent over all labels, mean ± standard deviation over "
-        "draws (number of draws). A seed is the same draw for all methods. Draws are "
-        f"{said}.{ABOUT['seen'] if any(map(is_seen, groups.values())) else ''}"
-    )
+    seen = ABOUT["seen"] if any(map(is_seen, groups.values())) else ""
+    return ABOUT["f1"].format(said) + seen
 
 
 def group(grid: Grid, records: Iterable[Record]) -> Groups:
@@ -119,16 +119,24 @@ def is_seen(records: Sequence[Record]) -> bool:
 
 
 def mean_of(values: Sequence[float], factor: float = 1.0) -> str:
-    """Mean, standard deviation, and the number of values."""
+    """Mean, standard deviation, and the number of values; "" where there is none."""
     scaled = [factor * value for value in values]
-    mean = f"{statistics.mean(scaled):.1f}"
-    if len(scaled) == 1:
-        return f"{mean} (1)"
-    return f"{mean} ± {statistics.stdev(scaled):.1f} ({len(scaled)})"
+    if len(scaled) < 2:
+        return "".join(f"{value:.1f} (1)" for value in scaled)
+    mean, spread = statistics.mean(scaled), statistics.stdev(scaled)
+    return f"{mean:.1f} ± {spread:.1f} ({len(scaled)})"
+
+
+def _known(records: Sequence[Record], name: str) -> list[float]:
+    return [r[name] for r in records if r.get(name) is not None]
 
 
 def f1(groups: Groups) -> str:
     return wide(groups, lambda own: mean_of([r["f1"] for r in own], 100))
+
+
+def f1_known(groups: Groups) -> str:
+    return wide(groups, lambda own: mean_of(_known(own, "f1_known"), 100))
 
 
 def beside(groups: Groups, reference: str) -> str:
@@ -160,8 +168,7 @@ def error_shares(groups: Groups) -> str:
 
 def calibration(groups: Groups) -> str:
     def entry(own: list[Record]) -> str:
-        known = [r["calibration_error"] for r in own]
-        values = [value for value in known if value is not None]
+        values = _known(own, "calibration_error")
         return f"{statistics.mean(values):.3f} ({len(values)})" if values else ""
 
     return wide(groups, entry)

@@ -37,7 +37,6 @@ Annotate = Callable[[Iterable[Doc]], Iterable[Doc]]
 # A method that is no config: learns from a support set. Called with a blank pipeline,
 # whose vocabulary all Docs have, the support set, the seed, and its settings by name.
 Fit = Callable[..., Annotate]
-KINDS = ("tp", "fp", "fn")
 
 
 def measure(runs: Sequence[Run], study: Study) -> Iterator[tuple[Run, Any]]:
@@ -115,7 +114,7 @@ def scored(
         [(*e[:3], None if e[3] is None else round(e[3], 4)) for e in found]
         for found in predicted
     ]
-    counts = count(gold, predicted)
+    kinds, counts = ("tp", "fp", "fn"), count(gold, predicted)
     best = best_threshold(gold, predicted)
     texts = [
         split(total(count([own], [found]).values()))
@@ -123,7 +122,7 @@ def scored(
     ]
     return {
         "counts": {label: split(own) for label, own in counts.items()},
-        "by_text": {kind: [t[at] for t in texts] for at, kind in enumerate(KINDS)},
+        "by_text": {kind: [t[at] for t in texts] for at, kind in enumerate(kinds)},
         "f1": total(counts.values()).f1,
         "errors": errors(gold, predicted),
         "calibration_error": calibration_error(gold, predicted),
@@ -200,6 +199,5 @@ def without_paths(value: Any) -> Any:
         return {name: without_paths(own) for name, own in value.items()}
     if isinstance(value, (list, tuple)):
         return [without_paths(own) for own in value]
-    if isinstance(value, str) and Path(value).is_absolute():
-        return Path(value).name
-    return value
+    absolute = isinstance(value, str) and Path(value).is_absolute()
+    return Path(value).name if absolute else value

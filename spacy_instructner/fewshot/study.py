@@ -31,9 +31,7 @@ COMPACT: Any = {"ensure_ascii": False, "separators": (",", ":")}
 
 
 class Study:
-    """The file of a study. It need not be there yet.
-
-    path: the file, and where the locks of those who work at it lie, beside it."""
+    """The file of a study, which need not be there yet, and its locks beside it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -84,8 +82,8 @@ class Study:
             for part in (name for name in SHARED if name in record):
                 own = record[part] if part == "machine" else {part: record[part]}
                 row[part] = hash_of(record[part])
-                if row[part] not in there:
-                    rows.append({"kind": part, "id": row[part], **own})
+                shared = {"kind": part, "id": row[part], **own}
+                rows += [] if row[part] in there else [shared]
             with self.path.open("ab+") as file_:
                 file_.seek(0)
                 _, _, torn = file_.read().rpartition(b"\n")
@@ -99,15 +97,19 @@ class Study:
         """Make a record and add it; None where a run of this name is there, or where
         another process is at it. The system takes a lock back from a process that is
         killed. Raises what `make` raises; nothing is added then."""
+        lock = FileLock(self.lock_of(name), timeout=0)
         try:
-            with FileLock(self.lock_of(name), timeout=0):
-                if name in self.names():
-                    return None
-                record = make()
-                self.add({"name": name, **record})
+            lock.acquire()
         except Timeout:
             return None
-        return {"name": name, **record}
+        try:
+            if name in self.names():
+                return None
+            record = {"name": name, **make()}
+            self.add(record)
+        finally:
+            lock.release()
+        return record
 
     def lock_of(self, name: str) -> Path:
         """The lock of a run, or of the file itself (""), in a folder that is there."""

@@ -156,6 +156,15 @@ def test_one_method_is_compared_with_none(grid: Grid) -> None:
     assert titles[:3] == ["F1", "Errors, in percent of all", "Seconds"]
 
 
+def test_known_labels_are_told_where_they_were_asked_for(grid: Grid) -> None:
+    records = records_of(grid)
+    assert "labels of each text known" not in markdown(grid, records)
+    records[0]["f1_known"] = 0.5
+    text = markdown(grid, records).split("## F1, labels of each text known")[1]
+    rows = rows_of(text.split("##")[0])
+    assert rows[1:] == [["first", "50.0 (1)", "", ""]]
+
+
 def test_machines(grid: Grid) -> None:
     records = records_of(grid)
     rows = rows_of(report.machines(records))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fewshot_cases import record_of, write_grid
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from spacy_instructner.fewshot import runs as fewshot_runs
 from spacy_instructner.fewshot.runs import measure
@@ -76,6 +76,19 @@ def test_what_is_no_study_is_named(tmp_path: Path, line: str, message: str) -> N
         with pytest.raises(ValueError, match=message):
             call()
     assert study.path.read_text() == before
+
+
+def test_a_fault_of_making_is_no_sign_of_somebody_else(tmp_path: Path) -> None:
+    """Making a record may wait for a lock in vain, too."""
+
+    def make() -> dict[str, Any]:
+        raise Timeout("another lock")
+
+    study = Study(tmp_path / "study.jsonl")
+    with pytest.raises(Timeout, match="another lock"):
+        study.once("a", make)
+    assert study.once("a", lambda: {"f1": 0.5}) == {"name": "a", "f1": 0.5}
+    assert study.once("a", make) is None
 
 
 def test_many_write_at_once(tmp_path: Path) -> None:
