@@ -127,9 +127,11 @@ def test_beams_in_a_batch_do_not_disturb_each_other(width: int) -> None:
 def test_a_prefix_is_read_once_by_every_reader() -> None:
     backbone = make_backbone("llama")
     requests = make_questions(backbone, 4, 0)
-    for reader in (backbone.reader(), backbone.reader()):
-        original = reader.read_prefix
-        with mock.patch.object(reader, "read_prefix", side_effect=original) as reading:
+    for reader in (backbone.inference_copy(), backbone.inference_copy()):
+        original = reader.prefill_prefix
+        with mock.patch.object(
+            reader, "prefill_prefix", side_effect=original
+        ) as reading:
             search(reader, requests)
             search(reader, requests)
         assert reading.call_count == 1

@@ -135,9 +135,9 @@ def plain_contrast(
         for mention in mentions[:1] if objective.entities == "first" else mentions:
             # Of the record's ids, one after the other.
             where = [
-                places.prefixes[index] + at
+                places.prefix_starts[index] + at
                 if at < len(record.prefix)
-                else places.owns[index] + at - len(record.prefix)
+                else places.own_starts[index] + at - len(record.prefix)
                 for at in range(len(record))
             ]
             if objective.anchor == "type":
@@ -198,7 +198,7 @@ def plain_pass(
         embedded.requires_grad_().retain_grad()
     given = (embedded if more is None else embedded + more)[None]
     if encodes:
-        before = torch.tensor([[backbone.start, *record.answer[:-1]]])  # type: ignore[attr-defined]
+        before = torch.tensor([[backbone.decoder_start, *record.answer[:-1]]])  # type: ignore[attr-defined]
         logits = hf(inputs_embeds=given, decoder_input_ids=before).logits[0]
     else:
         logits = hf(inputs_embeds=given).logits[0, len(prompt) - 1 :]
@@ -238,9 +238,9 @@ def disturbed_groups(seen: Seen, positions: str) -> list[list[int]]:
             behind = at - len(record.prefix)
             key = ("own", index)
             if behind < 0:
-                key = ("prefix", seen.places.prefixes[index])
-            elif seen.places.branches and behind < record.shared:
-                key = ("window", seen.places.owns[index])
+                key = ("prefix", seen.places.prefix_starts[index])
+            elif seen.places.branch_starts and behind < record.shared:
+                key = ("window", seen.places.own_starts[index])
             (place,) = places_of(seen, index, [at])
             if place not in groups.setdefault(key, []):
                 groups[key].append(place)

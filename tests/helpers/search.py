@@ -145,7 +145,7 @@ def own_logits(backbone: Backbone, prompt: list[int], said: list[int]) -> torch.
         return (
             backbone.hf(
                 input_ids=torch.tensor([[*prompt, *backbone.encoder.end]]),
-                decoder_input_ids=torch.tensor([[backbone.start, *said]]),
+                decoder_input_ids=torch.tensor([[backbone.decoder_start, *said]]),
             )
             .logits[0, -1]
             .float()

@@ -18,7 +18,7 @@ def test_a_reader_attends_outside_of_a_pass_as_its_model_does(kind: str) -> None
     backbone = make_backbone(kind)
     if kind == "gemma2":
         backbone.hf.config._attn_implementation = "spacy_instructner_eager"
-    reader = backbone.reader()
+    reader = backbone.inference_copy()
     own = backbone.hf.config._attn_implementation
     assert reader.hf.config._attn_implementation == own
     ids = torch.tensor([[5, 6, 7, 8]])

@@ -36,10 +36,10 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[[Language], list[Seen]]:
         backbone = get_backbone(pipe_of(nlp).model)
         forward_records = backbone.forward_records
 
-        def noted(records, layers=(), change=None):  # type: ignore[no-untyped-def]
+        def noted(records, layers=(), hook=None):  # type: ignore[no-untyped-def]
             def noting(embedded: torch.Tensor, places: TokenPositions) -> torch.Tensor:
                 before = embedded.detach().clone()
-                given = embedded if change is None else change(embedded, places)
+                given = embedded if hook is None else hook(embedded, places)
                 after = given.detach().clone()
                 passes.append(Seen(list(records), places, before, after))
                 return given

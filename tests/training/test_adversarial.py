@@ -61,10 +61,10 @@ def test_the_disturbance_is_along_the_gradient_and_as_long_as_asked(
     first, second = passes
     assert torch.equal(first.before, first.after)
     assert torch.equal(first.before, second.before)
-    assert first.places == second.places
+    assert first.positions == second.positions
     gradient = plain_gradient(backbone, first)
     groups = disturbed_groups(first, positions)
-    assert len(groups) >= len(set(first.places.owns))
+    assert len(groups) >= len(set(first.positions.own_starts))
     assert len(first.records) > 6
     for group in groups:
         added, own, along = (

@@ -90,7 +90,7 @@ def test_contrast_and_its_gradient_are_the_definitions(
     dtype: str,
 ) -> None:
     records, places = pack
-    size = places.owns[-1] + len(records[-1]) + 2
+    size = places.own_starts[-1] + len(records[-1]) + 2
     compare(
         objective, records, random_states(size, seed, getattr(torch, dtype)), places
     )

@@ -41,7 +41,7 @@ def batch() -> tuple[list[TrainingRecord], TokenPositions, torch.Tensor]:
         made_up(0, (2, 7), 8, []),
     ]
     places = laid_out(records, [False, True, False], gap=1)
-    size = places.owns[-1] + len(records[-1]) + 3
+    size = places.own_starts[-1] + len(records[-1]) + 3
     return records, places, random_states(size, 0, torch.float32)
 
 

@@ -64,7 +64,7 @@ def test_states_are_those_of_the_layer_at_the_places(
         for index, record in enumerate(records):
             expected = own_states(backbone, record)
             ids = range(read_by(backbone, record))
-            where = [learned.places.of(index, record, at) for at in ids]
+            where = [learned.positions.of(index, record, at) for at in ids]
             assert len(set(where)) == len(where)
             for share, layer in ((0.0, 0), (0.5, 1), (1.0, 2)):
                 found = learned.states[share][where]
@@ -73,10 +73,10 @@ def test_states_are_those_of_the_layer_at_the_places(
     assert len(records) > 6
     if not backbone.text_first and task == "instructionner":
         # A prefix that several have is there once.
-        assert len(set(learned.places.prefixes)) < len(records)
+        assert len(set(learned.positions.prefix_starts)) < len(records)
     if not backbone.text_first and task == "cllmfs":
         # So is a text of which several types are asked.
-        assert len(set(learned.places.owns)) < len(records)
+        assert len(set(learned.positions.own_starts)) < len(records)
 
 
 @on_every_task
@@ -93,7 +93,7 @@ def test_packs_hold_all_records_and_what_they_may_read(
     )
     read = 0
     for pack in packs:
-        places = backbone.forward_records(pack).places
+        places = backbone.forward_records(pack).positions
         together = {
             places.of(index, record, at)
             for index, record in enumerate(pack)
@@ -108,7 +108,7 @@ def test_packs_hold_all_records_and_what_they_may_read(
     if tokens == 10**6:
         alone = [replace(record, shared=0) for record in records]
         (places,) = (
-            backbone.forward_records(p).places for p in backbone.packs(alone, tokens)
+            backbone.forward_records(p).positions for p in backbone.packs(alone, tokens)
         )
         apart = max(
             places.of(index, record, len(record) - 1)
