@@ -21,16 +21,10 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
-from .annotations import (
-    annotate,
-    labels_of,
-    read_example,
-    register_score,
-    within,
-    writable,
-)
+from .annotations import annotate, register_score
 from .calibration import Calibration
 from .config_checks import check_paths
+from .data.gold import read_example, within, writable
 from .decoding.answers import TokenizedWords
 from .decoding.beam_search import Answer, DecodingRequest, search
 from .decoding.config import DecodingConfig
@@ -58,6 +52,7 @@ from .tasks.base import BoundTask, Demonstration, Task, TrainingRecord
 from .tasks.labels import (
     Labels,
     LabelSet,
+    labels_of,
     make_label_set,
     unasked_words,
     with_own_words,

@@ -9,16 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from spacy.errors import Errors
 from spacy.tokens import Doc
 
 from .decoding.answers import TokenizedWords
 from .span_getters import SpanGetter
-
-if TYPE_CHECKING:
-    from .models.tokenization import TextEncoder
+from .tasks.base import Encoder
 
 
 class UnreadWarning(UserWarning):
@@ -126,7 +123,7 @@ def cut(
 
 
 def encode_windows(
-    encoder: "TextEncoder",
+    encoder: Encoder,
     getter: SpanGetter,
     docs: list[Doc],
     room: Sequence[tuple[int, int]],

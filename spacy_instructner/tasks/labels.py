@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from spacy.tokens import Doc
+
 from ..formats.text_files import UTF8, read_json
 
 # Labels; or each with what it means, or with "name" and "definition".
 Labels = Sequence[str] | Mapping[str, str | Mapping[str, str]]
+# In `Doc.user_data`: the labels of this Doc, in place of the component's.
+LABELS_KEY = "instruction_ner_labels"
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,18 @@ def with_own_words(
             if text:
                 own[kind][label] = text
     return make_label_set(labels, own["name"], own["definition"])
+
+
+def labels_of(doc: Doc) -> Labels | None:
+    """The labels that a Doc brings with it, if it does. Raises ValueError for what is
+    neither a list of labels nor a mapping, and for an empty one."""
+    own = doc.user_data.get(LABELS_KEY)
+    if own is not None and (not isinstance(own, (list, tuple, dict)) or not own):
+        raise ValueError(
+            f"Doc.user_data[{LABELS_KEY!r}] must be a list of labels, or a dict of what "
+            f"they mean, with one label at least, not {own!r}."
+        )
+    return own
 
 
 def unknown_labels(labels: Iterable[str], known: Iterable[str]) -> list[str]:
