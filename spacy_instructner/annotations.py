@@ -51,6 +51,27 @@ def register_score(extension: str, spans_key: str) -> None:
     KEYS.add(spans_key)
 
 
+def check_writer(doc: Doc, spans_key: str, name: str) -> None:
+    """Raises ValueError where another component than this one wrote the span group."""
+    writer = getattr(doc.spans.get(spans_key), "written_by", None)
+    if writer not in (None, name):
+        raise ValueError(
+            f"{same_spans_key(spans_key, writer, name)} (To annotate a Doc again with "
+            "another pipeline, delete the span group first: "
+            f"del doc.spans[{spans_key!r}].)"
+        )
+
+
+def same_spans_key(key: str, first: str, second: str) -> str:
+    """What is wrong where two components write to one span group, and what to do."""
+    return (
+        f"The components {first!r} and {second!r} would both write to doc.spans[{key!r}], "
+        "and the second would replace the spans of the first. Give each its own "
+        f'`spans_key`: nlp.add_pipe("instruction_ner", name={second!r}, '
+        f'config={{"spans_key": {second!r}}}).'
+    )
+
+
 def annotate(
     doc: Doc,
     found: Sequence[Found],

@@ -83,4 +83,4 @@ def write_threshold(nlp: Language, name: str, threshold: float) -> None:
     pipe: Any = nlp.get_pipe(name)
     nlp.get_pipe_config(name)["threshold"] = threshold
     pipe.cfg["threshold"] = threshold
-    pipe.configured["threshold"] = threshold
+    pipe.state.configured["threshold"] = threshold

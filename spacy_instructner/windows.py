@@ -14,8 +14,10 @@ from spacy.errors import Errors
 from spacy.tokens import Doc
 
 from .decoding.answers import TokenizedWords
+from .decoding.beam_search import DecodingRequest
 from .span_getters import SpanGetter
-from .tasks.base import Encoder
+from .tasks.base import BoundTask, Encoder
+from .tasks.labels import LabelSet
 
 
 class UnreadWarning(UserWarning):
@@ -59,6 +61,20 @@ class Window:
     doc: int
     start: int
     end: int
+
+
+@dataclass(frozen=True)
+class BoundWindow:
+    """A window of a Doc, its words as ids, and the labels that are asked for there with
+    the task that asks."""
+
+    window: Window
+    words: TokenizedWords
+    labels: LabelSet
+    task: BoundTask
+
+    def requests(self) -> list[DecodingRequest]:
+        return self.task.requests(self.words)
 
 
 def propose(getter: SpanGetter, docs: list[Doc]) -> list[list[tuple[int, int]]]:

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from spacy.tokens import Span
+from spacy.training import Example
 
+from ..data.gold import read_example, within, writable
 from ..decoding.answers import TokenizedWords
 from ..tasks.base import BoundTask, Gold, TrainingRecord
 from ..tasks.labels import unknown_labels
-from ..windows import Window
+from ..windows import BoundWindow, Window
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,22 @@ class Learnable:
 
     entities: int
     cut: int
+
+
+def make_gold_windows(
+    examples: Sequence[Example], windows: Sequence[BoundWindow], max_span: int
+) -> list[GoldWindow]:
+    """What is known of each window that answers can say.
+
+    windows: of all Examples' predicted Docs; max_span: most words in a span, 0 for no
+    limit."""
+    golds = [read_example(example).gold for example in examples]
+    found: list[GoldWindow] = []
+    for each in windows:
+        known = within(golds[each.window.doc], each.window)
+        gold = writable(known, each.words, each.labels.labels, max_span)
+        found.append(GoldWindow(each.window, each.words, gold, each.task))
+    return found
 
 
 def make_records(
