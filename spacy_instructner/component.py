@@ -20,7 +20,8 @@ from .binding import MOST_BOUND, BoundTasks, bind_task, bind_windows
 from .calibration import Calibration
 from .config_checks import check_paths
 from .data.gold import survey
-from .decoding.beam_search import DecodingRequest, search
+from .decoding.beam_search import search
+from .decoding.request import DecodingRequest
 from .locks import Cache
 from .models.backbone import Backbone
 from .models.thinc_model import begin_afresh, get_backbone, get_reader

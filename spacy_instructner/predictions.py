@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 
 from .calibration import Calibration
 from .decoding.answers import Ids
-from .decoding.beam_search import Answer, DecodingRequest
+from .decoding.request import Answer, DecodingRequest
 from .resolve import Found, merge
 from .windows import Window
 

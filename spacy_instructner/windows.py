@@ -14,7 +14,7 @@ from spacy.errors import Errors
 from spacy.tokens import Doc
 
 from .decoding.answers import TokenizedWords
-from .decoding.beam_search import DecodingRequest
+from .decoding.request import DecodingRequest
 from .span_getters import SpanGetter
 from .tasks.base import BoundTask, Encoder
 from .tasks.labels import LabelSet
