@@ -24,7 +24,7 @@ from .decoding.beam_search import search
 from .decoding.request import DecodingRequest
 from .locks import Cache
 from .models.backbone import Backbone
-from .models.thinc_model import begin_afresh, get_backbone, get_reader
+from .models.thinc_model import begin_afresh, get_backbone, get_inference_backbone
 from .predictions import AnsweredWindow, Prediction, make_predictions, predict_each
 from .settings import Settings
 from .state import State
@@ -41,7 +41,7 @@ from .training.records import (
     warn_of_labels,
     warn_of_lost,
 )
-from .updating import add_gradients
+from .training.update import add_gradients
 from .windows import BoundWindow, Window, tell_unread
 
 NO_LABELS = (
@@ -66,7 +66,7 @@ class InstructionNERPipe(TrainablePipe):
         """settings (Settings): see `factory.make_instruction_ner`.
 
         Raises ValueError for settings that contradict each other or the model."""
-        settings.check(model.attrs["spec"])
+        settings.check(model.attrs["config"])
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -194,7 +194,7 @@ class InstructionNERPipe(TrainablePipe):
         if not any(len(doc) for doc in docs):
             return [Prediction(()) for _ in docs]
         # Weights that stay as they are, whatever other threads do.
-        reader = get_reader(self.model)
+        reader = get_inference_backbone(self.model)
         windows = self._windows(reader, docs, labels)
         asked = [(each.window, each.requests()) for each in windows]
         answers = search(
@@ -273,7 +273,7 @@ class InstructionNERPipe(TrainablePipe):
         validate_examples(examples, "InstructionNERPipe.update")
         self.state.forget_calibration()
         backbone = get_backbone(self.model)
-        adapter = self.model.attrs["spec"].adapter
+        adapter = self.model.attrs["config"].adapter
         if adapter is not None:
             backbone.add_adapter(adapter)
         records = self.records(examples)

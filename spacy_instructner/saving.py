@@ -9,16 +9,14 @@ import srsly
 from spacy import util
 from thinc.api import Model
 
-from .models.storage import check_files
-from .models.thinc_model import (
-    drop_backbone,
-    get_backbone,
-    has_backbone,
+from .models.serialization import (
     load_model,
     model_from_bytes,
     model_to_bytes,
     save_model,
 )
+from .models.storage import check_files
+from .models.thinc_model import drop_backbone, get_backbone, has_backbone
 from .state import State
 from .weights.sources import sha256_of
 

@@ -35,7 +35,7 @@ class Settings:
     device: str
     scorer: Callable | None
 
-    def check(self, spec: ModelConfig) -> None:
+    def check(self, config: ModelConfig) -> None:
         """Raises ValueError for settings that contradict each other or the model."""
         if not 0.0 <= self.threshold <= 1.0:
             raise ValueError(f"`threshold` must be in [0, 1], not {self.threshold}.")
@@ -44,7 +44,7 @@ class Settings:
                 f"`window_overlap` ({self.window_overlap}) must be at least 0 and less "
                 f"than `max_window` ({self.max_window})."
             )
-        if self.bundle == "adapter" and spec.adapter is None:
+        if self.bundle == "adapter" and config.adapter is None:
             raise ValueError(
                 '`bundle = "adapter"` saves the adapter alone, but the model has none: '
                 "all its weights are trained. Give it an `adapter`, or save "
@@ -56,7 +56,7 @@ class Settings:
                     f"`objectives.{key}` must be an objective, such as "
                     f"spacy-instructner.InfoNCE.v1, not {objective!r}."
                 )
-            objective.check(spec.kind, self.task)
+            objective.check(config.kind, self.task)
 
     def kept(self) -> dict[str, Any]:
         """Those that are saved beside the config, since they may change afterwards."""

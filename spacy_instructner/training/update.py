@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from thinc.api import Model
 
-from .models.backbone import Backbone
-from .models.thinc_model import ModelConfig, Pack, drop_gradients
-from .tasks.base import TrainingRecord
-from .training.objective import Objective
+from ..models.backbone import Backbone
+from ..models.thinc_model import ModelConfig, drop_gradients
+from ..tasks.base import TrainingRecord
+from .objective import Objective
+from .step import TrainingPack
 
 DIVERGED = (
     "The loss of the component {name!r} is {loss}: the training diverged, and its weights "
@@ -32,13 +33,13 @@ def add_gradients(
     total = sum(sum(record.weights) for record in records)
     if not total:
         return
-    spec: ModelConfig = model.attrs["spec"]
+    config: ModelConfig = model.attrs["config"]
     backbone.set_dropout(drop)
     objectives: dict[str, Objective] = model.attrs["objectives"]
     terms = {key: objective.terms(records) for key, objective in objectives.items()}
     try:
-        for pack in backbone.packs(records, spec.pack_tokens):
-            loss, backprop = model.begin_update(Pack(pack, total, terms))
+        for pack in backbone.packs(records, config.pack_tokens):
+            loss, backprop = model.begin_update(TrainingPack(pack, total, terms))
             if not math.isfinite(loss):
                 raise ValueError(DIVERGED.format(name=name, loss=loss))
             backprop(1.0)
