@@ -119,9 +119,9 @@ class Prompts:
         between = definition_separator.removesuffix(" ")
         space = definition_separator[len(between) :]
         self.definitions: list[tuple[Ids, Ids]] = [((), ())] * len(labels.names)
-        for at, (name, said) in enumerate(zip(labels.names, labels.definitions)):
-            if said and self.defines:
-                text = definition.format(type=name, definition=said)
+        for at, (name, meaning) in enumerate(zip(labels.names, labels.definitions)):
+            if meaning and self.defines:
+                text = definition.format(type=name, definition=meaning)
                 later = encoder.template(between) + encoder.text(space + text)
                 self.definitions[at] = encoder.text(" " + text), later
         self.options = self.order(range(len(labels.names)))
@@ -149,7 +149,7 @@ class Prompts:
     ) -> Prompt:
         """A task's prompt about a window.
 
-        entities: those that the prompt names; shown: what stands in front of it;
+        entities: those that the prompt names; demonstrations: what stands in front of it;
         options: the labels in another order than theirs."""
         options = options or self.options
         prefix: list[int] = [*self.start, *demonstrations]
