@@ -1,4 +1,4 @@
-"""The factory `instruction_ner`: settings, their defaults and meanings."""
+"""The factory `instruction_ner`: its settings, their defaults and what they mean."""
 
 from collections.abc import Callable
 from dataclasses import fields
@@ -123,7 +123,8 @@ def make_instruction_ner(
     Raises ValueError for a `spans_key` that another component of the pipeline has, and
     for what a config file cannot hold.
     """
-    arguments = locals()
+    # By name, for `Settings`, which has the same names.
+    arguments = dict(locals())
     for other, pipe in nlp.components:
         if isinstance(pipe, InstructionNERPipe) and pipe.spans_key == spans_key:
             raise ValueError(same_spans_key(spans_key, other, name))

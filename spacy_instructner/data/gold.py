@@ -21,8 +21,8 @@ class AlignedGold:
 
     misaligned: gold entities that no run of those tokens covers exactly, and those that
     were left out when a file was read; unlabelled: stretches of tokens without
-    annotation, in a text that has some. (spaCy makes such of an entity that it cannot
-    align, without a word of its label.)"""
+    annotation, in a text that has some. (spaCy makes such stretches of entities that
+    it cannot align; their labels are lost.)"""
 
     gold: Gold
     misaligned: tuple[Span, ...] = ()
@@ -78,8 +78,8 @@ def writable(
     """The entities that an answer can say: with one of these labels, between words
     that can be written, no longer than `max_span` (0: any length).
 
-    One with another label is learnt as none, as its label is not asked for; one
-    that cannot be said is not learnt at all: its tokens are lost to its label."""
+    An entity with another label counts as none, as its label is not asked for. One that
+    cannot be said is not learned at all: its tokens are lost to its label."""
     entities: list[Entity] = []
     lost = [each for each in gold.lost if each[2] in labels]
     for start, end, label in gold.entities:
@@ -94,8 +94,8 @@ def writable(
 
 
 def within(gold: Gold, window: Window) -> Gold:
-    """What is known of a window, counted from its start. An entity that the
-    window cuts is not learnt there, nor are its tokens learnt as none of its label."""
+    """What is known of a window, counted from its start. An entity that the window cuts
+    is not learned there, nor are its tokens learned as being no entity of its label."""
     entities: list[Entity] = []
     lost: list[Entity] = []
     for known, to in ((gold.entities, entities), (gold.lost, lost)):
