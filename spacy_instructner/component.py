@@ -31,8 +31,8 @@ from .state import State
 from .tasks.base import BoundTask, TrainingRecord
 from .tasks.labels import Labels, LabelSet
 from .training.records import (
+    AnswerIds,
     GoldWindow,
-    Ids,
     Learnable,
     count_ids,
     count_learnable,
@@ -195,7 +195,7 @@ class InstructionNERPipe(TrainablePipe):
             return [Prediction(()) for _ in docs]
         # Weights that stay as they are, whatever other threads do.
         reader = get_inference_backbone(self.model)
-        windows = self._windows(reader, docs, labels)
+        windows = self._bound_windows(reader, docs, labels)
         asked = [(each.window, each.requests()) for each in windows]
         answers = search(
             reader,
@@ -225,7 +225,7 @@ class InstructionNERPipe(TrainablePipe):
         """What the model is asked about each window of some Docs.
 
         Raises ValueError without labels, OSError without weights."""
-        windows = self._windows(get_backbone(self.model), list(docs), labels)
+        windows = self._bound_windows(get_backbone(self.model), list(docs), labels)
         return [(each.window, each.requests()) for each in windows]
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[Prediction]) -> None:
@@ -292,7 +292,7 @@ class InstructionNERPipe(TrainablePipe):
         """How much of Examples' annotation answers can say."""
         return count_learnable(self._gold_windows(examples))
 
-    def answer_ids(self, examples: Sequence[Example]) -> Ids:
+    def answer_ids(self, examples: Sequence[Example]) -> AnswerIds:
         """How many ids of Examples' answers are learnt, and how many missing annotation
         costs."""
         windows = self._gold_windows(examples)
@@ -385,7 +385,7 @@ class InstructionNERPipe(TrainablePipe):
 
         return self._bound.get((backbone.encoder, labels, demonstrations), bind)
 
-    def _windows(
+    def _bound_windows(
         self, backbone: Backbone, docs: Sequence[Doc], labels: Labels | None
     ) -> list[BoundWindow]:
         """The windows of all Docs. labels: of a call, in place of the Docs' own."""
@@ -396,5 +396,5 @@ class InstructionNERPipe(TrainablePipe):
 
     def _gold_windows(self, examples: Sequence[Example]) -> list[GoldWindow]:
         docs = [example.predicted for example in examples]
-        windows = self._windows(get_backbone(self.model), docs, None)
+        windows = self._bound_windows(get_backbone(self.model), docs, None)
         return make_gold_windows(examples, windows, self.decoder.max_span)

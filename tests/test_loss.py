@@ -367,7 +367,7 @@ def test_the_loss_is_that_of_the_searchs_answer(make_nlp: MakeNLP) -> None:
     pipe = nlp.get_pipe("instruction_ner")
     backbone, reader = get_backbone(pipe.model), get_inference_backbone(pipe.model)
     docs = [nlp.make_doc(text) for text, _ in TRAIN]
-    windows = pipe._windows(backbone, docs, None)
+    windows = pipe._bound_windows(backbone, docs, None)
     compared = spans = 0
     for window in windows:
         requests, task, of_window = window.requests(), window.task, window.words

@@ -103,8 +103,8 @@ def count_learnable(windows: Sequence[GoldWindow]) -> Learnable:
 
 
 @dataclass(frozen=True)
-class Ids:
-    """Ids of answers. learnt: those that carry loss; lost: those that would, if no
+class AnswerIds:
+    """AnswerIds of answers. learnt: those that carry loss; lost: those that would, if no
     annotation were missing."""
 
     learnt: int
@@ -113,7 +113,7 @@ class Ids:
 
 def count_ids(
     windows: Sequence[GoldWindow], positions: int, choices: bool = False
-) -> Ids:
+) -> AnswerIds:
     """What missing annotation costs. Windows without any annotation do not count.
     Python's `random`, from which tasks draw, is as it was afterwards."""
     some = [each for each in windows if len(each.gold.missing) < len(each.words)]
@@ -125,11 +125,11 @@ def count_ids(
         records = make_records(own, positions, choices)
         counts.append(sum(bool(w) for record in records for w in record.weights))
     random.setstate(state)
-    return Ids(counts[0], max(0, counts[1] - counts[0]))
+    return AnswerIds(counts[0], max(0, counts[1] - counts[0]))
 
 
 def warn_of_lost(
-    misaligned: Sequence[Span], unlabelled: Sequence[Span], ids: Ids
+    misaligned: Sequence[Span], unlabelled: Sequence[Span], ids: AnswerIds
 ) -> None:
     """Warn of annotation that is missing.
 
