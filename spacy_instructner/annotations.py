@@ -27,7 +27,7 @@ def scores_on(doc: Doc, keys: Iterable[str] | None = None) -> dict[Characters, f
     """The scores of a Doc's spans, by start, end (characters) and label.
 
     keys: span groups, the first of which has the last word; those that components of
-    this process write, where nothing is said."""
+    this process write, by default."""
     found: dict[Characters, float] = {}
     for key in sorted(KEYS if keys is None else keys, reverse=True):
         if key in doc.spans:

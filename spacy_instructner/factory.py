@@ -75,7 +75,7 @@ def make_instruction_ner(
     model: Model,
     task: Task,
     loss: Literal["vocabulary", "grammar"],
-    # Objectives by name; said so, a config could not give them as blocks of their own.
+    # Objectives by name. With that type, a config could not give them as blocks.
     objectives: dict[str, Any],
     labels: list[str],
     label_names: dict[str, str],

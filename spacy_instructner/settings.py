@@ -14,7 +14,7 @@ from .training.objective import Objective
 
 @dataclass(frozen=True)
 class Settings:
-    """What each of them means is said in `factory.make_instruction_ner`."""
+    """See `factory.make_instruction_ner` for what each of them means."""
 
     task: Task
     loss: str

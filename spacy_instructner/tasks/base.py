@@ -72,9 +72,9 @@ class TrainingRecord:
 class Gold:
     """What is known about a window.
 
-    entities: in text order; missing: words of which nobody said whether they are in an
-    entity; lost: stretches in which there is an entity of this label, or not, but none
-    of another, as it does not fall on words, say. Nothing is learnt from what is not
+    entities: in text order; missing: words of which it is not known whether they are in
+    an entity; lost: stretches that may hold an entity of this label, but none of another
+    (one that does not fall on words, for example). Nothing is learned from what is not
     known."""
 
     entities: tuple[Entity, ...]

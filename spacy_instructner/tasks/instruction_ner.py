@@ -62,14 +62,14 @@ def build_instruction_ner_v1(
         {definitions}, and, for typing, {entities}.
     main_weight, extraction_weight, typing_weight (float): weight of each task's
         answers in the loss; 0 leaves a task out.
-    clause (str): how one entity is said. Fields: {entity}, {article}, {type}.
+    clause (str): how one entity is written. Fields: {entity}, {article}, {type}.
     article, article_before_vowel, vowels (str): the article rule.
     separator, terminator (str): between clauses, and after the last.
     no_entity (str): the answer for a text without entities.
     examples (Optional[ExampleReader]): reads examples to show in every prompt of the
         main task, such as `spacy-instructner.FewShotCorpus.v1`. Each is a whole
         prompt with its answer.
-    example_end (str): what follows each example shown.
+    example_end (str): what follows each demonstration.
     shuffle_options (bool): while learning, list the types in another order each time.
     definition (str): how {definitions} says what one label means. Fields: {definition},
         {type}.

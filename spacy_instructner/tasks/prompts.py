@@ -89,7 +89,7 @@ class Prompts:
 
     templates (Mapping[str, List[TemplatePart]]): each task's prompt, cut at its fields.
     separator (Ids): between the {entities} of a prompt.
-    definition (str): how what a label means is said, with {type} and {definition}.
+    definition (str): how the meaning of a label is worded, with {type} and {definition}.
     definition_separator (str): between the {definitions} of a prompt.
     """
 
@@ -114,8 +114,8 @@ class Prompts:
         self.defines = any(
             field == "definitions" for parts in templates.values() for field, _ in parts
         )
-        # What each label means, as the first and as a later one; () where nobody said,
-        # or no prompt does.
+        # What each label means, as the first and as a later one; () where it has no
+        # definition, or no prompt needs one.
         between = definition_separator.removesuffix(" ")
         space = definition_separator[len(between) :]
         self.definitions: list[tuple[Ids, Ids]] = [((), ())] * len(labels.names)
