@@ -194,11 +194,11 @@ class InstructionNERPipe(TrainablePipe):
         if not any(len(doc) for doc in docs):
             return [Prediction(()) for _ in docs]
         # Weights that stay as they are, whatever other threads do.
-        reader = get_inference_backbone(self.model)
-        windows = self._bound_windows(reader, docs, labels)
+        backbone = get_inference_backbone(self.model)
+        windows = self._bound_windows(backbone, docs, labels)
         asked = [(each.window, each.requests()) for each in windows]
         answers = search(
-            reader,
+            backbone,
             [request for _, requests in asked for request in requests],
             self.decoder.batch_tokens,
             self.decoder.beam_width,
@@ -206,7 +206,7 @@ class InstructionNERPipe(TrainablePipe):
         incomplete = sum(not answer.complete for answer in answers)
         if incomplete:
             message = (
-                f"{incomplete} answers did not fit into the model's {reader.positions} "
+                f"{incomplete} answers did not fit into the model's {backbone.positions} "
                 "positions; the entities that they had named by then are kept. Lower "
                 "`max_window`."
             )
@@ -216,7 +216,7 @@ class InstructionNERPipe(TrainablePipe):
             AnsweredWindow(window, requests, [next(rest) for _ in requests])
             for window, requests in asked
         ]
-        decode = reader.encoder.decode if self.save_io else None
+        decode = backbone.encoder.decode if self.save_io else None
         return make_predictions(len(docs), answered, self.calibration, decode)
 
     def requests(
