@@ -1,26 +1,22 @@
-"""The reader that draws a few shots of an annotated file inside a config. What files
-there are, and how they are read, is in `data/`."""
+"""The reader that draws a few shots from an annotated file, for a config. How files are
+read is in `formats/`."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import (
-    Protocol as Interface,
-)
-from typing import (
-    runtime_checkable,
-)
+from typing import Protocol as Interface
+from typing import runtime_checkable
 
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..annotations import LABELS_KEY
 from ..formats.docs import read_docs
 from ..formats.outputs import write_docs
 from ..formats.rows import Problem, left_out
 from ..formats.text_files import UTF8
+from ..tasks.labels import LABELS_KEY
 from .sampling import Protocol, draw, too_few
 
 __all__ = [
@@ -71,12 +67,14 @@ class FewShotCorpus:
         docs, problems = read_docs(Path(self.path), nlp, self.encoding)
         if problems:
             lost = left_out(problems)
-            said = f"{lost} of {self.path} are left out, the first" if lost else "Read"
+            summary = "Read"
+            if lost:
+                summary = f"{lost} of {self.path} are left out, the first"
             first = next(
                 (each for each in problems if each.kind != "note"), problems[0]
             )
             warnings.warn(
-                f"{said}: {first}. `python -m spacy instructner convert` lists them all.",
+                f"{summary}: {first}. `python -m spacy instructner convert` lists them all.",
                 stacklevel=2,
             )
         barred: list[Doc] = []
@@ -129,7 +127,7 @@ def build_few_shot_corpus_v1(
 
 
 def without_annotation(doc: Doc) -> Doc:
-    """A Doc's words without its annotation; what it asks for stays."""
+    """A Doc's words without its annotation; the labels that it brings stay."""
     spaces = [bool(token.whitespace_) for token in doc]
     own = Doc(doc.vocab, words=[token.text for token in doc], spaces=spaces)
     if LABELS_KEY in doc.user_data:

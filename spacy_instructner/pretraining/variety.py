@@ -22,12 +22,11 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.util import get_words_and_spaces
 
-from ..annotations import LABELS_KEY
 from ..data.corpora import without_annotation
 from ..formats.docs import read_docs
 from ..formats.text_files import read_json, suffix_of
 from ..tasks.base import Entity
-from ..tasks.labels import default_name, plain
+from ..tasks.labels import LABELS_KEY, default_name, plain
 from .templates import Made, make_texts, read_templates
 
 TEMPLATES = ".json"

@@ -9,7 +9,6 @@ from typing import Any, cast
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..annotations import LABELS_KEY
 from ..component import InstructionNERPipe
 from ..corpus.pipelines import Pipeline
 from ..corpus.texts import pieces
@@ -20,6 +19,7 @@ from ..formats.json_rows import read_json_row
 from ..formats.outputs import check_output
 from ..formats.text_files import repaired
 from ..models.thinc_model import get_inference_backbone
+from ..tasks.labels import LABELS_KEY
 from .finetune import learn
 
 Event = dict[str, Any]

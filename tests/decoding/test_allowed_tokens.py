@@ -103,7 +103,7 @@ def test_allowed_for_one_type(encoder: TextEncoder, layout: str) -> None:
     records = task.records(words, gold, choices=True)
     assert [record.task for record in records] == ["present", "absent", "absent"]
     for record in records:
-        format = task.asked["PERSON"].format
+        format = task.prompts["PERSON"].format
         check_allowed(record, all_answers(words, format, list(all_clauses(3, 1))))
 
 

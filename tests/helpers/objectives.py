@@ -212,7 +212,7 @@ class Seen:
     and as the model got them."""
 
     records: Sequence[TrainingRecord]
-    places: TokenPositions
+    positions: TokenPositions
     before: torch.Tensor
     after: torch.Tensor
 
@@ -222,7 +222,7 @@ class Seen:
 
 
 def places_of(seen: Seen, index: int, ids: Sequence[int]) -> list[int]:
-    return [seen.places.of(index, seen.records[index], at) for at in ids]
+    return [seen.positions.of(index, seen.records[index], at) for at in ids]
 
 
 def disturbed_groups(seen: Seen, positions: str) -> list[list[int]]:
@@ -238,9 +238,9 @@ def disturbed_groups(seen: Seen, positions: str) -> list[list[int]]:
             behind = at - len(record.prefix)
             key = ("own", index)
             if behind < 0:
-                key = ("prefix", seen.places.prefix_starts[index])
-            elif seen.places.branch_starts and behind < record.shared:
-                key = ("window", seen.places.own_starts[index])
+                key = ("prefix", seen.positions.prefix_starts[index])
+            elif seen.positions.branch_starts and behind < record.shared:
+                key = ("window", seen.positions.own_starts[index])
             (place,) = places_of(seen, index, [at])
             if place not in groups.setdefault(key, []):
                 groups[key].append(place)

@@ -199,11 +199,10 @@ def test_the_loss_is_that_of_the_searchs_answer(make_nlp: MakeNLP) -> None:
     pipe = nlp.get_pipe("instruction_ner")
     backbone, reader = get_backbone(pipe.model), get_inference_backbone(pipe.model)
     docs = [nlp.make_doc(text) for text, _ in TRAIN]
-    task = pipe._bind(backbone, pipe._label_set(None))
-    windows, words = pipe._cut(backbone, [task] * len(docs), docs)
+    windows = pipe._bound_windows(backbone, docs, None)
     compared = spans = 0
-    for of_window in words:
-        requests = task.requests(of_window)
+    for window in windows:
+        requests, task, of_window = window.requests(), window.task, window.words
         for request, answer in zip(requests, search(reader, requests)):
             gold = Gold(tuple((s.start, s.end, s.label) for s in answer.spans))
             records = [

@@ -100,7 +100,7 @@ def test_an_interrupted_beginning_of_training(make_nlp: MakeNLP) -> None:
     pipe: Any = nlp.get_pipe(NAME)
 
     def state() -> Any:
-        return {**pipe.cfg}, pipe._labels_given, ask(nlp, TEXTS[0])
+        return {**pipe.cfg}, pipe.state.labels_given, ask(nlp, TEXTS[0])
 
     examples = [Example(nlp.make_doc(TEXTS[0]), nlp.make_doc(TEXTS[0]))]
     saved, before = nlp.to_bytes(), state()
@@ -143,7 +143,7 @@ def test_an_interrupted_update(make_nlp: MakeNLP) -> None:
             ]
             forward_records = mock.Mock(side_effect=lambda *a, p=passes: p.pop(0)(*a))
             example = Example(nlp.make_doc(TEXTS[0]), nlp(TEXTS[0]))
-            with mock.patch.object(backbone, "study", forward_records):
+            with mock.patch.object(backbone, "forward_records", forward_records):
                 with pytest.raises(KeyboardInterrupt):
                     pipe.update([example])
             assert forward_records.call_count == 3
