@@ -27,10 +27,10 @@ from spacy_instructner.bench.markdown import table
 from spacy_instructner.bench.matrix import Cell, Matrix, read_matrix
 from spacy_instructner.bench.page import Plot, Series
 from spacy_instructner.bench.plots import draw
+from spacy_instructner.evaluation.metrics import count, total
+from spacy_instructner.evaluation.support_set import predicted, train_on
 from spacy_instructner.files import to_lines, write_whole
 from spacy_instructner.pretraining.loop import read_log
-from spacy_instructner.scores import count, total
-from spacy_instructner.supports import predicted, train_on
 
 from .report import fill
 

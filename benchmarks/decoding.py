@@ -11,9 +11,9 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_instructner.decoding.answers import Ids
-from spacy_instructner.decoding.search import Answer, Question, search
+from spacy_instructner.decoding.beam_search import Answer, Question, search
 from spacy_instructner.models.backbone import Backbone
-from spacy_instructner.models.layer import get_reader
+from spacy_instructner.models.thinc_model import get_reader
 
 from . import rivals
 from .measure import Row, in_turns

@@ -10,7 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from thinc.api import require_cpu
 
-from spacy_instructner.corpora import bare, read_docs
+from spacy_instructner.data.corpora import bare, read_docs
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"

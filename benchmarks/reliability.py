@@ -28,9 +28,9 @@ from spacy_instructner.bench.matrix import read_matrix
 from spacy_instructner.bench.page import Block, Page, Plot, Section, Series, Table
 from spacy_instructner.calibration import fit
 from spacy_instructner.cli.calibrate import of_folds, of_texts
+from spacy_instructner.evaluation.metrics import expected_error, reliability
+from spacy_instructner.evaluation.support_set import train_on
 from spacy_instructner.files import to_json, write_whole
-from spacy_instructner.scores import expected_error, reliability
-from spacy_instructner.supports import train_on
 
 from .advisories import tell_advisories
 from .faults import tell_faults

@@ -13,7 +13,7 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from spacy_instructner.corpora import read_docs
+from spacy_instructner.data.corpora import read_docs
 
 from .decoding import NAME, ready
 from .measure import Row, timed

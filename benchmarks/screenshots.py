@@ -16,9 +16,9 @@ import spacy
 import uvicorn
 from playwright.sync_api import sync_playwright
 
-from spacy_instructner.annotating.pipelines import Pipeline
-from spacy_instructner.serving.served import Served
-from spacy_instructner.serving.web import Limits, make_app
+from spacy_instructner.corpus.pipelines import Pipeline
+from spacy_instructner.serving.app import Limits, make_app
+from spacy_instructner.serving.session import Served
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "serving"

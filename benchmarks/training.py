@@ -11,8 +11,8 @@ import torch
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
-from spacy_instructner.corpora import read_docs
-from spacy_instructner.sampling import draw
+from spacy_instructner.data.corpora import read_docs
+from spacy_instructner.data.sampling import draw
 from spacy_instructner.tasks.base import Record
 
 from .decoding import NAME, ready

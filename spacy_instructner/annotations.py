@@ -6,8 +6,8 @@ from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
 from spacy.tokens import Doc, Span, Token
 from spacy.training import Example
 
-from .data.docs import lost_in, runs
 from .decoding.answers import Words
+from .formats.docs import lost_in, runs
 from .resolve import Found, choose
 from .span_groups import Characters, characters_of, follow, make_group, scores_of
 from .tasks.base import Entity, Gold

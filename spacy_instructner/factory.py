@@ -6,9 +6,9 @@ from spacy.language import Language
 from thinc.api import Config, Model
 
 from .callbacks import interpolate_optimizer
+from .component import InstructionNERPipe
 from .config_checks import check_config_holds
-from .decoding.decoder import Decoder
-from .pipe import InstructionNERPipe
+from .decoding.config import Decoder
 from .span_getters import SpanGetter, stand_in_for_spacy_transformers
 from .tasks.base import Task
 

@@ -17,7 +17,7 @@ from .decoding.answers import Words
 from .span_getters import SpanGetter
 
 if TYPE_CHECKING:
-    from .models.encoding import TextEncoder
+    from .models.tokenization import TextEncoder
 
 
 class UnreadWarning(UserWarning):

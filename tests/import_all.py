@@ -9,7 +9,7 @@ from pathlib import Path
 import spacy_instructner
 
 # What these need is in an extra.
-WITH_EXTRAS = ("spacy_instructner.annotating.on_ray",)
+WITH_EXTRAS = ("spacy_instructner.corpus.on_ray",)
 
 
 def main() -> None:

@@ -23,10 +23,11 @@ from spacy.tokens import Doc, DocBin
 from thinc.api import Model
 from typer.testing import CliRunner
 
-from spacy_instructner.annotating.chunk import Options, annotate_chunk
-from spacy_instructner.annotating.files import Folder
-from spacy_instructner.annotating.run import Job, annotate_corpus
-from spacy_instructner.annotating.texts import (
+from spacy_instructner.cli import app
+from spacy_instructner.corpus.chunk import Options, annotate_chunk
+from spacy_instructner.corpus.files import Folder
+from spacy_instructner.corpus.run import Job, annotate_corpus
+from spacy_instructner.corpus.texts import (
     Item,
     Source,
     chunks,
@@ -34,7 +35,6 @@ from spacy_instructner.annotating.texts import (
     pieces,
     repaired,
 )
-from spacy_instructner.cli import app
 from spacy_instructner.files import write_whole
 
 # A pipeline that needs no weights: towns, a component that cannot stand some texts, and

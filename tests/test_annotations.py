@@ -14,8 +14,8 @@ from spacy_instructner.annotations import (
     register_score,
     within,
 )
-from spacy_instructner.data.docs import make_doc as doc_of
-from spacy_instructner.data.rows import Row
+from spacy_instructner.formats.docs import make_doc as doc_of
+from spacy_instructner.formats.rows import Row
 from spacy_instructner.resolve import Found
 from spacy_instructner.tasks.base import Gold
 from spacy_instructner.windows import Window

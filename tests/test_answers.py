@@ -10,7 +10,7 @@ import pytest
 import spacy
 import torch
 
-from spacy_instructner.models.sources import fetch
+from spacy_instructner.weights.sources import fetch
 
 HERE = Path(__file__).parent
 ANSWERS = HERE / "answers.json"

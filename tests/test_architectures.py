@@ -15,11 +15,11 @@ from test_search import make_questions, plain_greedy
 from thinc.api import Adam, fix_random_seed
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
-from spacy_instructner.decoding.search import search
-from spacy_instructner.models.adapters import LoRA, attach
+from spacy_instructner.decoding.beam_search import search
 from spacy_instructner.models.causal import CausalBackbone
-from spacy_instructner.models.layer import get_backbone
-from spacy_instructner.models.versions import VERSION, rope_stretches_from
+from spacy_instructner.models.lora import LoRA, attach
+from spacy_instructner.models.thinc_model import get_backbone
+from spacy_instructner.weights.versions import VERSION, rope_stretches_from
 
 SMALL = {
     "hidden_size": 64,

@@ -8,7 +8,7 @@ from typing import Dict, List
 import spacy
 import srsly
 
-from spacy_instructner.corpora import read_docs
+from spacy_instructner.data.corpora import read_docs
 
 ASSETS = Path(__file__).parents[1] / "assets" / "workshop"
 

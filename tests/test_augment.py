@@ -14,8 +14,8 @@ from spacy.training.augment import create_lower_casing_augmenter
 from spacy.util import load_config, registry
 from thinc.api import fix_random_seed
 
-from spacy_instructner.augment import MentionSwap, build_mention_swap_v1
-from spacy_instructner.corpora import bare, build_few_shot_corpus_v1
+from spacy_instructner.data.augment import MentionSwap, build_mention_swap_v1
+from spacy_instructner.data.corpora import bare, build_few_shot_corpus_v1
 
 MakeNLP = Callable[..., Language]
 Entities = List[Tuple[int, int, str]]

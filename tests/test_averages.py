@@ -16,7 +16,7 @@ from spacy.util import load_config
 from test_training import CONFIGS, TRAIN, adapter, examples, gold_docs, initialized
 from thinc.api import Adam, fix_random_seed
 
-from spacy_instructner.models.layer import get_backbone
+from spacy_instructner.models.thinc_model import get_backbone
 
 MakeNLP = Callable[..., Language]
 

@@ -27,7 +27,7 @@ from benchmarks.baselines import (
 )
 from benchmarks.baselines.token_classifier import Tagger, spans_of, tags_of
 from spacy_instructner.annotations import scores_on
-from spacy_instructner.corpora import bare
+from spacy_instructner.data.corpora import bare
 from spacy_instructner.resolve import Found
 
 TEXTS = [

@@ -31,8 +31,7 @@ from spacy_instructner.bench.matrix import Matrix, read_matrix
 from spacy_instructner.bench.page import Plot
 from spacy_instructner.bench.report import report
 from spacy_instructner.cli import app
-from spacy_instructner.models.sources import cache_folder
-from spacy_instructner.scores import (
+from spacy_instructner.evaluation.metrics import (
     Counts,
     best_threshold,
     calibration_error,
@@ -40,6 +39,7 @@ from spacy_instructner.scores import (
     errors,
     total,
 )
+from spacy_instructner.weights.sources import cache_folder
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"

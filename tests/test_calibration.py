@@ -25,8 +25,13 @@ from spacy_instructner.calibration import (
     log_odds,
 )
 from spacy_instructner.cli import app, calibrate
-from spacy_instructner.scores import Bin, best_threshold, expected_error, reliability
-from spacy_instructner.supports import folds, predicted, train_on
+from spacy_instructner.evaluation.metrics import (
+    Bin,
+    best_threshold,
+    expected_error,
+    reliability,
+)
+from spacy_instructner.evaluation.support_set import folds, predicted, train_on
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 MakeNLP = Callable[..., Language]

@@ -17,11 +17,11 @@ from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
 from spacy_instructner.decoding.answers import AnswerFormat, Clause, Words, write
-from spacy_instructner.decoding.bag import LONGEST, BagGrammar, BagState
+from spacy_instructner.decoding.beam_search import Answer, Question, search
 from spacy_instructner.decoding.grammar import read
-from spacy_instructner.decoding.search import Answer, Question, search
-from spacy_instructner.models.encoding import TextEncoder
-from spacy_instructner.models.layer import get_backbone, get_reader
+from spacy_instructner.decoding.token_bag import LONGEST, BagGrammar, BagState
+from spacy_instructner.models.thinc_model import get_backbone, get_reader
+from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold, Record
 from spacy_instructner.tasks.cllmfs import BoundCLLMFS, build_cllmfs_v1
 from spacy_instructner.tasks.labels import LabelSet, make_label_set

@@ -13,8 +13,8 @@ from conftest import SHARED
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
-from spacy_instructner.corpora import build_few_shot_corpus_v1, read_docs
-from spacy_instructner.sampling import Protocol, draw, episode, label_counts
+from spacy_instructner.data.corpora import build_few_shot_corpus_v1, read_docs
+from spacy_instructner.data.sampling import Protocol, draw, episode, label_counts
 
 
 @pytest.fixture(scope="module")

@@ -29,11 +29,11 @@ from thinc.api import Adam, Config, fix_random_seed
 import spacy_instructner
 from spacy_instructner.decoding.grammar import read
 from spacy_instructner.factory import DEFAULT_CONFIG, make_instruction_ner
-from spacy_instructner.models.layer import get_backbone
-from spacy_instructner.models.sources import DEFAULT_MODEL
+from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.tasks.base import Gold
 from spacy_instructner.tasks.labels import make_label_set
 from spacy_instructner.tasks.prompts import FIELDS, LAYOUTS
+from spacy_instructner.weights.sources import DEFAULT_MODEL
 
 MakeNLP = Callable[..., Language]
 ROOT = Path(__file__).parents[1]

@@ -5,7 +5,7 @@ from conftest import SENTENCES, byte_level_tokenizer, unigram_tokenizer
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from spacy_instructner.models.encoding import TextEncoder
+from spacy_instructner.models.tokenization import TextEncoder
 
 
 def sentencepiece_bpe_tokenizer() -> PreTrainedTokenizerFast:

@@ -13,8 +13,8 @@ from spacy.training import Example
 from test_cli import fail, run
 
 from spacy_instructner.cli.evaluate import evaluate
-from spacy_instructner.corpora import bare, write_docs
-from spacy_instructner.pipe import InstructionNERPipe, Prediction
+from spacy_instructner.component import InstructionNERPipe, Prediction
+from spacy_instructner.data.corpora import bare, write_docs
 from spacy_instructner.resolve import Found
 
 MakeNLP = Callable[..., Language]

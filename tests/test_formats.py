@@ -11,11 +11,15 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import DocBin
 
-from spacy_instructner.corpora import build_few_shot_corpus_v1, read_docs, write_docs
-from spacy_instructner.data.docs import lost_in
-from spacy_instructner.data.outputs import check_output, spacy_file
-from spacy_instructner.data.rows import left_out
-from spacy_instructner.data.text_files import stem, suffix_of
+from spacy_instructner.data.corpora import (
+    build_few_shot_corpus_v1,
+    read_docs,
+    write_docs,
+)
+from spacy_instructner.formats.docs import lost_in
+from spacy_instructner.formats.outputs import check_output, spacy_file
+from spacy_instructner.formats.rows import left_out
+from spacy_instructner.formats.text_files import stem, suffix_of
 from spacy_instructner.tasks.labels import read_words_v1
 
 TEXT = "My fork and stem creak."
@@ -45,11 +49,11 @@ def tags(docs: List) -> List[List[str]]:
 def test_nothing_of_it_needs_the_models() -> None:
     """(spaCy imports torch by itself, where it is there.)"""
     code = (
-        "import sys, spacy_instructner.data.docs, spacy_instructner.data.outputs; "
+        "import sys, spacy_instructner.formats.docs, spacy_instructner.formats.outputs; "
         "print(*(m for m in sys.modules if 'instructner.' in m or m == 'transformers'))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    own = ("spacy_instructner.data", "spacy_instructner.files")
+    own = ("spacy_instructner.formats", "spacy_instructner.files")
     assert done.stdout.split() and all(m.startswith(own) for m in done.stdout.split())
 
 

@@ -11,8 +11,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import minibatch
 
-from spacy_instructner.models.layer import get_reader
-from spacy_instructner.models.sources import fetch
+from spacy_instructner.models.thinc_model import get_reader
+from spacy_instructner.weights.sources import fetch
 
 MakeNLP = Callable[..., Language]
 LABELS = {"PERSON", "PLACE"}

@@ -10,10 +10,10 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from test_training import LORA, Adam
 
+from spacy_instructner.component import InstructionNERPipe
+from spacy_instructner.decoding.beam_search import Question
 from spacy_instructner.decoding.grammar import read
-from spacy_instructner.decoding.search import Question
-from spacy_instructner.models.layer import get_backbone
-from spacy_instructner.pipe import InstructionNERPipe
+from spacy_instructner.models.thinc_model import get_backbone
 
 TEXTS = {
     "zh": ("王小明昨天去了北京", [(0, 3, "PERSON"), (7, 9, "PLACE")]),

@@ -13,19 +13,19 @@ from spacy.tokens import Span
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
+from spacy_instructner.decoding.allowed_tokens import along, filled_in
 from spacy_instructner.decoding.answers import AnswerFormat, Clause, Ids, Words, write
-from spacy_instructner.decoding.choices import along, filled_in
+from spacy_instructner.decoding.beam_search import Answer, search
 from spacy_instructner.decoding.grammar import Grammar, Trie
-from spacy_instructner.decoding.search import Answer, search
-from spacy_instructner.learning import GoldWindow, decisions, make_records
 from spacy_instructner.models.backbone import Learned, Places
-from spacy_instructner.models.encoding import TextEncoder
-from spacy_instructner.models.layer import get_backbone, get_reader
-from spacy_instructner.objectives.likelihood import among_allowed, likelihood
+from spacy_instructner.models.thinc_model import get_backbone, get_reader
+from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold, Record
 from spacy_instructner.tasks.cllmfs import build_cllmfs_v1
 from spacy_instructner.tasks.instruction_ner import build_instruction_ner_v1
 from spacy_instructner.tasks.labels import make_label_set
+from spacy_instructner.training.likelihood import among_allowed, likelihood
+from spacy_instructner.training.records import GoldWindow, decisions, make_records
 from spacy_instructner.windows import Window
 
 MakeNLP = Callable[..., Language]

@@ -17,12 +17,12 @@ from thinc.api import Adam, fix_random_seed
 from torch.nn.functional import cross_entropy
 
 from spacy_instructner.models.backbone import Backbone, Learned, Places
-from spacy_instructner.models.layer import Pack, get_backbone
-from spacy_instructner.objectives.adversarial import FGM, build_fgm_v1
-from spacy_instructner.objectives.base import Objective
-from spacy_instructner.objectives.contrastive import InfoNCE, build_info_nce_v1
-from spacy_instructner.objectives.likelihood import likelihood
+from spacy_instructner.models.thinc_model import Pack, get_backbone
 from spacy_instructner.tasks.base import Mention, Record
+from spacy_instructner.training.adversarial import FGM, build_fgm_v1
+from spacy_instructner.training.contrastive import InfoNCE, build_info_nce_v1
+from spacy_instructner.training.likelihood import likelihood
+from spacy_instructner.training.objective import Objective
 
 MakeNLP = Callable[..., Language]
 Entities = List[Tuple[int, int, str]]

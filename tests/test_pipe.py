@@ -17,7 +17,7 @@ from spacy.training import Example
 from spacy.util import load_model_from_config, raise_error
 from thinc.api import Config
 
-from spacy_instructner.models.layer import check_process, has_backbone
+from spacy_instructner.models.thinc_model import check_process, has_backbone
 from spacy_instructner.tasks.cllmfs import CLLMFS
 
 MakeNLP = Callable[..., Language]

@@ -27,8 +27,8 @@ from typer.testing import CliRunner
 
 from spacy_instructner.cli import app
 from spacy_instructner.models import starts
-from spacy_instructner.models.adapters import adapter_state
-from spacy_instructner.models.layer import get_backbone
+from spacy_instructner.models.lora import adapter_state
+from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.pretraining import checkpoints
 from spacy_instructner.pretraining.loop import ADAPTER, LOG, MODEL, pretrain, read_log
 from spacy_instructner.pretraining.templates import make_texts, read_templates

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence
 import pytest
 from conftest import byte_level_tokenizer, unigram_tokenizer
 
-from spacy_instructner.models.encoding import TextEncoder
+from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold, Layout, Record, Shown
 from spacy_instructner.tasks.instruction_ner import (
     BoundInstructionNER,

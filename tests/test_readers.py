@@ -12,8 +12,8 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 import pytest
 import spacy
 
-from spacy_instructner.annotating.texts import Source
-from spacy_instructner.corpora import read_docs
+from spacy_instructner.corpus.texts import Source
+from spacy_instructner.data.corpora import read_docs
 
 COUNT = 2000
 LABELS = ["PART", "TOOL", "BIKE"]

@@ -13,14 +13,14 @@ from conftest import SHARED
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
-from spacy_instructner.corpora import build_few_shot_corpus_v1, read_docs
+from spacy_instructner.data.corpora import build_few_shot_corpus_v1, read_docs
 from spacy_instructner.decoding.grammar import Grammar, read
-from spacy_instructner.models.encoding import TextEncoder
-from spacy_instructner.models.layer import get_reader
-from spacy_instructner.models.sources import KNOWN_SHA256, fetch
+from spacy_instructner.models.thinc_model import get_reader
+from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold
 from spacy_instructner.tasks.instruction_ner import build_instruction_ner_v1
 from spacy_instructner.tasks.labels import make_label_set
+from spacy_instructner.weights.sources import KNOWN_SHA256, fetch
 
 ASSETS = Path(__file__).parents[1] / "assets" / "workshop"
 

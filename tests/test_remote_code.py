@@ -12,7 +12,7 @@ from spacy.language import Language
 from transformers import AutoConfig
 
 import spacy_instructner
-from spacy_instructner.models.remote_code import refuse_remote_code
+from spacy_instructner.weights.remote_code import refuse_remote_code
 
 PACKAGE = Path(spacy_instructner.__file__).parent
 NAMED = {
@@ -166,4 +166,4 @@ def test_nothing_is_unpickled() -> None:
         )
     ]
     # Ray's processes pass a pipeline between them.
-    assert found == [Path("annotating") / "on_ray.py"]
+    assert found == [Path("corpus") / "on_ray.py"]

@@ -25,8 +25,8 @@ from transformers import (
     T5Config,
 )
 
-from spacy_instructner.decoding.drafts import Drafts
-from spacy_instructner.decoding.search import Answer, Question, search
+from spacy_instructner.decoding.beam_search import Answer, Question, search
+from spacy_instructner.decoding.speculative import Drafts
 from spacy_instructner.models.backbone import Backbone
 from spacy_instructner.models.causal import CausalBackbone
 from spacy_instructner.models.seq2seq import Seq2SeqBackbone

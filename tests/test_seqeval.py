@@ -14,9 +14,9 @@ from spacy.matcher import PhraseMatcher
 from spacy.tokens import Doc, Span
 from spacy.util import filter_spans
 
-from spacy_instructner.corpora import bare, read_docs
-from spacy_instructner.scores import count, total
-from spacy_instructner.supports import entities_of, scored_of
+from spacy_instructner.data.corpora import bare, read_docs
+from spacy_instructner.evaluation.metrics import count, total
+from spacy_instructner.evaluation.support_set import entities_of, scored_of
 
 WORKSHOP = Path(__file__).parents[1] / "assets" / "workshop"
 LABELS = ("PER", "creative-work", "B", "I")

@@ -14,7 +14,7 @@ from spacy.language import Language
 from test_training import LORA, Adam, examples, initialized, train_by_hand
 from thinc.api import Config
 
-from spacy_instructner.models.layer import get_backbone, has_backbone
+from spacy_instructner.models.thinc_model import get_backbone, has_backbone
 
 MakeNLP = Callable[..., Language]
 TEXT = "Anna met Bert in Paris and Carl in Rome."
@@ -225,7 +225,7 @@ def test_bytes_over_the_limit_name_to_disk(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nlp = spacy.load(saved)
-    monkeypatch.setattr("spacy_instructner.models.layer.MAX_BYTES", 1000)
+    monkeypatch.setattr("spacy_instructner.models.thinc_model.MAX_BYTES", 1000)
     with pytest.raises(ValueError, match="to_disk"):
         nlp.to_bytes()
 

@@ -22,12 +22,12 @@ from spacy.language import Language
 from typer.testing import CliRunner
 
 import spacy_instructner
-from spacy_instructner.annotating.pipelines import Pipeline
 from spacy_instructner.cli import app
 from spacy_instructner.cli.serve import is_loopback
-from spacy_instructner.corpora import read_docs
+from spacy_instructner.corpus.pipelines import Pipeline
+from spacy_instructner.data.corpora import read_docs
 from spacy_instructner.serving import learning
-from spacy_instructner.serving.served import PIECE, Served, places
+from spacy_instructner.serving.session import PIECE, Served, places
 
 MakeNLP = Callable[..., Language]
 LABELS = {"PERSON": "somebody's name", "PLACE": ""}
@@ -261,7 +261,7 @@ def client(folder: Path) -> Iterator[Any]:
     pytest.importorskip("httpx")
     from fastapi.testclient import TestClient
 
-    from spacy_instructner.serving.web import Limits, make_app
+    from spacy_instructner.serving.app import Limits, make_app
 
     limits = Limits(characters=100, labels=3, meaning=40, examples=2, bytes=2000)
     app = make_app(Served(Pipeline(str(folder))), limits, ["localhost"])
@@ -342,7 +342,7 @@ def test_who_comes_when_all_turns_are_taken_is_told_so(
     pytest.importorskip("httpx")
     from fastapi.testclient import TestClient
 
-    from spacy_instructner.serving.web import Limits, make_app
+    from spacy_instructner.serving.app import Limits, make_app
 
     begun, may_end = threading.Event(), threading.Event()
 
@@ -430,7 +430,7 @@ def test_turns_are_given_back(folder: Path) -> None:
     from fastapi import HTTPException
     from starlette.requests import Request
 
-    from spacy_instructner.serving.web import Turns
+    from spacy_instructner.serving.app import Turns
 
     closed: List[int] = []
 
@@ -539,7 +539,7 @@ def page(folder: Path) -> Iterator[Any]:
         pytest.skip("Chromium is not installed")
     import uvicorn
 
-    from spacy_instructner.serving.web import Limits, make_app
+    from spacy_instructner.serving.app import Limits, make_app
 
     port = free_port()
     served = make_app(Served(Pipeline(str(folder))), Limits(), ["127.0.0.1"])

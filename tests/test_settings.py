@@ -20,7 +20,7 @@ from test_training import gold_docs
 from thinc.api import Config
 
 import spacy_instructner.cli  # noqa: F401
-from spacy_instructner.pipe import InstructionNERPipe
+from spacy_instructner.component import InstructionNERPipe
 from spacy_instructner.tasks.labels import unasked_words
 
 MakeNLP = Callable[..., Language]

@@ -10,16 +10,16 @@ import torch
 from safetensors.torch import load_file
 from spacy.training import Example
 
-from spacy_instructner.corpora import read_docs
+from spacy_instructner.data.corpora import read_docs
 from spacy_instructner.models import storage
-from spacy_instructner.models.adapters import LoRA
-from spacy_instructner.models.sources import (
+from spacy_instructner.models.lora import LoRA
+from spacy_instructner.models.pretrained_adapters import SHIPPED
+from spacy_instructner.weights.sources import (
     DEFAULT_MODEL,
     KNOWN_SHA256,
     fetch,
     sha256_of,
 )
-from spacy_instructner.models.starts import SHIPPED
 
 ASSETS = Path(__file__).parents[1] / "assets" / "workshop"
 

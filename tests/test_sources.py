@@ -9,7 +9,7 @@ import srsly
 from safetensors.torch import load_file, save_file
 
 from spacy_instructner.models import sources
-from spacy_instructner.models.sources import DEFAULT_MODEL, cache_folder, fetch, locate
+from spacy_instructner.weights.sources import DEFAULT_MODEL, cache_folder, fetch, locate
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from spacy.tokens import DocBin
 from test_training import LORA, gold_docs, initialized, train_by_hand
 from thinc.api import Adam, Config
 
-from spacy_instructner.models.layer import get_backbone
+from spacy_instructner.models.thinc_model import get_backbone
 
 CONFIG = Path(__file__).parents[1] / "configs" / "instructionner.cfg"
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 
-from spacy_instructner.annotating.chunk import Options, annotate_chunk
-from spacy_instructner.annotating.texts import Item
 from spacy_instructner.annotations import annotate, register_score
+from spacy_instructner.corpus.chunk import Options, annotate_chunk
+from spacy_instructner.corpus.texts import Item
+from spacy_instructner.evaluation.support_set import scored_of
 from spacy_instructner.resolve import Found
 from spacy_instructner.span_groups import (
     ScoredSpanGroup,
@@ -23,7 +24,6 @@ from spacy_instructner.span_groups import (
     make_group,
     scores_of,
 )
-from spacy_instructner.supports import scored_of
 
 KEY = "instruction_ner"
 NLP = spacy.blank("en")

@@ -31,8 +31,8 @@ except ImportError:
 
 from spacy_instructner import locks
 from spacy_instructner.locks import LOADING, Cache, Lock
-from spacy_instructner.models.layer import get_backbone, get_reader, has_backbone
-from spacy_instructner.models.sources import fetch
+from spacy_instructner.models.thinc_model import get_backbone, get_reader, has_backbone
+from spacy_instructner.weights.sources import fetch
 
 MakeNLP = Callable[..., Language]
 T = TypeVar("T")
@@ -541,7 +541,7 @@ def test_the_default_in_32_threads() -> None:
     data = SHARED / "mit_restaurant" / "test.jsonl.gz"
     if not data.is_file():
         pytest.skip("needs the data sets")
-    from spacy_instructner.corpora import read_docs
+    from spacy_instructner.data.corpora import read_docs
 
     fetch()
 

@@ -18,10 +18,10 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
-from spacy_instructner.data.docs import make_doc
-from spacy_instructner.data.rows import Row
-from spacy_instructner.models.adapters import adapter_state, lora_layers
-from spacy_instructner.models.layer import get_backbone
+from spacy_instructner.formats.docs import make_doc
+from spacy_instructner.formats.rows import Row
+from spacy_instructner.models.lora import adapter_state, lora_layers
+from spacy_instructner.models.thinc_model import get_backbone
 
 MakeNLP = Callable[..., Language]
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -15,9 +15,9 @@ from transformers import AutoConfig
 
 from spacy_instructner.models import layer, storage, versions
 from spacy_instructner.models.causal import CausalBackbone
-from spacy_instructner.models.layer import get_backbone
-from spacy_instructner.models.sources import sha256_of
-from spacy_instructner.models.versions import refuse_newer, write_for_older
+from spacy_instructner.models.thinc_model import get_backbone
+from spacy_instructner.weights.sources import sha256_of
+from spacy_instructner.weights.versions import refuse_newer, write_for_older
 
 MakeNLP = Callable[..., Language]
 

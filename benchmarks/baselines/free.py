@@ -12,8 +12,8 @@ from spacy.tokens import Doc, Span
 from spacy.util import load_config
 
 from spacy_instructner.bench.cells import Annotate
-from spacy_instructner.corpora import bare
-from spacy_instructner.supports import train_on
+from spacy_instructner.data.corpora import bare
+from spacy_instructner.evaluation.support_set import train_on
 from spacy_instructner.tasks.labels import make_label_set
 
 from ..decoding import generate, questions_of, ready

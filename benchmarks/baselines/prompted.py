@@ -9,8 +9,8 @@ from spacy.tokens import Doc
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from spacy_instructner.bench.cells import Annotate
-from spacy_instructner.models.precision import choose_dtype
-from spacy_instructner.models.sources import DEFAULT_MODEL, locate
+from spacy_instructner.weights.precision import choose_dtype
+from spacy_instructner.weights.sources import DEFAULT_MODEL, locate
 
 from .. import rivals
 

@@ -16,9 +16,9 @@ from transformers import AutoModel, AutoTokenizer
 
 from spacy_instructner.annotations import annotate
 from spacy_instructner.bench.cells import Annotate
-from spacy_instructner.models.precision import choose_dtype
-from spacy_instructner.models.sources import DEFAULT_MODEL, locate
 from spacy_instructner.resolve import Found
+from spacy_instructner.weights.precision import choose_dtype
+from spacy_instructner.weights.sources import DEFAULT_MODEL, locate
 
 # Ids of a text, and for each word where its last piece stands.
 Read = Tuple[List[int], List[int]]

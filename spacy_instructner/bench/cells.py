@@ -29,11 +29,11 @@ from spacy.util import (
     load_config,
 )
 
-from ..corpora import bare
+from ..data.corpora import bare
+from ..data.sampling import label_counts
+from ..evaluation.metrics import calibration_error, count, errors, total
+from ..evaluation.support_set import entities_of, scored_of, train_on
 from ..files import to_json, write_whole
-from ..sampling import label_counts
-from ..scores import calibration_error, count, errors, total
-from ..supports import entities_of, scored_of, train_on
 from .draws import draws
 from .machine import machine
 from .matrix import Cell

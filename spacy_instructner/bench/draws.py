@@ -7,8 +7,8 @@ from typing import Any, List
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..data.docs import read_docs
-from ..sampling import draw, episode
+from ..data.sampling import draw, episode
+from ..formats.docs import read_docs
 from .matrix import EPISODES, GIVEN, Cell
 
 

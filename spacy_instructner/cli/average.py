@@ -6,7 +6,7 @@ from typing import List
 from typer import Argument, Exit
 from wasabi import msg
 
-from ..data.outputs import check_output
+from ..formats.outputs import check_output
 from . import app
 
 
@@ -19,7 +19,7 @@ def average_cli(
 ) -> None:
     """Make one adapter of several, with the mean of their weights, for others to start
     from: of a stage of training and the one after it, it often knows more than each."""
-    from ..models.starts import average_starts
+    from ..models.pretrained_adapters import average_starts
 
     try:
         check_output(output_path, *starts)

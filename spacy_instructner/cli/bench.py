@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, List, Optional
 from typer import Argument, Exit, Option, echo
 from wasabi import msg
 
-from ..data.outputs import check_output
+from ..formats.outputs import check_output
 from . import app
 from ._annotated import ENCODING
 

@@ -12,10 +12,10 @@ from wasabi import msg
 
 from ..calibration import Judged, fit
 from ..config_checks import write_threshold
-from ..data.outputs import check_output
-from ..data.text_files import UTF8
-from ..scores import Bin, expected_error, judged, reliability
-from ..supports import folds, predicted, train_on
+from ..evaluation.metrics import Bin, expected_error, judged, reliability
+from ..evaluation.support_set import folds, predicted, train_on
+from ..formats.outputs import check_output
+from ..formats.text_files import UTF8
 from . import app
 from ._annotated import ENCODING, read_scored, tell_problems
 from .evaluate import find_component

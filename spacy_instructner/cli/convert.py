@@ -7,10 +7,10 @@ import spacy
 from typer import Argument, Exit, Option
 from wasabi import msg
 
-from ..data.docs import is_annotated
-from ..data.outputs import spacy_file, write_docs
-from ..data.text_files import UTF8, stem
-from ..sampling import label_counts
+from ..data.sampling import label_counts
+from ..formats.docs import is_annotated
+from ..formats.outputs import spacy_file, write_docs
+from ..formats.text_files import UTF8, stem
 from . import app
 from ._annotated import ENCODING, FORMATS, read_annotated
 

@@ -15,15 +15,15 @@ from typer import Argument, Context, Exit, Option
 from wasabi import msg
 
 from ..config_checks import check_paths
-from ..corpora import bare
-from ..sampling import label_counts, same_text
+from ..data.corpora import bare
+from ..data.sampling import label_counts, same_text
 from ..tasks.labels import unasked_words
 from . import app
 from ._annotated import ENCODING, FORMATS, read_annotated
 from .convert import report
 
 if TYPE_CHECKING:
-    from ..pipe import InstructionNERPipe
+    from ..component import InstructionNERPipe
 
 # (what was found, whether training is impossible with it)
 Finding = Tuple[str, bool]
@@ -115,7 +115,7 @@ def check_texts(train: List[Doc], test: List[Doc]) -> List[Finding]:
 
 def check_component(nlp: Language, train: List[Doc]) -> List[Finding]:
     """What the component itself could not learn from these texts."""
-    from ..pipe import InstructionNERPipe
+    from ..component import InstructionNERPipe
 
     pipes = [
         (name, pipe)

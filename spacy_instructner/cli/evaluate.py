@@ -12,15 +12,15 @@ from spacy.training import Example
 from typer import Argument, Exit, Option
 from wasabi import msg
 
-from ..corpora import bare
-from ..data.outputs import check_output
+from ..data.corpora import bare
+from ..data.sampling import label_counts
 from ..files import to_json, write_whole
-from ..sampling import label_counts
+from ..formats.outputs import check_output
 from . import app
 from ._annotated import ENCODING, FORMATS, read_scored
 
 if TYPE_CHECKING:
-    from ..pipe import InstructionNERPipe
+    from ..component import InstructionNERPipe
 
 # Texts, by the labels that are asked of them.
 Groups = Mapping[Tuple[str, ...], Sequence[Doc]]
@@ -80,7 +80,7 @@ def evaluate_cli(
 
 def find_component(nlp: Language) -> Tuple[str, "InstructionNERPipe"]:
     """The one component to ask. Raises ValueError for none, several, or no labels."""
-    from ..pipe import NO_LABELS, InstructionNERPipe
+    from ..component import NO_LABELS, InstructionNERPipe
 
     found = [(n, p) for n, p in nlp.pipeline if isinstance(p, InstructionNERPipe)]
     if len(found) != 1:
@@ -96,7 +96,7 @@ def evaluate(nlp: Language, docs: Sequence[Doc]) -> Dict[str, Scores]:
     """Scores on annotated Docs, which keep their tokens. all_types: every label is asked
     of every text; types_known: those that occur in it, and texts without entities are
     left out. Raises ValueError as `find_component` does, OSError without weights."""
-    from ..models.layer import get_reader
+    from ..models.thinc_model import get_reader
 
     name, pipe = find_component(nlp)
     # Before the clock runs.

@@ -22,7 +22,7 @@ def fetch_cli(
 
     They are kept in the user's cache, or in the folder that the environment
     variable SPACY_INSTRUCTNER_CACHE names."""
-    from ..models.sources import DEFAULT_MODEL, fetch
+    from ..weights.sources import DEFAULT_MODEL, fetch
 
     asked = name or DEFAULT_MODEL
     try:

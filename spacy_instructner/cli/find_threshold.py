@@ -9,9 +9,9 @@ from typer import Argument, Exit, Option
 from wasabi import msg
 
 from ..config_checks import write_threshold
-from ..data.outputs import check_output
-from ..scores import best_threshold, count, total
-from ..supports import predicted
+from ..evaluation.metrics import best_threshold, count, total
+from ..evaluation.support_set import predicted
+from ..formats.outputs import check_output
 from . import app
 from ._annotated import ENCODING, FORMATS, read_scored, tell_problems
 from .evaluate import find_component

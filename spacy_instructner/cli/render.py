@@ -9,8 +9,8 @@ from spacy.cli._util import import_code
 from typer import Argument, Exit, Option
 from wasabi import msg
 
-from ..data.outputs import check_output
-from ..data.text_files import repaired
+from ..formats.outputs import check_output
+from ..formats.text_files import repaired
 from . import app
 from ._annotated import ENCODING
 
@@ -54,7 +54,7 @@ def render_cli(
     fail, and no page is written."""
     import spacy
 
-    from ..annotating.pipelines import check_ready
+    from ..corpus.pipelines import check_ready
 
     import_code(code_path)
     texts = [(own, "") for own in text or ()]
@@ -102,8 +102,8 @@ def render_cli(
 def to_rows(nlp: "Language", texts: List[Tuple[str, str]]) -> List[Dict[str, Any]]:
     """Texts, and why they cannot be read, as displaCy's manual mode takes them; one that
     fails has a "problem"."""
-    from ..annotating.piped import Problem, annotate_each
-    from ..annotating.texts import pieces
+    from ..corpus.piped import Problem, annotate_each
+    from ..corpus.texts import pieces
 
     def docs_of(text: str, unread: str) -> List["Doc"]:
         if unread:
@@ -144,7 +144,7 @@ def write_page(rows: List[Dict[str, Any]], path: Path) -> None:
 def texts_of(path: Path, encoding: str) -> List[Tuple[str, str]]:
     """The texts of a file, and why they cannot be read, "" for those that can. Raises as
     `annotating.texts.Source`."""
-    from ..annotating.texts import Source
+    from ..corpus.texts import Source
 
     texts = []
     for item in Source(str(path), encoding=encoding):
@@ -157,7 +157,7 @@ def texts_of(path: Path, encoding: str) -> List[Tuple[str, str]]:
 
 def to_row(doc: Any) -> Dict[str, Any]:
     """A Doc as displaCy's manual mode takes it, its scores in the labels."""
-    from ..supports import scored_of
+    from ..evaluation.support_set import scored_of
 
     row: Dict[str, Any] = {"text": doc.text, "ents": []}
     for start, end, label, score in scored_of(doc):

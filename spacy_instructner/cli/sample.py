@@ -7,8 +7,8 @@ import spacy
 from typer import Argument, Exit, Option
 from wasabi import msg
 
-from ..data.outputs import check_output, spacy_file, write_docs
-from ..sampling import draw, too_few
+from ..data.sampling import draw, too_few
+from ..formats.outputs import check_output, spacy_file, write_docs
 from . import app
 from ._annotated import ENCODING, FORMATS, read_annotated
 from .convert import report

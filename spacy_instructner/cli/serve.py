@@ -37,12 +37,12 @@ def serve_cli(
     try:
         import uvicorn
 
-        from ..serving.web import Limits, make_app
+        from ..serving.app import Limits, make_app
     except ImportError as error:
         msg.fail("The page needs more", "pip install 'spacy-instructner[serve]'")
         raise Exit(1) from error
-    from ..annotating.pipelines import Pipeline
-    from ..serving.served import Served
+    from ..corpus.pipelines import Pipeline
+    from ..serving.session import Served
 
     try:
         served = Served(Pipeline(model, (), code_path, gpu_id), save_to)

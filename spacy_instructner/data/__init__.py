@@ -1,1 +1,1 @@
-"""Annotated files: from bytes to text, to rows, to Docs. Nothing here needs torch."""
+"""Examples for training: corpora that draw few shots, and what is known of a text."""

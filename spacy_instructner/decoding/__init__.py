@@ -1,0 +1,1 @@
+"""From prompts to answers: the grammar, and the search for likely answers under it."""

@@ -1,0 +1,1 @@
+"""Language models as the search and training use them: attention, caches, adapters."""

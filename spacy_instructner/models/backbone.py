@@ -19,10 +19,11 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from ..decoding.answers import Ids
-from ..decoding.search import Prompt, Session
+from ..decoding.beam_search import Prompt, Session
 from ..locks import Cache
 from ..tasks.base import Record
-from .adapters import (
+from ..weights.versions import checkpoint_activations, rope_stretches_from
+from .lora import (
     ADAPTER,
     LoRA,
     attach,
@@ -31,8 +32,7 @@ from .adapters import (
     lora_layers,
     merged_copy,
 )
-from .encoding import TextEncoder
-from .versions import checkpoint_activations, rope_stretches_from
+from .tokenization import TextEncoder
 
 MAX_PREFIXES = 256
 # Ids and logits of `Backbone.fingerprint`.

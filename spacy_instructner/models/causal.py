@@ -11,10 +11,14 @@ from torch.nn.functional import pad
 from transformers.modeling_outputs import BaseModelOutput
 
 from ..decoding.answers import Ids
-from ..decoding.search import Prompt
+from ..decoding.beam_search import Prompt
 from ..tasks.base import Record
-from .adapters import LoRA
-from .attention import (
+from ..weights.precision import Precision
+from ..weights.sources import DEFAULT_MODEL
+from .backbone import OTHERS, Backbone, Change, Learned, Places, allowed_at, states_at
+from .kv_cache import Prefixes, Row, SlotCache
+from .lora import LoRA
+from .packed_attention import (
     KeysValues,
     Part,
     Pass,
@@ -26,12 +30,8 @@ from .attention import (
     run_packed,
     use_packed_attention,
 )
-from .backbone import OTHERS, Backbone, Change, Learned, Places, allowed_at, states_at
-from .layer import Spec, make_model
-from .precision import Precision
-from .slots import Prefixes, Row, SlotCache
-from .sources import DEFAULT_MODEL
-from .starts import AUTO
+from .pretrained_adapters import AUTO
+from .thinc_model import Spec, make_model
 
 # The number of ids of a pass is a multiple of this.
 ROUND = 16

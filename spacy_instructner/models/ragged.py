@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, List, Sequence
 
 import torch
 
-from .attention import additive
+from .packed_attention import additive
 
 if TYPE_CHECKING:
     from .backbone import Backbone

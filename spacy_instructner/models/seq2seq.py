@@ -8,16 +8,16 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from ..decoding.answers import Ids
-from ..decoding.search import Prompt
+from ..decoding.beam_search import Prompt
 from ..tasks.base import Record
-from .adapters import LoRA
+from ..weights.precision import Precision
+from ..weights.versions import cached, scales_decoder_outputs
 from .backbone import Backbone, Change, Learned, Places, allowed_at, states_at
-from .cache import RaggedCache
-from .layer import Spec, make_model
-from .precision import Precision
+from .lora import LoRA
+from .padded_kv_cache import RaggedCache
+from .pretrained_adapters import AUTO
 from .ragged import Block, causal_mask
-from .starts import AUTO
-from .versions import cached, scales_decoder_outputs
+from .thinc_model import Spec, make_model
 
 
 class Seq2SeqBackbone(Backbone):

@@ -16,11 +16,11 @@ import srsly
 import torch
 from safetensors.torch import load_file, save_file
 
-from .adapters import LoRA, adapter_state, load_adapter_state
+from ..weights.loading import quiet
+from ..weights.sources import Identity, sha256_of
+from ..weights.versions import VERSION, write_for_older
 from .backbone import Backbone
-from .loading import quiet
-from .sources import Identity, sha256_of
-from .versions import VERSION, write_for_older
+from .lora import LoRA, adapter_state, load_adapter_state
 
 FORMAT = 1
 INFO = "info.json"

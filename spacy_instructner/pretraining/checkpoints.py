@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from thinc.api import Model, Optimizer
 
-from ..models.layer import get_backbone, invalidate_reader
+from ..models.thinc_model import get_backbone, invalidate_reader
 
 FOLDER = "checkpoint"
 

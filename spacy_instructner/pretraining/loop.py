@@ -15,10 +15,10 @@ from spacy.schemas import ConfigSchemaTraining
 from spacy.util import load_model_from_config, registry, resolve_dot_names
 from thinc.api import Config, fix_random_seed
 
+from ..component import InstructionNERPipe
 from ..files import to_lines, write_whole
-from ..models.sources import sha256_of
-from ..models.starts import write_start
-from ..pipe import InstructionNERPipe
+from ..models.pretrained_adapters import write_start
+from ..weights.sources import sha256_of
 from . import checkpoints
 from .checkpoints import State
 

@@ -22,9 +22,9 @@ from spacy.training import Example
 from spacy.util import get_words_and_spaces
 
 from ..annotations import LABELS_KEY
-from ..corpora import bare
-from ..data.docs import read_docs
-from ..data.text_files import read_json, suffix_of
+from ..data.corpora import bare
+from ..formats.docs import read_docs
+from ..formats.text_files import read_json, suffix_of
 from ..tasks.base import Entity
 from ..tasks.labels import default_name, plain
 from .templates import Made, make_texts, read_templates

@@ -17,7 +17,7 @@ from spacy.language import Language
 from spacy.training import Example
 
 from ..decoding.answers import Ids, Words
-from ..decoding.search import Question
+from ..decoding.beam_search import Question
 from .labels import LabelSet
 
 Layout = Literal["text_first", "text_last"]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple
 
+from ..decoding.allowed_tokens import along
 from ..decoding.answers import AnswerFormat, Clause, Ids, Words
-from ..decoding.bag import BagGrammar
-from ..decoding.choices import along
+from ..decoding.beam_search import Question
 from ..decoding.grammar import Grammar, Trie
-from ..decoding.search import Question
+from ..decoding.token_bag import BagGrammar
 from .base import Encoder, ExampleReader, Gold, Record, Shown
 from .base import Layout as Order
 from .labels import LabelSet

@@ -9,10 +9,10 @@ import warnings
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from ..decoding.allowed_tokens import along, filled_in
 from ..decoding.answers import AnswerFormat, Clause, Ids, Words, write
-from ..decoding.choices import along, filled_in
+from ..decoding.beam_search import Question
 from ..decoding.grammar import Grammar, Trie
-from ..decoding.search import Question
 from .base import (
     Encoder,
     ExampleReader,

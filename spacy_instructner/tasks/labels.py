@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
-from ..data.text_files import UTF8, read_json
+from ..formats.text_files import UTF8, read_json
 
 # Labels; or each with what it means, or with "name" and "definition".
 Labels = Union[Sequence[str], Mapping[str, Union[str, Mapping[str, str]]]]

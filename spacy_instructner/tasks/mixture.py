@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..decoding.answers import Words
-from ..decoding.search import Question
+from ..decoding.beam_search import Question
 from .base import BoundTask, Encoder, ExampleReader, Gold, Layout, Record, Shown, Task
 from .labels import LabelSet
 

@@ -14,7 +14,7 @@ from torch.nn.functional import logsigmoid, normalize
 
 from ..models.backbone import Learned
 from ..tasks.base import Mention, Record, Task
-from .base import Objective
+from .objective import Objective
 
 Anchor = Literal["type", "opening"]
 Positives = Literal["edges", "all"]

@@ -12,9 +12,9 @@ from typing import Dict, List, Protocol, Sequence, Tuple
 import torch
 
 from .answers import Ids
-from .drafts import Drafts
 from .grammar import State
-from .rows import Answer, Beam, Question, Row, ScoredSpan, decide
+from .hypotheses import Answer, Beam, Question, Row, ScoredSpan, decide
+from .speculative import Drafts
 
 __all__ = ["Answer", "Question", "ScoredSpan", "search"]
 

@@ -26,17 +26,17 @@ from thinc.api import Model, Optimizer, PyTorchShim, get_torch_default_device
 
 from ..files import put_folder
 from ..locks import Lock
-from ..objectives.base import Objective
-from ..objectives.likelihood import likelihood
 from ..tasks.base import Record
+from ..training.likelihood import likelihood
+from ..training.objective import Objective
+from ..weights.loading import load_folder
+from ..weights.precision import Precision, choose_dtype
+from ..weights.sources import Identity, locate
+from ..weights.versions import VERSION
 from . import storage
-from .adapters import LoRA, load_adapter_state
 from .backbone import Backbone, Change, Learned, Places
-from .loading import load_folder
-from .precision import Precision, choose_dtype
-from .sources import Identity, locate
-from .starts import read_start
-from .versions import VERSION
+from .lora import LoRA, load_adapter_state
+from .pretrained_adapters import read_start
 
 MAX_BYTES = 2 * 2**30
 Loss = float

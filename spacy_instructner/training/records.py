@@ -8,10 +8,10 @@ from typing import List, Mapping, Sequence
 
 from spacy.tokens import Span
 
-from .decoding.answers import Words
-from .tasks.base import BoundTask, Gold, Record
-from .tasks.labels import unknown_labels
-from .windows import Window
+from ..decoding.answers import Words
+from ..tasks.base import BoundTask, Gold, Record
+from ..tasks.labels import unknown_labels
+from ..windows import Window
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Callable, Dict, List, Sequence, Tuple
 
 import torch
 
-from .rows import Beam, Row, decide
+from .hypotheses import Beam, Row, decide
 
 
 class Drafts:

@@ -10,8 +10,8 @@ from spacy.training.loop import create_train_batches, train_while_improving
 from spacy.util import load_config, registry
 from thinc.api import fix_random_seed
 
-from ..corpora import bare
-from ..pipe import InstructionNERPipe
+from ..component import InstructionNERPipe
+from ..data.corpora import bare
 
 SETTINGS = Path(__file__).with_name("training.cfg")
 

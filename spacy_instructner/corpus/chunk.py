@@ -9,9 +9,9 @@ from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple, Union
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
+from ..evaluation.metrics import Scored
+from ..evaluation.support_set import scored_of
 from ..files import to_lines
-from ..scores import Scored
-from ..supports import scored_of
 from ..windows import counted
 from .piped import Problem, annotate_each
 from .texts import Item, pack, pieces, repaired

@@ -10,7 +10,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 import torch
 
 from ..decoding.answers import Ids
-from .attention import KeysValues, Part, places, row_order
+from .packed_attention import KeysValues, Part, places, row_order
 
 # Slots for answers beyond what is needed now, so that buffers seldom grow.
 SPARE = 32

@@ -40,22 +40,12 @@ from .annotations import (
 from .calibration import Calibration
 from .config_checks import check_paths
 from .decoding.answers import Words
-from .decoding.decoder import Decoder
-from .decoding.search import Answer, Question, search
-from .learning import (
-    GoldWindow,
-    Ids,
-    Learnable,
-    count_ids,
-    count_learnable,
-    make_records,
-    report,
-    report_lost,
-)
+from .decoding.beam_search import Answer, Question, search
+from .decoding.config import Decoder
 from .locks import Cache
 from .models.backbone import Backbone
-from .models.encoding import TextEncoder
-from .models.layer import (
+from .models.storage import check_files
+from .models.thinc_model import (
     Pack,
     Spec,
     begin_afresh,
@@ -70,9 +60,7 @@ from .models.layer import (
     model_to_bytes,
     save_model,
 )
-from .models.sources import sha256_of
-from .models.storage import check_files
-from .objectives.base import Objective
+from .models.tokenization import TextEncoder
 from .resolve import Found, merge
 from .tasks.base import BoundTask, Record, Shown, Task
 from .tasks.labels import (
@@ -82,6 +70,18 @@ from .tasks.labels import (
     unasked_words,
     with_own_words,
 )
+from .training.objective import Objective
+from .training.records import (
+    GoldWindow,
+    Ids,
+    Learnable,
+    count_ids,
+    count_learnable,
+    make_records,
+    report,
+    report_lost,
+)
+from .weights.sources import sha256_of
 from .windows import (
     SpanGetter,
     Window,

@@ -19,11 +19,11 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from .annotations import LABELS_KEY
-from .data.docs import read_docs
-from .data.outputs import write_docs
-from .data.rows import Problem, left_out
-from .data.text_files import UTF8
+from ..annotations import LABELS_KEY
+from ..formats.docs import read_docs
+from ..formats.outputs import write_docs
+from ..formats.rows import Problem, left_out
+from ..formats.text_files import UTF8
 from .sampling import Protocol, draw, too_few
 
 __all__ = [

@@ -14,7 +14,7 @@ import torch
 
 from ..models.backbone import Places
 from ..tasks.base import Record, Task
-from .base import Objective
+from .objective import Objective
 
 Kind = Literal["gradient", "uniform"]
 Positions = Literal["text", "prompt", "all"]

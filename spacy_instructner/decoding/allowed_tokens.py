@@ -4,8 +4,8 @@ over it. Pure Python, no torch. Source: ours."""
 from typing import Dict, Iterable, List, Sequence, Tuple, Union
 
 from .answers import Ids
-from .bag import BagGrammar, BagState
 from .grammar import Grammar, State, Trie
+from .token_bag import BagGrammar, BagState
 
 
 def along(grammar: Union[Grammar, BagGrammar], answer: Ids) -> Tuple[Ids, ...]:

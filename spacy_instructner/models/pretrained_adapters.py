@@ -12,9 +12,9 @@ import srsly
 import torch
 from safetensors.torch import load_file, save_file
 
+from ..weights.sources import Identity, sha256_of
 from . import storage
-from .adapters import LoRA
-from .sources import Identity, sha256_of
+from .lora import LoRA
 
 AUTO = "auto"
 SHIPPED = Path(__file__).parents[1] / "adapters"

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, TypeVar
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-from ..data.text_files import (
+from ..formats.text_files import (
     TORN,
     UTF8,
     as_stream,

@@ -9,9 +9,9 @@ from spacy.cli._util import import_code, setup_gpu
 from spacy.language import Language
 from spacy.util import load_model
 
-from ..models.layer import get_reader
-from ..models.sources import sha256_of
-from ..pipe import NO_LABELS, InstructionNERPipe
+from ..component import NO_LABELS, InstructionNERPipe
+from ..models.thinc_model import get_reader
+from ..weights.sources import sha256_of
 
 
 @dataclass(frozen=True)

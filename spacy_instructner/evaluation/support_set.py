@@ -14,11 +14,11 @@ from spacy.tokens import Doc, DocBin
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config, load_model_from_path
 
-from .annotating.piped import Problem, annotate_each
-from .annotations import scores_on
-from .corpora import bare, write_docs
-from .scores import Entity, Scored
-from .span_groups import characters_of
+from ..annotations import scores_on
+from ..corpus.piped import Problem, annotate_each
+from ..data.corpora import bare, write_docs
+from ..span_groups import characters_of
+from .metrics import Entity, Scored
 
 
 def support_overrides(config: Config, support: str) -> Dict[str, Any]:

@@ -35,9 +35,9 @@ from spacy.cli._util import setup_gpu
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..annotating.chunk import pipeline_name
+from ..corpus.chunk import pipeline_name
 from ..files import to_json
-from .served import Event, Served
+from .session import Event, Served
 
 PAGE = Path(__file__).parent / "page"
 HEADERS = [

@@ -8,18 +8,18 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..annotating.pipelines import Pipeline
-from ..annotating.texts import pieces
 from ..annotations import LABELS_KEY
-from ..data.docs import make_doc
-from ..data.json_rows import read_json_row
-from ..data.outputs import check_output
-from ..data.text_files import repaired
+from ..component import InstructionNERPipe
+from ..corpus.pipelines import Pipeline
+from ..corpus.texts import pieces
+from ..evaluation.support_set import scored_of
 from ..files import put_folder
-from ..models.layer import get_reader
-from ..pipe import InstructionNERPipe
-from ..supports import scored_of
-from .learning import learn
+from ..formats.docs import make_doc
+from ..formats.json_rows import read_json_row
+from ..formats.outputs import check_output
+from ..formats.text_files import repaired
+from ..models.thinc_model import get_reader
+from .finetune import learn
 
 Event = Dict[str, Any]
 # Texts are answered line by line; longer lines in pieces of so many characters.

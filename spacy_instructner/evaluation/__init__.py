@@ -1,0 +1,1 @@
+"""How good predictions are, and how far scores can be trusted."""

@@ -1,0 +1,1 @@
+"""From records to losses: the objectives, and one step of training."""
