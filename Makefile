@@ -1,4 +1,4 @@
-# make demo | make test | make test-all | make lint | make dist | make bench | make results
+# make demo | make test | make test-all | make lint | make dist | make docs | make bench | make results
 #
 # TORCH: what to give pip for torch. On Linux without a GPU, the CPU build saves
 # gigabytes:
@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 BENCH := .venv-bench
 comma := ,
 
-.PHONY: demo test test-all test-today test-oldest dist bench results lint clean
+.PHONY: demo test test-all test-today test-oldest dist docs bench results lint clean
 
 demo: $(VENV)/.installed
 	@mkdir -p demo
@@ -78,6 +78,10 @@ results: $(BENCH)/.installed
 		--reference from-scratch --report docs/results.md --report docs/results.html \
 		--examples assets/workshop/test.jsonl
 
+# The pages as a web site, in site/; a link that leads nowhere is an error.
+docs: $(ENVS)/docs/.installed
+	$(ENVS)/docs/bin/mkdocs build --strict
+
 lint: $(TODAY)/.installed
 	$(TODAY)/bin/ruff check .
 	$(TODAY)/bin/ruff format --check .
@@ -93,6 +97,11 @@ define installed
 @touch $@
 endef
 
+$(ENVS)/docs/.installed: setup.cfg
+	@$(PYTHON) -m venv $(ENVS)/docs
+	@$(ENVS)/docs/bin/python -m pip install --quiet "mkdocs>=1.6"
+	@touch $@
+
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(call installed,$(VENV),constraints.txt,--editable .)
 
@@ -107,4 +116,4 @@ $(OLDEST)/.installed: setup.cfg pyproject.toml constraints-oldest.txt
 	$(call installed,$(OLDEST),constraints-oldest.txt,".[dev$(comma)spacy-transformers]")
 
 clean:
-	rm -rf $(VENV) $(BENCH) $(ENVS) corpus training metrics demo packages
+	rm -rf $(VENV) $(BENCH) $(ENVS) site corpus training metrics demo packages

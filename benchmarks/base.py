@@ -4,7 +4,7 @@
 `curve` keeps the log of its training. `zero-shot` tells what the benchmark's cells say of
 it without any shots. `forgetting` asks a pipeline for the labels of one
 data set before and after it has learned another from a few shots; each cell is one JSON
-file, and is not done again. The tables of what is there go to docs/base.md.
+file, and is not done again. The tables of what is there go to docs/research/base.md.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from .report import fill
 ROOT = Path(__file__).parents[1]
 CELLS = ROOT / "benchmarks" / "cells" / "forgetting"
 HEADLINE = ROOT / "benchmarks" / "cells" / "headline"
-PAGE = ROOT / "docs" / "base.md"
+PAGE = ROOT / "docs" / "research" / "base.md"
 LOG = ROOT / "benchmarks" / "base.jsonl"
 # Folders of the project's workflow `base`.
 STAGES = ("base", "base-posts", "base-settled")

@@ -2,7 +2,7 @@
 
 Each cell (data set, draw, method) is trained and scored by itself and kept as a JSON
 file; what is there is not done again. The tables of all that is there go to
-docs/methods.md. Several may run at once: who works at a cell holds its lock, which the
+docs/research/methods-ablations.md. Several may run at once: who works at a cell holds its lock, which the
 system takes back from a process that is killed.
 """
 

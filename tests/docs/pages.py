@@ -1,5 +1,6 @@
 """The pages and what stands in them: blocks, commands, headings, tables."""
 
+import os
 import re
 import shlex
 import signal
@@ -72,8 +73,6 @@ def commands(page: Path) -> list[str]:
 
 def run(line: str, folder: Path, **settings: str) -> str:
     """Run a command of a page. settings: of the environment, besides."""
-    import os
-
     arguments = shlex.split(line)
     if arguments[0] == "python":
         arguments[0] = sys.executable

@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import json
+import os
 import re
 import shlex
 import shutil
@@ -119,6 +120,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shorten(sentences / "test.jsonl", 8)
     pages.run("python -m spacy instructner fetch", folder)
     pages.run("python -m spacy instructner convert assets/workshop corpus", folder)
+    (folder / "training").mkdir()
     line = "python -m spacy init nlp configs/fewshot.cfg training/model-last"
     paths = "--paths.train corpus/train.spacy --paths.exclude corpus/test.spacy"
     pages.run(f"{line} {paths} --corpora.train.protocol all", folder)
@@ -131,7 +133,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("page", HOW_TO, ids=pages.name_of)
 def test_how_to(page: Path, workshop: Path, tmp_path: Path) -> None:
     folder = tmp_path / "workshop"
-    shutil.copytree(workshop, folder)
+    shutil.copytree(workshop, folder, copy_function=os.link)
     for line in pages.commands(page):
         if any(part in line for part in (*ELSEWHERE, AT_LENGTH)):
             continue
