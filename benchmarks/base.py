@@ -121,7 +121,7 @@ def forgetting(records: Sequence[Record]) -> str:
         ]
         for names, own in found.items()
     ]
-    return table(("Learned", "Asked for", "F1 before", "F1 after", "Draws"), rows)
+    return table(("ForwardOutput", "Asked for", "F1 before", "F1 after", "Draws"), rows)
 
 
 def zero_shot(records: Sequence[Record]) -> str:

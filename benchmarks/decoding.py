@@ -11,7 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_instructner.decoding.answers import Ids
-from spacy_instructner.decoding.beam_search import Answer, Question, search
+from spacy_instructner.decoding.beam_search import Answer, DecodingRequest, search
 from spacy_instructner.models.backbone import Backbone
 from spacy_instructner.models.thinc_model import get_reader
 
@@ -28,41 +28,44 @@ def ready(nlp: Language) -> Backbone:
     return get_reader(nlp.get_pipe(NAME).model)
 
 
-def questions_of(nlp: Language, docs: List[Doc]) -> List[Question]:
+def questions_of(nlp: Language, docs: List[Doc]) -> List[DecodingRequest]:
     """One for each text: these texts fit a window."""
-    asked = nlp.get_pipe(NAME).questions(docs)
+    asked = nlp.get_pipe(NAME).requests(docs)
     assert [window.doc for window, _ in asked] == list(range(len(docs)))
-    return [question for _, (question,) in asked]
+    return [request for _, (request,) in asked]
 
 
 def generate(
-    backbone: Backbone, questions: List[Question], batch: int, grammar: bool = False
+    backbone: Backbone,
+    requests: List[DecodingRequest],
+    batch: int,
+    grammar: bool = False,
 ) -> List[Ids]:
     """Answers by `generate()`, greedy, prompts of like length together.
 
     grammar: let it choose only what our grammar allows; the automaton goes on from
     step to step and is never rebuilt."""
-    order = sorted(range(len(questions)), key=lambda i: -len(questions[i].own))
+    order = sorted(range(len(requests)), key=lambda i: -len(requests[i].own))
     answers: Dict[int, Ids] = {}
     for first in range(0, len(order), batch):
         rows = order[first : first + batch]
-        asked = [questions[i] for i in rows]
+        asked = [requests[i] for i in rows]
         answers.update(zip(rows, _generate_batch(backbone, asked, grammar)))
-    return [answers[i] for i in range(len(questions))]
+    return [answers[i] for i in range(len(requests))]
 
 
 def _generate_batch(
-    backbone: Backbone, questions: List[Question], grammar: bool
+    backbone: Backbone, requests: List[DecodingRequest], grammar: bool
 ) -> List[Ids]:
     end = backbone.tokenizer.eos_token_id
-    prompts = [question.prefix + question.own for question in questions]
+    prompts = [request.prefix + request.own for request in requests]
     width = max(map(len, prompts))
     ids = torch.full((len(prompts), width), end)
     mask = torch.zeros_like(ids)
     for row, prompt in enumerate(prompts):
         ids[row, width - len(prompt) :] = torch.tensor(prompt)
         mask[row, width - len(prompt) :] = 1
-    states = [question.grammar.start() for question in questions]
+    states = [request.grammar.start() for request in requests]
 
     def allowed(row: int, said: torch.Tensor) -> List[int]:
         if len(said) > width and not states[row].done:
@@ -93,7 +96,7 @@ def compare(
     nlp = tuned(data, name, cache)
     backbone = ready(nlp)
     docs = test_docs(nlp, data, name, count)
-    questions = questions_of(nlp, docs)
+    requests = questions_of(nlp, docs)
     texts = [doc.text for doc in docs]
     pipe = nlp.get_pipe(NAME)
     labels = list(pipe.labels)
@@ -110,7 +113,7 @@ def compare(
     runs["ours, greedy"] = ours(1), count, ""
     runs["ours, beam 4"] = ours(4), count, ""
     for batch in (1, 8, 32, 128):
-        asked = questions if batch > 8 else questions[:few]
+        asked = requests if batch > 8 else requests[:few]
         runs[f"generate(), batch {batch}"] = (
             lambda asked=asked, batch=batch: generate(backbone, asked, batch),
             len(asked),
@@ -118,7 +121,7 @@ def compare(
         )
     for batch in (32, 128):
         runs[f"generate() under our grammar, batch {batch}"] = (
-            lambda batch=batch: generate(backbone, questions, batch, grammar=True),
+            lambda batch=batch: generate(backbone, requests, batch, grammar=True),
             count,
             "prefix_allowed_tokens_fn",
         )
@@ -177,7 +180,7 @@ def methods(data: Path, name: str, cache: Path, count: int, times: int) -> List[
     """Texts a second of both methods with the same labels, and of a loop over labels
     with `generate()`, by turns."""
     runs: Dict[str, Tuple[Callable[[], Any], int, str]] = {}
-    asked: List[Question] = []
+    asked: List[DecodingRequest] = []
 
     def ours(pipe: Any, docs: List[Doc]) -> Callable[[], Any]:
         return lambda: list(pipe.pipe(copies(docs), batch_size=1000))
@@ -195,7 +198,7 @@ def methods(data: Path, name: str, cache: Path, count: int, times: int) -> List[
         nlp = tuned(data, name, cache, "cllmfs", settings, variant)
         backbone = ready(nlp)
         runs[f"CLLMFS, {layout}"] = ours(nlp.get_pipe(NAME), docs), count, ""
-        asked = [q for _, of in nlp.get_pipe(NAME).questions(docs) for q in of]
+        asked = [q for _, of in nlp.get_pipe(NAME).requests(docs) for q in of]
         labels = len(asked) // count
         for batch in (8, 32, 128):
             # A part of the texts, all labels of each.
@@ -220,9 +223,9 @@ def floor(nlp: Language, name: str, docs: List[Doc], times: int) -> List[Row]:
     on one layer's own matrices at 512 rows. Measured in turns with ours."""
     backbone = ready(nlp)
     pipe = nlp.get_pipe(NAME)
-    questions = questions_of(nlp, docs)
-    answers = search(backbone, questions)
-    words = sum(len(ids) for q in questions for ids in q.grammar.words.following)
+    requests = questions_of(nlp, docs)
+    answers = search(backbone, requests)
+    words = sum(len(ids) for q in requests for ids in q.grammar.words.following)
     said = sum(len(answer.ids) for answer in answers)
     layers = backbone.hf.base_model.layers
     layer = [
@@ -272,12 +275,12 @@ def agreement(data: Path, name: str, cache: Path, count: int) -> List[Row]:
             config={f"components.{NAME}.model.precision": precision},
         )
         backbone = ready(nlp)
-        questions = questions_of(nlp, test_docs(nlp, data, name, count))
-        ours = search(backbone, questions)
-        theirs = generate(backbone, questions, 32, grammar=True)
+        requests = questions_of(nlp, test_docs(nlp, data, name, count))
+        ours = search(backbone, requests)
+        theirs = generate(backbone, requests, 32, grammar=True)
         gaps = [
-            gap(backbone, question, answer, other)
-            for question, answer, other in zip(questions, ours, theirs)
+            gap(backbone, request, answer, other)
+            for request, answer, other in zip(requests, ours, theirs)
             if answer.ids != other
         ]
         dtype = str(backbone.hf.dtype).replace("torch.", "")
@@ -304,12 +307,14 @@ def agreement(data: Path, name: str, cache: Path, count: int) -> List[Row]:
     return rows
 
 
-def gap(backbone: Backbone, question: Question, answer: Answer, other: Ids) -> float:
+def gap(
+    backbone: Backbone, request: DecodingRequest, answer: Answer, other: Ids
+) -> float:
     """How far apart the model itself sees two answers' first difference."""
     same = 0
     while answer.ids[same] == other[same]:
         same += 1
-    ids = question.prefix + question.own + answer.ids[:same]
+    ids = request.prefix + request.own + answer.ids[:same]
     with torch.inference_mode():
         logits = backbone.hf(torch.tensor([ids])).logits[0, -1].float()
     return math.fabs(float(logits[answer.ids[same]] - logits[other[same]]))

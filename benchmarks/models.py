@@ -10,7 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from thinc.api import require_cpu
 
-from spacy_instructner.data.corpora import bare, read_docs
+from spacy_instructner.data.corpora import read_docs, without_annotation
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -50,9 +50,9 @@ def test_docs(nlp: Language, data: Path, name: str, count: int) -> List[Doc]:
     """Texts of a test set without their entities, drawn once and for all."""
     docs, _ = read_docs(data / name / "test.jsonl.gz", nlp)
     random.Random(0).shuffle(docs)
-    return [bare(doc) for doc in docs[:count]]
+    return [without_annotation(doc) for doc in docs[:count]]
 
 
 def copies(docs: List[Doc]) -> List[Doc]:
     """Fresh Docs, as a component finds them."""
-    return [bare(doc) for doc in docs]
+    return [without_annotation(doc) for doc in docs]

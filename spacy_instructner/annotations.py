@@ -6,7 +6,7 @@ from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
 from spacy.tokens import Doc, Span, Token
 from spacy.training import Example
 
-from .decoding.answers import Words
+from .decoding.answers import TokenizedWords
 from .formats.docs import lost_in, runs
 from .resolve import Found, choose
 from .span_groups import Characters, characters_of, follow, make_group, scores_of
@@ -166,7 +166,9 @@ def _predicted(example: Example, tokens: Iterable[Union[Token, int]]) -> Set[int
     return {int(each) for token in own for each in aligned[token]}
 
 
-def writable(gold: Gold, words: Words, labels: Sequence[str], max_span: int) -> Gold:
+def writable(
+    gold: Gold, words: TokenizedWords, labels: Sequence[str], max_span: int
+) -> Gold:
     """The entities that an answer can say: with one of these labels, between words
     that can be written, no longer than `max_span` (0: any length).
 

@@ -39,15 +39,15 @@ from .annotations import (
 )
 from .calibration import Calibration
 from .config_checks import check_paths
-from .decoding.answers import Words
-from .decoding.beam_search import Answer, Question, search
-from .decoding.config import Decoder
+from .decoding.answers import TokenizedWords
+from .decoding.beam_search import Answer, DecodingRequest, search
+from .decoding.config import DecodingConfig
 from .locks import Cache
 from .models.backbone import Backbone
 from .models.storage import check_files
 from .models.thinc_model import (
+    ModelConfig,
     Pack,
-    Spec,
     begin_afresh,
     current_backbone,
     drop_backbone,
@@ -62,7 +62,7 @@ from .models.thinc_model import (
 )
 from .models.tokenization import TextEncoder
 from .resolve import Found, merge
-from .tasks.base import BoundTask, Record, Shown, Task
+from .tasks.base import BoundTask, Demonstration, Task, TrainingRecord
 from .tasks.labels import (
     Labels,
     LabelSet,
@@ -78,8 +78,8 @@ from .training.records import (
     count_ids,
     count_learnable,
     make_records,
-    report,
-    report_lost,
+    warn_of_labels,
+    warn_of_lost,
 )
 from .weights.sources import sha256_of
 from .windows import (
@@ -143,7 +143,7 @@ class InstructionNERPipe(TrainablePipe):
         labels: Sequence[str],
         label_names: Dict[str, str],
         label_definitions: Dict[str, str],
-        decoder: Decoder,
+        decoder: DecodingConfig,
         windows: SpanGetter,
         max_window: int,
         window_overlap: int,
@@ -194,7 +194,9 @@ class InstructionNERPipe(TrainablePipe):
         self.model.attrs["objectives"] = objectives
         self.model.attrs["predict"] = self.predict
         self.cfg: Dict[str, Any] = {"threshold": threshold}
-        self._bound: Cache[Tuple[TextEncoder, LabelSet, Tuple[Shown, ...]], BoundTask]
+        self._bound: Cache[
+            Tuple[TextEncoder, LabelSet, Tuple[Demonstration, ...]], BoundTask
+        ]
         self._bound = Cache(BOUND)
         self._weights_saved = False
         # What the config says of the settings that are saved beside it.
@@ -338,12 +340,12 @@ class InstructionNERPipe(TrainablePipe):
             return [Prediction(()) for _ in docs]
         # Weights that stay as they are, whatever other threads do.
         reader = get_reader(self.model)
-        asked = self._questions(reader, docs, labels)
-        questions = [question for _, of_window in asked for question in of_window]
+        asked = self._requests(reader, docs, labels)
+        requests = [request for _, of_window in asked for request in of_window]
         answers = search(
-            reader, questions, self.decoder.batch_tokens, self.decoder.beam_width
+            reader, requests, self.decoder.batch_tokens, self.decoder.beam_width
         )
-        rows = iter(zip(questions, answers))
+        rows = iter(zip(requests, answers))
         by_doc: List[List[Tuple[Window, List[Found], List[Dict]]]] = [[] for _ in docs]
         for window, of_window in asked:
             own = [next(rows) for _ in of_window]
@@ -369,21 +371,21 @@ class InstructionNERPipe(TrainablePipe):
             for rows in by_doc
         ]
 
-    def questions(
+    def requests(
         self, docs: Iterable[Doc], *, labels: Optional[Labels] = None
-    ) -> List[Tuple[Window, List[Question]]]:
+    ) -> List[Tuple[Window, List[DecodingRequest]]]:
         """What the model is asked about each window of some Docs.
 
         Raises ValueError without labels, OSError without weights."""
-        return self._questions(get_backbone(self.model), list(docs), labels)
+        return self._requests(get_backbone(self.model), list(docs), labels)
 
-    def _questions(
+    def _requests(
         self, backbone: Backbone, docs: List[Doc], labels: Optional[Labels]
-    ) -> List[Tuple[Window, List[Question]]]:
+    ) -> List[Tuple[Window, List[DecodingRequest]]]:
         tasks = self._tasks(backbone, docs, labels)
         windows, words = self._cut(backbone, tasks, docs)
         return [
-            (window, tasks[window.doc].questions(of_window))
+            (window, tasks[window.doc].requests(of_window))
             for window, of_window in zip(windows, words)
         ]
 
@@ -434,7 +436,7 @@ class InstructionNERPipe(TrainablePipe):
         with self._whole():
             lost = self._initialize(get_examples, nlp, labels, names, definitions)
         if lost is not None:
-            report_lost(
+            warn_of_lost(
                 lost.misaligned, lost.unlabelled, self.answer_ids(lost.examples)
             )
 
@@ -473,7 +475,7 @@ class InstructionNERPipe(TrainablePipe):
             {**self._config_words("label_definitions"), **(definitions or {})},
         )
         self._labels_given = given
-        report(self.labels, counts)
+        warn_of_labels(self.labels, counts)
         if asks:
             self._label_set(None)
         # Read now: the file that they come from may be gone when they are shown.
@@ -531,7 +533,7 @@ class InstructionNERPipe(TrainablePipe):
         # It was of scores before this.
         self.cfg.pop("calibration", None)
         backbone = get_backbone(self.model)
-        spec: Spec = self.model.attrs["spec"]
+        spec: ModelConfig = self.model.attrs["spec"]
         if spec.adapter is not None:
             backbone.add_adapter(spec.adapter)
         records = self.records(examples)
@@ -555,7 +557,7 @@ class InstructionNERPipe(TrainablePipe):
             self.finish_update(sgd)
         return losses
 
-    def records(self, examples: Sequence[Example]) -> List[Record]:
+    def records(self, examples: Sequence[Example]) -> List[TrainingRecord]:
         """What the task learns from Examples, cut into windows as when annotating."""
         backbone = get_backbone(self.model)
         golds = self._golds(backbone, examples)
@@ -627,12 +629,12 @@ class InstructionNERPipe(TrainablePipe):
                 end=backbone.tokenizer.eos_token_id,
                 max_span=self.decoder.max_span,
                 layout="text_first" if backbone.text_first else "text_last",
-                shown=shown,
+                demonstrations=shown,
             )
 
         return self._bound.get((backbone.encoder, labels, shown), bind)
 
-    def _shown(self) -> List[Shown]:
+    def _shown(self) -> List[Demonstration]:
         """The examples to show, read once and then saved with the pipeline."""
         if self.task.examples is None:
             return []
@@ -647,7 +649,7 @@ class InstructionNERPipe(TrainablePipe):
                 for example in self.task.examples(nlp)
             ]
         return [
-            Shown(
+            Demonstration(
                 tuple(row["words"]),
                 tuple(row["spaces"]),
                 tuple((start, end, label) for start, end, label in row["entities"]),
@@ -657,7 +659,7 @@ class InstructionNERPipe(TrainablePipe):
 
     def _cut(
         self, backbone: Backbone, tasks: Sequence[BoundTask], docs: List[Doc]
-    ) -> Tuple[List[Window], List[Words]]:
+    ) -> Tuple[List[Window], List[TokenizedWords]]:
         """Cut Docs into windows and encode them. tasks: of each Doc."""
         room = {task: self._room(backbone, task) for task in dict.fromkeys(tasks)}
         return encode_windows(
@@ -682,13 +684,17 @@ class InstructionNERPipe(TrainablePipe):
         return budget, overlap
 
     def _io(
-        self, backbone: Backbone, window: Window, question: Question, answer: Answer
+        self,
+        backbone: Backbone,
+        window: Window,
+        request: DecodingRequest,
+        answer: Answer,
     ) -> Dict[str, Any]:
         decode = backbone.encoder.decode
         return {
             "start": window.start,
             "end": window.end,
-            "prompt": decode(question.prefix + question.own),
+            "prompt": decode(request.prefix + request.own),
             "answer": decode(answer.ids),
         }
 

@@ -8,7 +8,7 @@ from thinc.api import Config, Model
 from .callbacks import interpolate_optimizer
 from .component import InstructionNERPipe
 from .config_checks import check_config_holds
-from .decoding.config import Decoder
+from .decoding.config import DecodingConfig
 from .span_getters import SpanGetter, stand_in_for_spacy_transformers
 from .tasks.base import Task
 
@@ -82,7 +82,7 @@ def make_instruction_ner(
     labels: List[str],
     label_names: Dict[str, str],
     label_definitions: Dict[str, str],
-    decoder: Decoder,
+    decoder: DecodingConfig,
     windows: SpanGetter,
     max_window: int,
     window_overlap: int,

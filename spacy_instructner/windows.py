@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple
 from spacy.errors import Errors
 from spacy.tokens import Doc
 
-from .decoding.answers import Words
+from .decoding.answers import TokenizedWords
 from .span_getters import SpanGetter
 
 if TYPE_CHECKING:
@@ -131,13 +131,13 @@ def encode_windows(
     getter: SpanGetter,
     docs: List[Doc],
     room: Sequence[Tuple[int, int]],
-) -> Tuple[List[Window], List[Words]]:
+) -> Tuple[List[Window], List[TokenizedWords]]:
     """All windows of Docs, and their words as ids.
 
     room: for each Doc, most model tokens in a window, and how many of them cut windows
     share. Tokens that cannot be read are passed over, with a warning."""
     windows: List[Window] = []
-    words: List[Words] = []
+    words: List[TokenizedWords] = []
     unreadable: List[str] = []
     for at, (doc, borders) in enumerate(zip(docs, propose(getter, docs))):
         budget, overlap = room[at]
@@ -155,7 +155,9 @@ def encode_windows(
             for begin, stop in cut(lengths, start, end, budget, overlap):
                 windows.append(Window(at, begin, stop))
                 words.append(
-                    Words(encoded.first[begin:stop], encoded.following[begin:stop])
+                    TokenizedWords(
+                        encoded.first[begin:stop], encoded.following[begin:stop]
+                    )
                 )
     if unreadable:
         message = (

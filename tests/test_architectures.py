@@ -116,12 +116,12 @@ def test_it_reads_as_a_plain_loop_does(kind: str) -> None:
     backbone.probe_windows()
     # Windows are looked through, not avoided.
     assert backbone.positions == SMALL["max_position_embeddings"]
-    questions = make_questions(backbone, 8, 0)
+    requests = make_questions(backbone, 8, 0)
     assert (
-        max(len(q.prefix + q.suffix) for q in questions) > 2 * SLIDING["sliding_window"]
+        max(len(q.prefix + q.suffix) for q in requests) > 2 * SLIDING["sliding_window"]
     )
-    for question, answer in zip(questions, search(backbone, questions, 40)):
-        ids, logprobs = plain_greedy(backbone, question)
+    for request, answer in zip(requests, search(backbone, requests, 40)):
+        ids, logprobs = plain_greedy(backbone, request)
         assert answer.ids == ids
         assert answer.logprob == pytest.approx(sum(logprobs), abs=5e-4)
 

@@ -15,7 +15,7 @@ from spacy.util import load_config, registry
 from thinc.api import fix_random_seed
 
 from spacy_instructner.data.augment import MentionSwap, build_mention_swap_v1
-from spacy_instructner.data.corpora import bare, build_few_shot_corpus_v1
+from spacy_instructner.data.corpora import build_few_shot_corpus_v1, without_annotation
 
 MakeNLP = Callable[..., Language]
 Entities = List[Tuple[int, int, str]]
@@ -38,7 +38,7 @@ def registered() -> None:
 def gold(nlp: Language, text: str, entities: Entities) -> Example:
     doc = nlp.make_doc(text)
     doc.set_ents([Span(doc, *entity) for entity in entities], default="outside")
-    return Example(bare(doc), doc)
+    return Example(without_annotation(doc), doc)
 
 
 def support(nlp: Language) -> List[Example]:
@@ -112,7 +112,7 @@ def test_tokens_are_kept_as_they_were(nlp: Language) -> None:
     doc.set_ents([Span(doc, 1, 2, label="X")], default="outside")
     other = Doc(nlp.vocab, words=["see", "node.", "js"], spaces=[True, False, False])
     other.set_ents([Span(other, 1, 3, label="X")], default="outside")
-    examples = [Example(bare(each), each) for each in (doc, other)]
+    examples = [Example(without_annotation(each), each) for each in (doc, other)]
     swap = build_mention_swap_v1(1.0).among(examples)
     one, two = (swap.swapped(each) for each in (doc, other))
     assert one is not None and two is not None
@@ -130,7 +130,10 @@ def test_what_is_not_annotated_stays_so(nlp: Language) -> None:
         missing=[doc[0:1], doc[7:9]],
         default="outside",
     )
-    examples = [Example(bare(doc), doc), gold(nlp, "Bert", [(0, 1, "PER")])]
+    examples = [
+        Example(without_annotation(doc), doc),
+        gold(nlp, "Bert", [(0, 1, "PER")]),
+    ]
     made = build_mention_swap_v1(1.0).among(examples).swapped(doc)
     assert made is not None and made.text == "we saw Bert at home , or so"
     assert [(t.ent_iob_, t.ent_type_) for t in made] == [

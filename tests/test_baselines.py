@@ -27,7 +27,7 @@ from benchmarks.baselines import (
 )
 from benchmarks.baselines.token_classifier import Tagger, spans_of, tags_of
 from spacy_instructner.annotations import scores_on
-from spacy_instructner.data.corpora import bare
+from spacy_instructner.data.corpora import without_annotation
 from spacy_instructner.resolve import Found
 
 TEXTS = [
@@ -65,7 +65,7 @@ def test_the_token_classifier_learns(
     fix_random_seed(0)
     settings = {"name": str(tiny_causal), "learn_rate": 0.02, "twice": twice}
     annotate = token_classifier.fit(nlp, support, 0, steps=150, **settings)
-    docs = [bare(doc) for doc in support] + [Doc(nlp.vocab)]
+    docs = [without_annotation(doc) for doc in support] + [Doc(nlp.vocab)]
     found = list(annotate(docs))
     assert found == docs
     assert said(found) == [*(entities for _, entities in TEXTS), []]
@@ -76,7 +76,7 @@ def test_the_token_classifier_learns(
     ]
     assert all(score is not None and 0.5 < score <= 1.0 for score in scores)
     before = token_classifier.fit(nlp, support, 0, steps=0, **settings)
-    assert said(before([bare(doc) for doc in support])) != said(found)[:3]
+    assert said(before([without_annotation(doc) for doc in support])) != said(found)[:3]
 
 
 def test_a_text_is_read_alike_beside_others(
@@ -117,7 +117,7 @@ def test_spacy_llm_is_asked_for_the_labels_of_the_support_set(
     tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
     tokenizer.save_pretrained(folder)
     annotate = prompted.fit(nlp, support, 0, name=str(folder), new_tokens=4)
-    found = list(annotate([bare(doc) for doc in support]))
+    found = list(annotate([without_annotation(doc) for doc in support]))
     assert [doc.text for doc in found] == [text for text, _ in TEXTS]
     assert all(doc.vocab is nlp.vocab for doc in found)
 
@@ -147,7 +147,9 @@ def test_span_marker_learns(nlp: Any, support: List[Doc], tmp_path: Path) -> Non
     annotate = span_marker_model.fit(
         nlp, support, 0, str(encoder), steps=200, learn_rate=5e-3
     )
-    found = list(annotate([bare(doc) for doc in support] + [Doc(nlp.vocab)]))
+    found = list(
+        annotate([without_annotation(doc) for doc in support] + [Doc(nlp.vocab)])
+    )
     assert said(found) == [*(entities for _, entities in TEXTS), []]
 
 

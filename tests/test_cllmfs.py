@@ -16,13 +16,18 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
-from spacy_instructner.decoding.answers import AnswerFormat, Clause, Words, write
-from spacy_instructner.decoding.beam_search import Answer, Question, search
+from spacy_instructner.decoding.answers import (
+    AnswerFormat,
+    Clause,
+    TokenizedWords,
+    write,
+)
+from spacy_instructner.decoding.beam_search import Answer, DecodingRequest, search
 from spacy_instructner.decoding.grammar import read
-from spacy_instructner.decoding.token_bag import LONGEST, BagGrammar, BagState
+from spacy_instructner.decoding.token_bag import LONGEST, TokenBagGrammar, TokenBagState
 from spacy_instructner.models.thinc_model import get_backbone, get_reader
 from spacy_instructner.models.tokenization import TextEncoder
-from spacy_instructner.tasks.base import Gold, Record
+from spacy_instructner.tasks.base import Gold, TrainingRecord
 from spacy_instructner.tasks.cllmfs import BoundCLLMFS, build_cllmfs_v1
 from spacy_instructner.tasks.labels import LabelSet, make_label_set
 
@@ -68,7 +73,7 @@ def encoder() -> TextEncoder:
 
 def encoded(
     encoder: TextEncoder, words: Sequence[str], spaces: Optional[Sequence[bool]] = None
-) -> Words:
+) -> TokenizedWords:
     spaces = [bool(at) for at in range(len(words))] if spaces is None else spaces
     return encoder.words(words, spaces, 50)
 
@@ -83,9 +88,11 @@ def bind(
     return build_cllmfs_v1(**config).bind(encoder, labels, end, max_span)  # type: ignore[arg-type]
 
 
-def prompts(encoder: TextEncoder, bound: BoundCLLMFS, words: Words) -> List[str]:
-    questions = bound.questions(words)
-    return [encoder.tokenizer.decode(q.prefix + q.own) for q in questions]
+def prompts(
+    encoder: TextEncoder, bound: BoundCLLMFS, words: TokenizedWords
+) -> List[str]:
+    requests = bound.requests(words)
+    return [encoder.tokenizer.decode(q.prefix + q.own) for q in requests]
 
 
 def answers(
@@ -201,9 +208,9 @@ def test_each_piece_can_be_replaced(
         answers = (" <<< a >>> and <<< b c >>> <im_end>", " <im_end>")
     decode = encoder.tokenizer.decode
     assert [decode(r.answer) for r in found] == [f"{a}<|end|>" for a in answers]
-    for question, record in zip(bound.questions(words), found):
+    for request, record in zip(bound.requests(words), found):
         spans = [(0, 1, 0), (1, 3, 0)] if record.task == "present" else []
-        assert accepted(question, record.answer) == spans
+        assert accepted(request, record.answer) == spans
 
 
 def test_everything_can_be_replaced(encoder: TextEncoder) -> None:
@@ -246,8 +253,8 @@ def test_control_tokens_come_first_and_once(encoder: TextEncoder) -> None:
     turn = own.tokenizer.convert_tokens_to_ids("<|turn|>")
     own.start = (turn,)
     for layout in LAYOUTS:
-        plain = bind(encoder, layout=layout).questions(encoded(encoder, TEXT))
-        found = bind(own, layout=layout).questions(encoded(own, TEXT))
+        plain = bind(encoder, layout=layout).requests(encoded(encoder, TEXT))
+        found = bind(own, layout=layout).requests(encoded(own, TEXT))
         for one, other in zip(plain, found):
             assert other.prefix == (turn, *one.prefix)
             assert (other.shared, other.suffix) == (one.shared, one.suffix)
@@ -258,7 +265,9 @@ def test_names_may_be_all_that_is_said(
 ) -> None:
     """Where some labels have a definition, one without was likely forgotten."""
     bound = bind(encoder, make_label_set(["A"], {}, {}))
-    assert "Types: a: a specific a\n" in prompts(encoder, bound, Words((), ()))[0]
+    assert (
+        "Types: a: a specific a\n" in prompts(encoder, bound, TokenizedWords((), ()))[0]
+    )
     assert not recwarn.list
 
 
@@ -323,7 +332,7 @@ def test_the_constant_part_is_the_longest_prompt_without_its_text(
 ) -> None:
     for layout in LAYOUTS:
         bound = bind(encoder, layout=layout)
-        nothing = bound.questions(Words((), ()))
+        nothing = bound.requests(TokenizedWords((), ()))
         lengths = [len(q.prefix + q.own) for q in nothing]
         assert bound.constant() == max(lengths) > min(lengths)
 
@@ -376,14 +385,14 @@ def test_the_text_is_shared_by_all_labels(encoder: TextEncoder, layout: str) -> 
     prefixes = set()
     for text in TEXTS:
         words = encoded(encoder, text)
-        questions = bound.questions(words)
-        assert len(questions) == 4
-        ((prefix, shared),) = {(q.prefix, q.shared) for q in questions}
+        requests = bound.requests(words)
+        assert len(requests) == 4
+        ((prefix, shared),) = {(q.prefix, q.shared) for q in requests}
         prefixes.add(prefix)
         # All but the name of the type and what follows it.
         before = words.text + again if layout == "text_twice" else ()
         assert shared == before + words.text + encoder.text("\n")
-        assert [q.suffix for q in questions] == [
+        assert [q.suffix for q in requests] == [
             encoder.text(f" {name}") + encoder.text(":")
             for name in ["title", "genre", "actor", "ratings average"]
         ]
@@ -394,10 +403,10 @@ def test_the_text_is_shared_by_all_labels(encoder: TextEncoder, layout: str) -> 
 
 def test_text_last_shares_nothing_but_what_is_constant(encoder: TextEncoder) -> None:
     bound = bind(encoder, layout="text_last")
-    asked = [bound.questions(encoded(encoder, text)) for text in TEXTS]
+    asked = [bound.requests(encoded(encoder, text)) for text in TEXTS]
     for of_label in zip(*asked):
-        (prefix,) = {question.prefix for question in of_label}
-        assert {question.shared for question in of_label} == {()}
+        (prefix,) = {request.prefix for request in of_label}
+        assert {request.shared for request in of_label} == {()}
         said = encoder.tokenizer.decode(prefix)
         ((name, meant),) = [
             (name, meant)
@@ -406,7 +415,7 @@ def test_text_last_shares_nothing_but_what_is_constant(encoder: TextEncoder) -> 
         ]
         assert f"represents {meant} in the input" in said
         assert said.endswith("### Input:\n")
-    assert len({questions[0].prefix for questions in zip(*asked)}) == 4
+    assert len({requests[0].prefix for requests in zip(*asked)}) == 4
 
 
 @pytest.mark.parametrize(
@@ -427,10 +436,10 @@ def test_what_is_shared_follows_from_the_template(
     encoder: TextEncoder, template: Optional[str], shared: str
 ) -> None:
     bound = bind(encoder, template=template)
-    questions = bound.questions(encoded(encoder, ["war"]))
+    requests = bound.requests(encoded(encoder, ["war"]))
     decode = encoder.tokenizer.decode
-    assert {decode(question.shared) for question in questions} == {shared}
-    assert all(question.suffix for question in questions)
+    assert {decode(request.shared) for request in requests} == {shared}
+    assert all(request.suffix for request in requests)
 
 
 @pytest.mark.parametrize(
@@ -453,11 +462,11 @@ def test_questions_are_what_is_learned(
     kept = tuple(entity for entity in GOLD.entities if entity[2] in labels.labels)
     for text, gold in ((TEXT, Gold(kept)), (["war"], Gold(()))):
         words = encoded(encoder, text)
-        asked = [(q.prefix, q.own) for q in bound.questions(words)]
+        asked = [(q.prefix, q.own) for q in bound.requests(words)]
         learned = [(r.prefix, r.suffix) for r in bound.records(words, gold)]
         assert len(asked) == count and sorted(asked) == sorted(learned)
-        for question in bound.questions(words):
-            assert question.own == question.shared + question.suffix
+        for request in bound.requests(words):
+            assert request.own == request.shared + request.suffix
 
 
 @pytest.mark.parametrize(
@@ -488,7 +497,7 @@ def test_of_a_text_given_twice_the_last_is_meant(
 # Types that do not occur.
 
 
-def tasks_of(records: Iterable[Record]) -> List[str]:
+def tasks_of(records: Iterable[TrainingRecord]) -> List[str]:
     return [record.task for record in records]
 
 
@@ -559,7 +568,7 @@ def test_a_fraction_holds_on_the_average_and_all_types_come(
     assert [bound.records(words, gold) for _ in range(1000)] == drawn
 
 
-def counted_of(encoder: TextEncoder, records: List[Record]) -> List[str]:
+def counted_of(encoder: TextEncoder, records: List[TrainingRecord]) -> List[str]:
     """What of the answers carries loss."""
     return [
         encoder.tokenizer.decode([t for t, w in zip(r.answer, r.weights) if w])
@@ -624,7 +633,7 @@ def test_an_entity_that_is_lost_costs_its_own_label_alone(encoder: TextEncoder) 
         by_prompt = {(r.prefix, r.suffix): r for r in made}
         return {
             label: counted_of(encoder, [by_prompt[q.prefix, q.own]])[0]
-            for label, q in zip(bound.asked, bound.questions(words))
+            for label, q in zip(bound.asked, bound.requests(words))
             if (q.prefix, q.own) in by_prompt
         }
 
@@ -674,21 +683,21 @@ def golds(draw: st.DrawFn, words: st.SearchStrategy[List[str]]) -> Tuple:
 
 
 def said_of(
-    bound: BoundCLLMFS, words: Words, gold: Gold
-) -> List[Tuple[str, Question, Record]]:
+    bound: BoundCLLMFS, words: TokenizedWords, gold: Gold
+) -> List[Tuple[str, DecodingRequest, TrainingRecord]]:
     """Records by label, with the question each answers."""
     records = {(r.prefix, r.suffix): r for r in bound.records(words, gold)}
-    questions = bound.questions(words)
-    assert len(records) == len(questions) == 2
+    requests = bound.requests(words)
+    assert len(records) == len(requests) == 2
     return [
-        (label, question, records[question.prefix, question.own])
-        for label, question in zip(("A", "B"), questions)
+        (label, request, records[request.prefix, request.own])
+        for label, request in zip(("A", "B"), requests)
     ]
 
 
-def accepted(question: Question, ids: Sequence[int]) -> List[Clause]:
+def accepted(request: DecodingRequest, ids: Sequence[int]) -> List[Clause]:
     """Step by step; the answer is finished at its end, and not before."""
-    state = question.grammar.start()
+    state = request.grammar.start()
     for token in ids:
         assert not state.done
         assert token in state.allowed
@@ -708,10 +717,10 @@ def test_what_is_learned_is_read_back(
     text, entities = data
     bound = bind(encoder, AB, layout=layout, grammar=grammar, absent=9.0)
     words = encoded(encoder, text)
-    for label, question, record in said_of(bound, words, Gold(entities)):
+    for label, request, record in said_of(bound, words, Gold(entities)):
         spans = [(start, end, 0) for start, end, own in entities if own == label]
-        assert accepted(question, record.answer) == spans
-        assert question.grammar.format.labels == (label,)
+        assert accepted(request, record.answer) == spans
+        assert request.grammar.format.labels == (label,)
 
 
 awkward = st.sampled_from(
@@ -742,11 +751,11 @@ def test_repeated_words_and_words_like_markers_are_accepted(
         for start, end, label in entities
         if words.writable(start) and words.writable(end - 1)
     )
-    for label, question, record in said_of(bound, words, Gold(sayable)):
-        found = accepted(question, record.answer)
+    for label, request, record in said_of(bound, words, Gold(sayable)):
+        found = accepted(request, record.answer)
         pieces = [[], []]  # type: ignore[var-annotated]
         spans = [(start, end, 0) for start, end, own in sayable if own == label]
-        format = question.grammar.format
+        format = request.grammar.format
         if grammar == "spans":
             for which, clauses in enumerate((found, spans)):
                 pieces[which] = [piece.ids for piece in write(words, format, clauses)]
@@ -769,9 +778,9 @@ def ids_of(text: str) -> Ids:
     return tuple(VOCABULARY.setdefault(w, 1000 + len(VOCABULARY)) for w in text.split())
 
 
-def worded(text: str) -> Words:
+def worded(text: str) -> TokenizedWords:
     ids = tuple(ids_of(word) for word in text.split())
-    return Words(ids, ids)
+    return TokenizedWords(ids, ids)
 
 
 FORMAT = AnswerFormat(
@@ -783,14 +792,14 @@ FORMAT = AnswerFormat(
 )
 
 
-def stepped(grammar: BagGrammar, ids: Sequence[int]) -> BagState:
+def stepped(grammar: TokenBagGrammar, ids: Sequence[int]) -> TokenBagState:
     state = grammar.start()
     for token in ids:
         state = state.step(token)
     return state
 
 
-def bag_reads(grammar: BagGrammar, answer: str) -> List[Tuple[int, int]]:
+def bag_reads(grammar: TokenBagGrammar, answer: str) -> List[Tuple[int, int]]:
     state = stepped(grammar, ids_of(answer + " the end <end>"))
     assert state.done
     return [(start, end) for start, end, _, _ in state.read()]
@@ -831,11 +840,11 @@ def bag_reads(grammar: BagGrammar, answer: str) -> List[Tuple[int, int]]:
 def test_the_bag_finds_what_stands_in_the_text(
     text: str, answer: str, spans: List[Tuple[int, int]]
 ) -> None:
-    assert bag_reads(BagGrammar(worded(text), FORMAT), answer) == spans
+    assert bag_reads(TokenBagGrammar(worded(text), FORMAT), answer) == spans
 
 
 def test_the_bag_counts_where_each_span_ends() -> None:
-    grammar = BagGrammar(worded("anna met bert"), FORMAT)
+    grammar = TokenBagGrammar(worded("anna met bert"), FORMAT)
     ids = ids_of("[ [ bert anna ] ] [ [ bert ] ] [ [ anna met ] ] the end <end>")
     assert stepped(grammar, ids).read() == ((2, 3, 0, 11), (0, 2, 0, 17))
     broken = stepped(grammar, ids[:13])
@@ -845,7 +854,7 @@ def test_the_bag_counts_where_each_span_ends() -> None:
 
 
 def test_the_bag_admits_any_id_of_text_and_pieces() -> None:
-    state = BagGrammar(worded("anna met bert anna"), FORMAT).start()
+    state = TokenBagGrammar(worded("anna met bert anna"), FORMAT).start()
     free = set(ids_of("anna met bert [ ] the end"))
     for token in ids_of("met [ the ] bert bert the"):
         assert set(state.allowed) == free
@@ -859,11 +868,11 @@ def test_the_bag_admits_any_id_of_text_and_pieces() -> None:
     assert state.step(*ids_of("<end>")).done
     for token in ids_of("<end> carl"):
         with pytest.raises(ValueError, match="not legal at answer id 0"):
-            BagGrammar(worded("anna"), FORMAT).start().step(token)
+            TokenBagGrammar(worded("anna"), FORMAT).start().step(token)
 
 
 def test_an_answer_over_the_longest_closes() -> None:
-    grammar = BagGrammar(worded("anna met bert"), FORMAT)
+    grammar = TokenBagGrammar(worded("anna met bert"), FORMAT)
     one = stepped(grammar, ids_of("[ [ anna ] ] [ [" + " bert" * (LONGEST - 7)))
     assert len(one.ids) == LONGEST == 128
     for token in ids_of("the end <end>"):
@@ -881,7 +890,7 @@ def test_an_answer_over_the_longest_closes() -> None:
 def test_a_terminator_may_repeat_itself() -> None:
     closing = ids_of("no no <end>")
     format = replace(FORMAT, closing=closing, empty=closing)
-    state = BagGrammar(worded("anna"), format).start()
+    state = TokenBagGrammar(worded("anna"), format).start()
     for token in ids_of("no anna no"):
         state = state.step(token)
         assert len(state.allowed) > 1
@@ -892,24 +901,28 @@ def test_a_terminator_may_repeat_itself() -> None:
 def test_the_bag_keeps_to_max_span() -> None:
     text = worded("new york city new york")
     answer = "[ [ new york city ] ] [ [ new york ] ] [ [ york city new ] ]"
-    assert bag_reads(BagGrammar(text, FORMAT), answer) == [(0, 3), (0, 2), (1, 4)]
-    assert bag_reads(BagGrammar(text, FORMAT, max_span=2), answer) == [(0, 2)]
+    assert bag_reads(TokenBagGrammar(text, FORMAT), answer) == [(0, 3), (0, 2), (1, 4)]
+    assert bag_reads(TokenBagGrammar(text, FORMAT, max_span=2), answer) == [(0, 2)]
 
 
 def test_the_bag_passes_over_words_without_ids() -> None:
     (anna,), (bert,) = ids_of("anna"), ids_of("bert")
-    words = Words(((), (anna,), (), (bert,), ()), ((), (anna,), (), (bert,), ()))
-    grammar = BagGrammar(words, FORMAT)
+    words = TokenizedWords(
+        ((), (anna,), (), (bert,), ()), ((), (anna,), (), (bert,), ())
+    )
+    grammar = TokenBagGrammar(words, FORMAT)
     assert bag_reads(grammar, "[ [ anna bert ] ]") == [(1, 4)]
     assert bag_reads(grammar, "[ [ anna ] ] [ [ bert ] ]") == [(1, 2), (3, 4)]
-    assert bag_reads(BagGrammar(words, FORMAT, max_span=2), "[ [ anna bert ] ]") == []
+    assert (
+        bag_reads(TokenBagGrammar(words, FORMAT, max_span=2), "[ [ anna bert ] ]") == []
+    )
 
 
 def test_the_bag_finds_a_word_written_either_way() -> None:
     """As after a space, and as it stands."""
     (lone,), (close,), (bert,) = ids_of("_anna"), ids_of("anna"), ids_of("bert")
-    words = Words(((lone,), (lone,), (bert,)), ((lone,), (close,), (bert,)))
-    grammar = BagGrammar(words, FORMAT)
+    words = TokenizedWords(((lone,), (lone,), (bert,)), ((lone,), (close,), (bert,)))
+    grammar = TokenBagGrammar(words, FORMAT)
     assert bag_reads(grammar, "[ [ anna bert ] ]") == [(1, 3)]
     assert bag_reads(grammar, "[ [ _anna bert ] ]") == [(1, 3)]
     assert bag_reads(grammar, "[ [ _anna anna ] ]") == [(0, 2)]
@@ -922,7 +935,7 @@ def test_the_bag_reads_what_is_written(data: Tuple) -> None:
     words = worded(" ".join(text))
     clauses = [(start, end, 0) for start, end, _ in entities]
     ids = [token for piece in write(words, FORMAT, clauses) for token in piece.ids]
-    state = stepped(BagGrammar(words, FORMAT), ids)
+    state = stepped(TokenBagGrammar(words, FORMAT), ids)
     assert state.done and [clause[:3] for clause in state.read()] == clauses
 
 
@@ -932,7 +945,7 @@ def test_the_spans_grammar_admits_what_the_bag_does_not_refuse(
     """The bag is the wider of the two."""
     words = encoded(encoder, ["a", "b"])
     spans, bag = (
-        bind(encoder, AB, layout="text_last", grammar=kind).questions(words)[0].grammar
+        bind(encoder, AB, layout="text_last", grammar=kind).requests(words)[0].grammar
         for kind in ("spans", "bag")
     )
     stack, admitted = [((), spans.start())], 0
@@ -959,11 +972,11 @@ def test_the_bag_reads_an_empty_answer_of_its_own(encoder: TextEncoder) -> None:
         bound = bind(encoder, AB, grammar="bag", absent=9.0, **marked)
         for entities in ((), ((0, 1, "A"),), ((0, 1, "A"), (1, 2, "A"))):
             gold = Gold(entities)
-            for label, question, record in said_of(bound, words, gold):
+            for label, request, record in said_of(bound, words, gold):
                 spans = [
                     (start, end, 0) for start, end, own in entities if own == label
                 ]
-                assert accepted(question, record.answer) == spans
+                assert accepted(request, record.answer) == spans
 
 
 @every_way
@@ -973,12 +986,12 @@ def test_max_span_holds(encoder: TextEncoder, layout: str, grammar: str) -> None
     (long,) = free.records(words, Gold(((0, 3, "A"),)))
     (short,) = free.records(words, Gold(((1, 3, "A"),)))
     bound = bind(encoder, AB, max_span=2, layout=layout, grammar=grammar)
-    question = bound.questions(words)[0]
-    assert accepted(question, short.answer) == [(1, 3, 0)]
+    request = bound.requests(words)[0]
+    assert accepted(request, short.answer) == [(1, 3, 0)]
     if grammar == "spans":
-        assert read(question.grammar, long.answer) is None
+        assert read(request.grammar, long.answer) is None
     else:
-        assert accepted(question, long.answer) == []
+        assert accepted(request, long.answer) == []
 
 
 # Through the pipe.
@@ -1088,9 +1101,9 @@ def test_a_batch_is_as_good_as_one_by_one(
     assert together == [spans_of(nlp(text)) for text in DOCS]
 
 
-def folded(question: Question) -> Question:
+def folded(request: DecodingRequest) -> DecodingRequest:
     """The same, with nothing shared."""
-    return Question(question.prefix, question.own, question.grammar)
+    return DecodingRequest(request.prefix, request.own, request.grammar)
 
 
 def assert_same(found: Sequence[Answer], expected: Sequence[Answer]) -> None:
@@ -1115,13 +1128,13 @@ def test_sharing_changes_nothing(
     pipe = nlp.get_pipe("instruction_ner")
     backbone = get_reader(pipe.model)
     docs = [nlp.make_doc(text) for text in DOCS]
-    questions = [q for _, asked in pipe.questions(docs) for q in asked]
+    requests = [q for _, asked in pipe.requests(docs) for q in asked]
     # Two of the texts are the same.
-    assert len(questions) == 18 and len({q.shared for q in questions}) == 5
-    alone = [search(backbone, [folded(q)], 1, width)[0] for q in questions]
-    assert_same(search(backbone, questions, batch_tokens, width), alone)
+    assert len(requests) == 18 and len({q.shared for q in requests}) == 5
+    alone = [search(backbone, [folded(q)], 1, width)[0] for q in requests]
+    assert_same(search(backbone, requests, batch_tokens, width), alone)
     # Some share, some do not, some are far longer.
-    mixed = [q if at % 3 else folded(q) for at, q in enumerate(questions)]
+    mixed = [q if at % 3 else folded(q) for at, q in enumerate(requests)]
     assert_same(search(backbone, mixed, batch_tokens, width), alone)
     assert sum(len(answer.spans) for answer in alone) > 5
 
@@ -1138,9 +1151,9 @@ def test_the_same_text_twice_is_answered_twice(
     pipe = nlp.get_pipe("instruction_ner")
     backbone = get_reader(pipe.model)
     docs = [nlp.make_doc(text) for text in ("Rome", "Anna in Rome", "Rome", "Rome")]
-    questions = [q for _, asked in pipe.questions(docs) for q in asked]
-    alone = [search(backbone, [q], width=width)[0] for q in questions]
-    assert_same(search(backbone, questions, width=width), alone)
+    requests = [q for _, asked in pipe.requests(docs) for q in asked]
+    alone = [search(backbone, [q], width=width)[0] for q in requests]
+    assert_same(search(backbone, requests, width=width), alone)
 
 
 @on_every_model
@@ -1149,15 +1162,13 @@ def test_a_text_given_twice_is_read_once_for_all_labels(make_nlp: MakeNLP) -> No
     nlp = asking(make_nlp, task=task)
     pipe = nlp.get_pipe("instruction_ner")
     backbone = get_reader(pipe.model)
-    questions = [
-        question
-        for _, asked in pipe.questions([nlp.make_doc(text) for text in DOCS])
-        for question in asked
+    requests = [
+        request
+        for _, asked in pipe.requests([nlp.make_doc(text) for text in DOCS])
+        for request in asked
     ]
-    apart = [
-        replace(question, shared=(), suffix=question.own) for question in questions
-    ]
-    assert_same(search(backbone, questions), search(backbone, apart))
+    apart = [replace(request, shared=(), suffix=request.own) for request in requests]
+    assert_same(search(backbone, requests), search(backbone, apart))
 
 
 # What does not fit.
@@ -1176,22 +1187,22 @@ def test_an_answer_that_does_not_fit_is_broken_off(
     bound = pipe._bind(backbone, pipe._label_set(None))
     room = backbone.positions - bound.constant()
     (one,) = backbone.encoder.text(" in")
-    questions: List[Question] = []
+    requests: List[DecodingRequest] = []
     for size in (3, room + 100, room + 1, room, room - 1, room - 20, 5):
-        words = Words(((one,),) * size, ((one,),) * size)
-        questions.extend(bound.questions(words))
-    found = search(backbone, questions, width=width)
-    alone = [search(backbone, [folded(q)], width=width)[0] for q in questions]
+        words = TokenizedWords(((one,),) * size, ((one,),) * size)
+        requests.extend(bound.requests(words))
+    found = search(backbone, requests, width=width)
+    alone = [search(backbone, [folded(q)], width=width)[0] for q in requests]
     assert_same(found, alone)
     complete = [answer.complete for answer in found]
     assert all(complete[:3]) and all(complete[-3:])
     # The longest do not fit themselves; of the others, some have room to answer.
     assert not any(complete[3:6]) and complete.count(False) > 5
-    for question, answer in zip(questions, found):
-        length = len(question.grammar.words)
+    for request, answer in zip(requests, found):
+        length = len(request.grammar.words)
         assert all(0 <= s.start < s.end <= length for s in answer.spans)
         if not answer.complete:
-            asked = len(question.prefix + question.own)
+            asked = len(request.prefix + request.own)
             assert asked + len(answer.ids) > backbone.positions - 16
 
 
@@ -1208,12 +1219,12 @@ def test_a_long_text_is_cut_and_what_does_not_fit_is_told(
     )
     pipe = nlp.get_pipe("instruction_ner")
     text = " ".join(["Anna met Bert in Paris"] * 40)
-    asked = pipe.questions([nlp.make_doc(text)])
+    asked = pipe.requests([nlp.make_doc(text)])
     assert len(asked) > 3
     with pytest.warns(UserWarning) as caught:
         doc = nlp(text)
-    questions = [question for _, of_window in asked for question in of_window]
-    found = search(get_reader(pipe.model), questions)
+    requests = [request for _, of_window in asked for request in of_window]
+    found = search(get_reader(pipe.model), requests)
     broken = sum(not answer.complete for answer in found)
     assert broken > 3
     message = f"{broken} answers did not fit into the model's 512 positions"

@@ -14,7 +14,7 @@ from test_cli import fail, run
 
 from spacy_instructner.cli.evaluate import evaluate
 from spacy_instructner.component import InstructionNERPipe, Prediction
-from spacy_instructner.data.corpora import bare, write_docs
+from spacy_instructner.data.corpora import without_annotation, write_docs
 from spacy_instructner.resolve import Found
 
 MakeNLP = Callable[..., Language]
@@ -123,7 +123,7 @@ def test_a_text_without_entities_counts_in_all_types_alone(
     assert scores["types_known"]["ents_f"] is None
     assert scores["types_known"]["ents_per_type"] is None
     # Nobody annotated it at all: it counts just the same.
-    assert evaluate(nlp, [bare(docs[0])])["all_types"]["ents_p"] == 0.0
+    assert evaluate(nlp, [without_annotation(docs[0])])["all_types"]["ents_p"] == 0.0
 
 
 def test_all_types_is_what_spacy_says(make_nlp: MakeNLP) -> None:
@@ -134,7 +134,7 @@ def test_all_types_is_what_spacy_says(make_nlp: MakeNLP) -> None:
     )
     docs = gold_docs(nlp)
     scores = evaluate(nlp, docs)
-    spacys = nlp.evaluate([Example(bare(doc), doc) for doc in docs])
+    spacys = nlp.evaluate([Example(without_annotation(doc), doc) for doc in docs])
     keys = ("ents_p", "ents_r", "ents_f", "ents_per_type")
     assert [scores["all_types"][key] for key in keys] == [spacys[key] for key in keys]
     # The ruler before the component runs in both protocols.

@@ -7,14 +7,19 @@ from typing import Dict, Iterator, List, Tuple, Type
 
 import pytest
 
-from spacy_instructner.decoding.answers import AnswerFormat, Clause, Words, write
+from spacy_instructner.decoding.answers import (
+    AnswerFormat,
+    Clause,
+    TokenizedWords,
+    write,
+)
 from spacy_instructner.decoding.grammar import Grammar, read
 
 END = 99
 Ids = Tuple[int, ...]
 
 
-def random_words(rng: random.Random, alphabet: int) -> Words:
+def random_words(rng: random.Random, alphabet: int) -> TokenizedWords:
     first: List[Ids] = []
     following: List[Ids] = []
     for _ in range(rng.randint(0, 4)):
@@ -31,7 +36,7 @@ def random_words(rng: random.Random, alphabet: int) -> Words:
             other = ids
         first.append(ids)
         following.append(other)
-    return Words(tuple(first), tuple(following))
+    return TokenizedWords(tuple(first), tuple(following))
 
 
 def random_format(rng: random.Random, alphabet: int) -> AnswerFormat:
@@ -50,7 +55,9 @@ def random_format(rng: random.Random, alphabet: int) -> AnswerFormat:
     )
 
 
-def legal_sets(words: Words, labels: int, max_span: int) -> Iterator[List[Clause]]:
+def legal_sets(
+    words: TokenizedWords, labels: int, max_span: int
+) -> Iterator[List[Clause]]:
     """Every legal set of clauses, by enumeration."""
     size = len(words)
     spans = [
@@ -70,7 +77,7 @@ def legal_sets(words: Words, labels: int, max_span: int) -> Iterator[List[Clause
                     yield [(s, e, label) for (s, e), label in zip(chosen, said)]
 
 
-def written(words: Words, format: AnswerFormat, clauses: List[Clause]) -> Ids:
+def written(words: TokenizedWords, format: AnswerFormat, clauses: List[Clause]) -> Ids:
     return tuple(i for piece in write(words, format, clauses) for i in piece.ids)
 
 
@@ -89,7 +96,7 @@ def accepted(grammar: Grammar, limit: int = 4000) -> List[Ids]:
 
 
 def violations(
-    make: Type[Grammar], words: Words, format: AnswerFormat, max_span: int
+    make: Type[Grammar], words: TokenizedWords, format: AnswerFormat, max_span: int
 ) -> List[str]:
     """What is wrong with a grammar, in words; nothing, if it is right."""
     wrong: List[str] = []
@@ -111,7 +118,7 @@ def violations(
     return wrong
 
 
-def cases(count: int, seed: int) -> Iterator[Tuple[Words, AnswerFormat, int]]:
+def cases(count: int, seed: int) -> Iterator[Tuple[TokenizedWords, AnswerFormat, int]]:
     rng = random.Random(seed)
     for _ in range(count):
         alphabet = rng.randint(2, 4)
@@ -197,9 +204,9 @@ def ids_of(text: str) -> Ids:
     )
 
 
-def worded(text: str) -> Words:
+def worded(text: str) -> TokenizedWords:
     ids = tuple(ids_of(word) for word in text.split())
-    return Words(ids, ids)
+    return TokenizedWords(ids, ids)
 
 
 FORMAT = AnswerFormat(
@@ -309,7 +316,7 @@ def test_write_refuses_what_is_not_legal() -> None:
         write(words, FORMAT, [(2, 3, 0), (0, 1, 0)])
     with pytest.raises(ValueError, match="text order"):
         write(words, FORMAT, [(0, 2, 0), (1, 3, 0)])
-    blank = Words(((1,), (), (2,)), ((1,), (), (2,)))
+    blank = TokenizedWords(((1,), (), (2,)), ((1,), (), (2,)))
     with pytest.raises(ValueError, match="without ids"):
         write(blank, FORMAT, [(0, 2, 0)])
 

@@ -11,7 +11,7 @@ from spacy.training import Example
 from test_training import LORA, Adam
 
 from spacy_instructner.component import InstructionNERPipe
-from spacy_instructner.decoding.beam_search import Question
+from spacy_instructner.decoding.beam_search import DecodingRequest
 from spacy_instructner.decoding.grammar import read
 from spacy_instructner.models.thinc_model import get_backbone
 
@@ -43,12 +43,12 @@ def gold_doc(nlp: Language, language: str) -> Doc:
     return doc
 
 
-def first_question(pipe: InstructionNERPipe, doc: Doc) -> Question:
+def first_question(pipe: InstructionNERPipe, doc: Doc) -> DecodingRequest:
     """What the component asks about a Doc's first window."""
     backbone = get_backbone(pipe.model)
     task = pipe._bind(backbone, pipe._label_set(None))
     _, words = pipe._cut(backbone, [task], [doc])
-    return task.questions(words[0])[0]
+    return task.requests(words[0])[0]
 
 
 @pytest.mark.parametrize("language", TEXTS)
@@ -71,8 +71,8 @@ def test_learnt_and_found_again(
     nlp.initialize(lambda: [example])
     pipe = nlp.get_pipe("instruction_ner")
     (main,) = [r for r in pipe.records([example]) if r.task == "main"]
-    question = first_question(pipe, doc)
-    clauses = read(question.grammar, main.answer)
+    request = first_question(pipe, doc)
+    clauses = read(request.grammar, main.answer)
     assert clauses is not None and len(clauses) == 2
     if kind == "causal":
         assert [c[:2] for c in clauses] == [(e.start, e.end) for e in doc.ents]

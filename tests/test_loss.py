@@ -14,13 +14,19 @@ from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
 from spacy_instructner.decoding.allowed_tokens import along, filled_in
-from spacy_instructner.decoding.answers import AnswerFormat, Clause, Ids, Words, write
+from spacy_instructner.decoding.answers import (
+    AnswerFormat,
+    Clause,
+    Ids,
+    TokenizedWords,
+    write,
+)
 from spacy_instructner.decoding.beam_search import Answer, search
 from spacy_instructner.decoding.grammar import Grammar, Trie
-from spacy_instructner.models.backbone import Learned, Places
+from spacy_instructner.models.backbone import ForwardOutput, TokenPositions
 from spacy_instructner.models.thinc_model import get_backbone, get_reader
 from spacy_instructner.models.tokenization import TextEncoder
-from spacy_instructner.tasks.base import Gold, Record
+from spacy_instructner.tasks.base import Gold, TrainingRecord
 from spacy_instructner.tasks.cllmfs import build_cllmfs_v1
 from spacy_instructner.tasks.instruction_ner import build_instruction_ner_v1
 from spacy_instructner.tasks.labels import make_label_set
@@ -79,13 +85,13 @@ def learned_of(
     targets: Sequence[int],
     weights: Sequence[float],
     allowed: Tuple,
-) -> Learned:
-    return Learned(
+) -> ForwardOutput:
+    return ForwardOutput(
         logits,
         torch.tensor(targets),
         torch.tensor(weights),
         {},
-        Places((), ()),
+        TokenPositions((), ()),
         allowed,
     )
 
@@ -145,7 +151,7 @@ def encoder() -> TextEncoder:
     return TextEncoder(byte_level_tokenizer())
 
 
-def encoded(encoder: TextEncoder, text: str) -> Words:
+def encoded(encoder: TextEncoder, text: str) -> TokenizedWords:
     parts = text.split()
     return encoder.words(parts, [bool(i) for i in range(len(parts))], 50)
 
@@ -159,14 +165,16 @@ def all_clauses(words: int, labels: int, first: int = 0) -> Iterator[List[Clause
                     yield [(start, end, label), *rest]
 
 
-def all_answers(words: Words, format: AnswerFormat, sets: Sequence) -> List[Ids]:
+def all_answers(
+    words: TokenizedWords, format: AnswerFormat, sets: Sequence
+) -> List[Ids]:
     return [
         tuple(i for piece in write(words, format, clauses) for i in piece.ids)
         for clauses in sets
     ]
 
 
-def check_allowed(record: Record, answers: Sequence[Ids]) -> None:
+def check_allowed(record: TrainingRecord, answers: Sequence[Ids]) -> None:
     """At each id: what the answers that begin like it go on with."""
     assert record.allowed is not None and len(record.allowed) == len(record.answer)
     for at, allowed in enumerate(record.allowed):
@@ -252,8 +260,8 @@ def test_the_bag_allows_what_it_decodes(encoder: TextEncoder) -> None:
     words = encoded(encoder, "Anna met Bert")
     gold = Gold(((0, 1, "PERSON"),))
     (record,) = task.records(words, gold, choices=True)
-    question = task.questions(words)[0]
-    state = question.grammar.start()
+    request = task.requests(words)[0]
+    state = request.grammar.start()
     for token, allowed in zip(record.answer, record.allowed or ()):
         assert allowed == state.allowed and token in allowed
         state = state.step(token)
@@ -356,29 +364,29 @@ def test_the_loss_is_that_of_the_searchs_answer(make_nlp: MakeNLP) -> None:
     windows, words = pipe._cut(backbone, [task] * len(docs), docs)
     compared = spans = 0
     for of_window in words:
-        questions = task.questions(of_window)
-        for question, answer in zip(questions, search(reader, questions)):
+        requests = task.requests(of_window)
+        for request, answer in zip(requests, search(reader, requests)):
             gold = Gold(tuple((s.start, s.end, s.label) for s in answer.spans))
             records = [
                 decisions(record)
                 for record in task.records(of_window, gold, choices=True)
-                if record.prefix + record.suffix == question.prefix + question.own
+                if record.prefix + record.suffix == request.prefix + request.own
             ]
             if not records or records[0].answer != answer.ids:
                 # A type that was not drawn; another way to write the same spans.
                 continue
             (record,) = records
             with torch.no_grad():
-                learned = backbone.study([record])
+                learned = backbone.forward_records([record])
             losses = among_allowed(learned.logits, learned.targets, learned.allowed)  # type: ignore[arg-type]
             assert float(losses.sum()) == pytest.approx(-answer.logprob, abs=1e-3)
-            spans += check_scores(question.grammar, record, answer, learned.logits)
+            spans += check_scores(request.grammar, record, answer, learned.logits)
             compared += 1
     assert compared >= 4 and spans >= 2
 
 
 def check_scores(
-    grammar: Grammar, record: Record, answer: Answer, logits: torch.Tensor
+    grammar: Grammar, record: TrainingRecord, answer: Answer, logits: torch.Tensor
 ) -> int:
     """A span's score is the product over its decisions, that its label has ended among
     them. RETURNS: how many spans."""
@@ -435,7 +443,7 @@ def test_the_loss_is_a_mean_over_decisions(make_nlp: MakeNLP) -> None:
     total = count = 0.0
     for record in pipe.records(examples(nlp)):
         with torch.no_grad():
-            rows = iter(backbone.study([record]).logits.double())
+            rows = iter(backbone.forward_records([record]).logits.double())
         for token, allowed, weight in zip(
             record.answer, record.allowed or (), record.weights
         ):

@@ -16,9 +16,9 @@ from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 from torch.nn.functional import cross_entropy
 
-from spacy_instructner.models.backbone import Backbone, Learned, Places
+from spacy_instructner.models.backbone import Backbone, ForwardOutput, TokenPositions
 from spacy_instructner.models.thinc_model import Pack, get_backbone
-from spacy_instructner.tasks.base import Mention, Record
+from spacy_instructner.tasks.base import MentionPositions, TrainingRecord
 from spacy_instructner.training.adversarial import FGM, build_fgm_v1
 from spacy_instructner.training.contrastive import InfoNCE, build_info_nce_v1
 from spacy_instructner.training.likelihood import likelihood
@@ -93,13 +93,13 @@ def made_up(
     spans: Sequence[Tuple[int, int]],
     answer: int = 5,
     type: int = 0,
-) -> Record:
+) -> TrainingRecord:
     """A record of so many ids, the text and its entities at these places."""
     mentions = [
-        Mention(begin, end, length + (1 + at) % answer, type)
+        MentionPositions(begin, end, length + (1 + at) % answer, type)
         for at, (begin, end) in enumerate(spans)
     ]
-    return Record(
+    return TrainingRecord(
         tuple(range(prefix)),
         tuple(range(length - prefix)),
         tuple(range(answer + 1)),
@@ -110,7 +110,9 @@ def made_up(
     )
 
 
-def laid_out(records: Sequence[Record], shares: Sequence[bool], gap: int) -> Places:
+def laid_out(
+    records: Sequence[TrainingRecord], shares: Sequence[bool], gap: int
+) -> TokenPositions:
     """Records one behind the other, with something between them; where `shares` says
     so, a record has the prefix of the one before."""
     prefixes: List[int] = []
@@ -124,17 +126,22 @@ def laid_out(records: Sequence[Record], shares: Sequence[bool], gap: int) -> Pla
             prefixes.append(prefixes[-1])
         owns.append(end)
         end += len(record) - len(record.prefix) + gap
-    return Places(tuple(prefixes), tuple(owns))
+    return TokenPositions(tuple(prefixes), tuple(owns))
 
 
-def learned_of(states: torch.Tensor, layer: float, places: Places) -> Learned:
+def learned_of(
+    states: torch.Tensor, layer: float, places: TokenPositions
+) -> ForwardOutput:
     nothing = torch.zeros(0)
     other = torch.full_like(states, math.nan)
-    return Learned(nothing, nothing, nothing, {0.3: other, layer: states}, places)
+    return ForwardOutput(nothing, nothing, nothing, {0.3: other, layer: states}, places)
 
 
 def plain_contrast(
-    objective: InfoNCE, records: Sequence[Record], states: torch.Tensor, places: Places
+    objective: InfoNCE,
+    records: Sequence[TrainingRecord],
+    states: torch.Tensor,
+    places: TokenPositions,
 ) -> Tuple[torch.Tensor, int]:
     """The definition, number by number: the sum of the losses, and how many."""
     total, count = torch.zeros((), dtype=torch.float64), 0
@@ -180,7 +187,10 @@ def plain_contrast(
 
 
 def compare(
-    objective: InfoNCE, records: Sequence[Record], states: torch.Tensor, places: Places
+    objective: InfoNCE,
+    records: Sequence[TrainingRecord],
+    states: torch.Tensor,
+    places: TokenPositions,
 ) -> Optional[float]:
     """Loss and gradient are those of the definition. RETURNS: the loss."""
     states = states.requires_grad_()
@@ -207,9 +217,9 @@ def random_states(count: int, seed: int, dtype: torch.dtype) -> torch.Tensor:
 
 
 @st.composite
-def packs(draw: st.DrawFn) -> Tuple[List[Record], Places]:
+def packs(draw: st.DrawFn) -> Tuple[List[TrainingRecord], TokenPositions]:
     """A few records, some of them behind the same prefix."""
-    records: List[Record] = []
+    records: List[TrainingRecord] = []
     shares: List[bool] = []
     for _ in range(draw(st.integers(1, 4))):
         share = bool(records) and draw(st.booleans())
@@ -244,7 +254,10 @@ contrasts = st.builds(
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(contrasts, packs(), st.integers(0, 99), st.sampled_from(["float32", "float64"]))
 def test_contrast_and_its_gradient_are_the_definitions(
-    objective: InfoNCE, pack: Tuple[List[Record], Places], seed: int, dtype: str
+    objective: InfoNCE,
+    pack: Tuple[List[TrainingRecord], TokenPositions],
+    seed: int,
+    dtype: str,
 ) -> None:
     records, places = pack
     size = places.owns[-1] + len(records[-1]) + 2
@@ -253,7 +266,7 @@ def test_contrast_and_its_gradient_are_the_definitions(
     )
 
 
-EVERYWHERE = Places((0,), (2,))
+EVERYWHERE = TokenPositions((0,), (2,))
 
 
 @pytest.mark.parametrize("form", ["infonce", "logsigmoid"])
@@ -329,7 +342,7 @@ def test_one_against_one_is_the_same_in_both_forms(
             ),
             [record],
             states.clone(),
-            Places((0,), (0,)),
+            TokenPositions((0,), (0,)),
         )
         for form in ("infonce", "logsigmoid")
     ]
@@ -350,7 +363,10 @@ def test_the_first_entity_alone_counts_once() -> None:
         for which in ("all", "first")  # type: ignore[arg-type]
     )
     assert every.terms(records) == 3 and first.terms(records) == 1
-    states, places = random_states(40, 0, torch.float32), Places((0, 20), (0, 20))
+    states, places = (
+        random_states(40, 0, torch.float32),
+        TokenPositions((0, 20), (0, 20)),
+    )
     losses = [compare(each, records, states.clone(), places) for each in (every, first)]
     assert losses[0] != losses[1]
     # A first entity with nothing around it is not replaced by the second.
@@ -360,7 +376,7 @@ def test_the_first_entity_alone_counts_once() -> None:
 
 def test_the_weight_scales_and_nothing_to_compare_is_no_loss() -> None:
     record = made_up(0, (2, 8), 9, [(3, 5)])
-    states, places = random_states(20, 3, torch.float32), Places((0,), (0,))
+    states, places = random_states(20, 3, torch.float32), TokenPositions((0,), (0,))
     one, three, none = (build_info_nce_v1(weight=weight) for weight in (1.0, 3.0, 0.0))
     loss = compare(one, [record], states.clone(), places)
     assert loss and loss > 0.1
@@ -374,7 +390,7 @@ def test_a_prompt_that_names_no_type_has_no_anchor() -> None:
     (mention,) = record.mentions
     record = replace(record, mentions=(replace(mention, type=None),))
     learned = learned_of(
-        random_states(20, 0, torch.float32), 0.8125, Places((0,), (0,))
+        random_states(20, 0, torch.float32), 0.8125, TokenPositions((0,), (0,))
     )
     with pytest.raises(ValueError, match="records whose prompts name the types"):
         build_info_nce_v1().loss([record], learned)
@@ -384,11 +400,11 @@ def test_a_prompt_that_names_no_type_has_no_anchor() -> None:
 # Where the states come from, and what records point to.
 
 
-def whole(record: Record) -> Tuple[int, ...]:
+def whole(record: TrainingRecord) -> Tuple[int, ...]:
     return record.prefix + record.suffix + record.answer
 
 
-def own_states(backbone: Backbone, record: Record) -> Sequence[torch.Tensor]:
+def own_states(backbone: Backbone, record: TrainingRecord) -> Sequence[torch.Tensor]:
     """transformers' own hidden states, of this record alone."""
     if backbone.hf.config.is_encoder_decoder:
         ids = [*record.prefix, *record.suffix, *backbone.encoder.end]
@@ -399,7 +415,7 @@ def own_states(backbone: Backbone, record: Record) -> Sequence[torch.Tensor]:
     return model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states
 
 
-def read_by(backbone: Backbone, record: Record) -> int:
+def read_by(backbone: Backbone, record: TrainingRecord) -> int:
     """How many of a record's ids have states."""
     if backbone.hf.config.is_encoder_decoder:
         return len(record.prefix) + len(record.suffix)
@@ -419,7 +435,7 @@ def test_states_are_those_of_the_layer_at_the_places(
     backbone.hf.eval()
     (records,) = backbone.packs(records, 10**6)
     with torch.no_grad():
-        learned = backbone.study(records, layers=(0.0, 0.5, 1.0))
+        learned = backbone.forward_records(records, layers=(0.0, 0.5, 1.0))
         for index, record in enumerate(records):
             expected = own_states(backbone, record)
             ids = range(read_by(backbone, record))
@@ -452,7 +468,7 @@ def test_packs_hold_all_records_and_what_they_may_read(
     )
     read = 0
     for pack in packs:
-        places = backbone.study(pack).places
+        places = backbone.forward_records(pack).places
         together = {
             places.of(index, record, at)
             for index, record in enumerate(pack)
@@ -466,7 +482,9 @@ def test_packs_hold_all_records_and_what_they_may_read(
         assert read == sum(map(len, records))
     if tokens == 10**6:
         alone = [replace(record, shared=0) for record in records]
-        (places,) = (backbone.study(p).places for p in backbone.packs(alone, tokens))
+        (places,) = (
+            backbone.forward_records(p).places for p in backbone.packs(alone, tokens)
+        )
         apart = max(
             places.of(index, record, len(record) - 1)
             for index, record in enumerate(backbone.packs(alone, tokens)[0])
@@ -485,7 +503,9 @@ def test_a_text_read_once_teaches_the_same(make_nlp: MakeNLP, tokens: int) -> No
     for own in (records, [replace(record, shared=0) for record in records]):
         backbone.zero_grad()
         backbone.hf.train()
-        loss = sum(likelihood(backbone.study(p)) for p in backbone.packs(own, tokens))
+        loss = sum(
+            likelihood(backbone.forward_records(p)) for p in backbone.packs(own, tokens)
+        )
         loss.backward()  # type: ignore[union-attr]
         found.append((float(loss.detach()), gradients(nlp)))
     (loss, ours), (wanted, theirs) = found
@@ -569,7 +589,7 @@ def test_the_loss_is_likelihood_and_contrast_each_by_its_own_count(
         for record in records:
             expected += float(plain_pass(backbone, record)[0]) / total
             states = own_states(backbone, record)[1][0]
-            whole_row = Places((0,), (len(record.prefix),))
+            whole_row = TokenPositions((0,), (len(record.prefix),))
             own, count = plain_contrast(objective, [record], states, whole_row)
             apart, terms = apart + float(own), terms + count
     assert terms == 7 and apart > 0.5
@@ -580,7 +600,7 @@ def test_the_loss_is_likelihood_and_contrast_each_by_its_own_count(
 
 
 def plain_pass(
-    backbone: Backbone, record: Record, more: Optional[torch.Tensor] = None
+    backbone: Backbone, record: TrainingRecord, more: Optional[torch.Tensor] = None
 ) -> Tuple[torch.Tensor, torch.Tensor]:
     """transformers' own pass over this record alone: its likelihood, summed, and the
     (ids, width) embeddings. more: what to add to these."""
@@ -607,8 +627,8 @@ class Seen:
     """One pass of training: its records, their places, and the embeddings as they were
     and as the model got them."""
 
-    records: Sequence[Record]
-    places: Places
+    records: Sequence[TrainingRecord]
+    places: TokenPositions
     before: torch.Tensor
     after: torch.Tensor
 
@@ -624,19 +644,19 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[[Language], List[Seen]]:
     def begin(nlp: Language) -> List[Seen]:
         passes: List[Seen] = []
         backbone = get_backbone(pipe_of(nlp).model)
-        study = backbone.study
+        forward_records = backbone.forward_records
 
         def noted(records, layers=(), change=None):  # type: ignore[no-untyped-def]
-            def noting(embedded: torch.Tensor, places: Places) -> torch.Tensor:
+            def noting(embedded: torch.Tensor, places: TokenPositions) -> torch.Tensor:
                 before = embedded.detach().clone()
                 given = embedded if change is None else change(embedded, places)
                 after = given.detach().clone()
                 passes.append(Seen(list(records), places, before, after))
                 return given
 
-            return study(records, layers, noting)
+            return forward_records(records, layers, noting)
 
-        monkeypatch.setattr(backbone, "study", noted)
+        monkeypatch.setattr(backbone, "forward_records", noted)
         return passes
 
     return begin
@@ -856,7 +876,7 @@ def test_weights_are_as_before_and_gradients_are_there(
     assert all(g.isfinite().all() and g.abs().sum() > 0 for g in found.values())
 
 
-def batch() -> Tuple[List[Record], Places, torch.Tensor]:
+def batch() -> Tuple[List[TrainingRecord], TokenPositions, torch.Tensor]:
     records = [
         made_up(3, (4, 8), 10, []),
         made_up(3, (5, 6), 9, []),
@@ -876,13 +896,13 @@ def test_a_share_of_passes_is_disturbed(kind: str, share: float) -> None:
     attacks = kind == "gradient"
     torch.manual_seed(0)
     found = [
-        objective.disturb(records, places, embedded, gradient if attacks else None)
+        objective.perturb(records, places, embedded, gradient if attacks else None)
         for _ in range(1000)
     ]
     disturbed = sum(each is not None for each in found)
     assert disturbed == 1000 if share == 1.0 else abs(disturbed - 1000 * share) < 50
     # Each kind has its moment: before the first pass, or after it.
-    other = objective.disturb(records, places, embedded, None if attacks else gradient)
+    other = objective.perturb(records, places, embedded, None if attacks else gradient)
     assert other is None
 
 
@@ -907,7 +927,7 @@ def test_the_length_is_a_share_of_each_records_own(kind: str, positions: str) ->
     gradient = random_states(len(embedded), 1, torch.float32) * 1e-6
     objective = build_fgm_v1(kind=kind, strength=2.0, positions=positions)  # type: ignore[arg-type]
     given = gradient if kind == "gradient" else None
-    added = objective.disturb(records, places, embedded, given)
+    added = objective.perturb(records, places, embedded, given)
     assert added is not None
     seen = Seen(records, places, embedded, embedded + added)
     groups = disturbed_groups(seen, positions)
@@ -933,7 +953,7 @@ def test_where_there_is_no_gradient_nothing_is_added() -> None:
     seen = Seen(records, places, embedded, embedded)
     certain, other, _ = disturbed_groups(seen, "text")
     gradient[certain] = 0.0
-    added = build_fgm_v1().disturb(records, places, embedded, gradient)
+    added = build_fgm_v1().perturb(records, places, embedded, gradient)
     assert added is not None and added.isfinite().all()
     assert not added[certain].any() and added[other].any()
 
@@ -942,9 +962,9 @@ def test_records_without_a_text_are_left_alone() -> None:
     records, places, embedded = batch()
     bare = [replace(record, text=(0, 0)) for record in records]
     gradient = torch.ones_like(embedded)
-    assert build_fgm_v1().disturb(bare, places, embedded, gradient) is None
+    assert build_fgm_v1().perturb(bare, places, embedded, gradient) is None
     one = [bare[0], records[1], bare[2]]
-    added = build_fgm_v1().disturb(one, places, embedded, gradient)
+    added = build_fgm_v1().perturb(one, places, embedded, gradient)
     assert added is not None and int(added.any(dim=1).sum()) == 1
 
 
@@ -998,11 +1018,11 @@ def test_an_objective_of_ones_own_does_nothing_by_default() -> None:
     own.check("causal", None)  # type: ignore[arg-type]
     assert own.terms(records) == sum(len(record.answer) for record in records)
     assert own.loss(records, learned_of(embedded, 0.5, places)) is None
-    assert own.disturb(records, places, embedded, None) is None
-    assert (own.layers, own.again) == ((), 0.0)
+    assert own.perturb(records, places, embedded, None) is None
+    assert (own.layers, own.second_pass_weight) == ((), 0.0)
     assert build_info_nce_v1(layer=0.5).layers == (0.5,)
-    assert build_fgm_v1(weight=0.5).again == 0.5
-    assert build_fgm_v1(kind="uniform").again == 0.0
+    assert build_fgm_v1(weight=0.5).second_pass_weight == 0.5
+    assert build_fgm_v1(kind="uniform").second_pass_weight == 0.0
     assert isinstance(build_fgm_v1(), FGM)
 
 
@@ -1138,7 +1158,7 @@ def test_the_contrast_falls_when_it_counts(make_nlp: MakeNLP) -> None:
     def contrast_now() -> float:
         records = pipe.records(examples(nlp))
         with torch.no_grad():
-            learned = backbone.study(records, (objective.layer,))
+            learned = backbone.forward_records(records, (objective.layer,))
             loss = objective.loss(records, learned)
         assert loss is not None
         return float(loss) / objective.terms(records)

@@ -8,7 +8,7 @@ import pytest
 from conftest import byte_level_tokenizer, unigram_tokenizer
 
 from spacy_instructner.models.tokenization import TextEncoder
-from spacy_instructner.tasks.base import Gold, Layout, Record, Shown
+from spacy_instructner.tasks.base import Demonstration, Gold, Layout, TrainingRecord
 from spacy_instructner.tasks.instruction_ner import (
     BoundInstructionNER,
     InstructionNER,
@@ -45,7 +45,7 @@ def records(
     gold: Gold = GOLD,
     layout: str = "text_last",
     text: Sequence[str] = TEXT,
-) -> Dict[str, Record]:
+) -> Dict[str, TrainingRecord]:
     end = encoder.tokenizer.eos_token_id
     bound = task.bind(encoder, LABELS, end, layout=layout)  # type: ignore[arg-type]
     words = encoder.words(text, [bool(i) for i in range(len(text))], 50)
@@ -54,11 +54,11 @@ def records(
     return {record.task: record for record in made}
 
 
-def prompt(encoder: TextEncoder, record: Record) -> str:
+def prompt(encoder: TextEncoder, record: TrainingRecord) -> str:
     return encoder.tokenizer.decode(record.prefix + record.suffix)
 
 
-def answer(encoder: TextEncoder, record: Record) -> str:
+def answer(encoder: TextEncoder, record: TrainingRecord) -> str:
     return encoder.tokenizer.decode(record.answer)
 
 
@@ -299,8 +299,8 @@ def test_awkward_label_names_are_handled(encoder: TextEncoder, names: Dict) -> N
 
 
 SHOWN = (
-    Shown(("ada", "quill", "!"), (False, True, False), ((0, 2, "Actor"),)),
-    Shown(("hm",), (False,), ((0, 1, "OTHER"),)),
+    Demonstration(("ada", "quill", "!"), (False, True, False), ((0, 2, "Actor"),)),
+    Demonstration(("hm",), (False,), ((0, 1, "OTHER"),)),
 )
 
 
@@ -311,27 +311,29 @@ def test_examples_stand_in_front_of_the_main_prompt(
     end = encoder.tokenizer.eos_token_id
     task = build_instruction_ner_v1()
     plain = task.bind(encoder, LABELS, end, layout=layout)
-    bound = task.bind(encoder, LABELS, end, layout=layout, shown=SHOWN)
+    bound = task.bind(encoder, LABELS, end, layout=layout, demonstrations=SHOWN)
 
     def prompt_of(task: BoundInstructionNER, text: str) -> str:
         parts = text.split()
         words = encoder.words(parts, [bool(i) for i in range(len(parts))], 50)
-        (question,) = task.questions(words)
-        return encoder.tokenizer.decode(question.prefix + question.suffix)
+        (request,) = task.requests(words)
+        return encoder.tokenizer.decode(request.prefix + request.suffix)
 
     # Each is a whole prompt with its answer; labels that are not asked are left out.
-    shown = (
+    demonstrations = (
         prompt_of(plain, "ada quill !").replace(" !", "!")
         + " ada quill is an actor.\n\n"
         + prompt_of(plain, "hm")
         + " none.\n\n"
     )
-    assert prompt_of(bound, "any films") == shown + prompt_of(plain, "any films")
+    assert prompt_of(bound, "any films") == demonstrations + prompt_of(
+        plain, "any films"
+    )
     if layout == "text_last":
         # All of it is read once for all texts.
-        (question,) = bound.questions(encoder.words(["any"], [False], 50))
-        prefix = encoder.tokenizer.decode(question.prefix)
-        assert prefix.startswith(shown) and prefix.endswith("Sentence:")
+        (request,) = bound.requests(encoder.words(["any"], [False], 50))
+        prefix = encoder.tokenizer.decode(request.prefix)
+        assert prefix.startswith(demonstrations) and prefix.endswith("Sentence:")
 
 
 @pytest.mark.parametrize("layout", ["text_last", "text_first"])
@@ -349,12 +351,12 @@ def test_examples_stand_in_front_of_the_main_prompt(
     ],
 )
 def test_a_text_to_learn_from_is_not_shown_with_its_answer(
-    encoder: TextEncoder, layout: Layout, text: str, shown: List[str]
+    encoder: TextEncoder, layout: Layout, text: str, demonstrations: List[str]
 ) -> None:
     """When asked, all examples are shown."""
     end = encoder.tokenizer.eos_token_id
     task = build_instruction_ner_v1(typing_weight=0.0, extraction_weight=0.0)
-    bound = task.bind(encoder, LABELS, end, layout=layout, shown=SHOWN)
+    bound = task.bind(encoder, LABELS, end, layout=layout, demonstrations=SHOWN)
 
     def texts(prompt: str) -> List[str]:
         lines = [line for line in prompt.split("\n") if line.startswith("Sentence: ")]
@@ -363,9 +365,9 @@ def test_a_text_to_learn_from_is_not_shown_with_its_answer(
     parts = text.split()
     words = encoder.words(parts, [bool(i) for i in range(len(parts))], 50)
     (record,) = bound.records(words, Gold(((len(words) - 1, len(words), "Actor"),)))
-    assert texts(prompt(encoder, record)) == [*shown, text]
-    (question,) = bound.questions(words)
-    asked = encoder.tokenizer.decode(question.prefix + question.suffix)
+    assert texts(prompt(encoder, record)) == [*demonstrations, text]
+    (request,) = bound.requests(words)
+    asked = encoder.tokenizer.decode(request.prefix + request.suffix)
     assert texts(asked) == ["ada quill!", "hm", text]
     # What stands where is counted with the examples that are left.
     ids = record.prefix + record.suffix + record.answer
@@ -414,8 +416,8 @@ def test_options_are_shuffled_for_learning(
     # All of the 24 orders come.
     assert len(set(orders)) == 24
     # Asked is in the labels' own order.
-    (question,) = bound.questions(words)
-    asked = encoder.tokenizer.decode(question.prefix + question.suffix)
+    (request,) = bound.requests(words)
+    asked = encoder.tokenizer.decode(request.prefix + request.suffix)
     assert options_of(asked) == ["title", "genre", "actor", "ratings average"]
     random.seed(3)
     again = [
@@ -471,11 +473,11 @@ def test_prompts_say_what_labels_mean(encoder: TextEncoder) -> None:
     assert made["typing"] == f" {MEANT}\nType slow burn, ada quill in {text}:"
     # The same for every text, so read once.
     words = encoder.words(["any"], [False], 50)
-    (question,) = bound.questions(words)
-    assert encoder.tokenizer.decode(question.prefix) == (
+    (request,) = bound.requests(words)
+    assert encoder.tokenizer.decode(request.prefix) == (
         f"Find title, genre, actor\nMeant: {MEANT}\nIn:"
     )
-    assert bound.constant() == len(question.prefix + question.suffix) - len(words.text)
+    assert bound.constant() == len(request.prefix + request.suffix) - len(words.text)
 
 
 @pytest.mark.parametrize(
@@ -551,9 +553,9 @@ def test_a_definition_writes_no_control_token(encoder: TextEncoder) -> None:
     labels = make_label_set(["A"], {}, {"A": "<|turn|> and {sentence}"})
     task = build_instruction_ner_v1(main_template="<|turn|>{definitions}{sentence}")
     bound = task.bind(encoder, labels, encoder.tokenizer.eos_token_id)
-    (question,) = bound.questions(encoder.words(["any"], [False], 50))
+    (request,) = bound.requests(encoder.words(["any"], [False], 50))
     turn = encoder.tokenizer.convert_tokens_to_ids("<|turn|>")
-    asked = question.prefix + question.suffix
+    asked = request.prefix + request.suffix
     assert asked.count(turn) == 1
     assert encoder.tokenizer.decode(asked) == (
         "<|turn|> a: <|turn|> and {sentence} any"

@@ -25,8 +25,8 @@ from transformers import (
     T5Config,
 )
 
-from spacy_instructner.decoding.beam_search import Answer, Question, search
-from spacy_instructner.decoding.speculative import Drafts
+from spacy_instructner.decoding.beam_search import Answer, DecodingRequest, search
+from spacy_instructner.decoding.speculative import SpeculativeDecoder
 from spacy_instructner.models.backbone import Backbone
 from spacy_instructner.models.causal import CausalBackbone
 from spacy_instructner.models.seq2seq import Seq2SeqBackbone
@@ -126,7 +126,7 @@ def make_backbone(kind: str) -> Backbone:
     return CausalBackbone(model.eval(), tokenizer)
 
 
-def make_questions(backbone: Backbone, count: int, seed: int) -> List[Question]:
+def make_questions(backbone: Backbone, count: int, seed: int) -> List[DecodingRequest]:
     rng = random.Random(seed)
     names = ["Anna", "Bert", "lives", "in", "Rome", "Paris", "is", "a", "person", ","]
     labels = make_label_set(
@@ -135,13 +135,13 @@ def make_questions(backbone: Backbone, count: int, seed: int) -> List[Question]:
     task = build_instruction_ner_v1().bind(
         backbone.encoder, labels, backbone.tokenizer.eos_token_id
     )
-    questions = []
+    requests = []
     for _ in range(count):
         words = [rng.choice(names) for _ in range(rng.randint(0, 9))]
         spaces = [bool(i) and rng.random() < 0.8 for i in range(len(words))]
         encoded = backbone.encoder.words(words, spaces, 50)
-        questions.extend(task.questions(encoded))
-    return questions
+        requests.extend(task.requests(encoded))
+    return requests
 
 
 def own_logits(backbone: Backbone, prompt: List[int], said: List[int]) -> torch.Tensor:
@@ -159,12 +159,12 @@ def own_logits(backbone: Backbone, prompt: List[int], said: List[int]) -> torch.
         )
 
 
-def plain_greedy(backbone: Backbone, question: Question) -> Tuple[Tuple, List]:
+def plain_greedy(backbone: Backbone, request: DecodingRequest) -> Tuple[Tuple, List]:
     """Ids and the log-probability of each, reading everything anew every time."""
-    ids = list(question.prefix + question.suffix)
+    ids = list(request.prefix + request.suffix)
     said: List[int] = []
     logprobs: List[float] = []
-    state = question.grammar.start()
+    state = request.grammar.start()
     while not state.done:
         logits = own_logits(backbone, ids, said)
         allowed = list(state.allowed)
@@ -179,11 +179,11 @@ def plain_greedy(backbone: Backbone, question: Question) -> Tuple[Tuple, List]:
 @pytest.mark.parametrize("kind", ALL)
 def test_greedy_is_what_a_plain_loop_finds(kind: str) -> None:
     backbone = make_backbone(kind)
-    questions = make_questions(backbone, 24, 0)
-    answers = search(backbone, questions, batch_tokens=40)
+    requests = make_questions(backbone, 24, 0)
+    answers = search(backbone, requests, batch_tokens=40)
     spans = 0
-    for question, answer in zip(questions, answers):
-        ids, logprobs = plain_greedy(backbone, question)
+    for request, answer in zip(requests, answers):
+        ids, logprobs = plain_greedy(backbone, request)
         assert answer.ids == ids
         assert answer.complete
         assert answer.logprob == pytest.approx(sum(logprobs), abs=2e-4)
@@ -195,12 +195,12 @@ def test_scores_multiply_to_the_answer() -> None:
     """A span's score is made of the choices between the label before and its own
     label's end; with the choice to end, they make up the whole answer."""
     backbone = make_backbone("llama")
-    for question, answer in zip(
+    for request, answer in zip(
         make_questions(backbone, 20, 3),
         search(backbone, make_questions(backbone, 20, 3)),
     ):
-        ids, logprobs = plain_greedy(backbone, question)
-        state = question.grammar.start()
+        ids, logprobs = plain_greedy(backbone, request)
+        state = request.grammar.start()
         for token in ids:
             state = state.step(token)
         ends = [clause[3] for clause in state.read()]
@@ -220,9 +220,9 @@ def test_scores_multiply_to_the_answer() -> None:
 @pytest.mark.parametrize("batch_tokens", [1, 100, 10_000])
 def test_batching_changes_nothing(batch_tokens: int, kind: str) -> None:
     backbone = make_backbone(kind)
-    questions = make_questions(backbone, 30, 5)
-    alone = [search(backbone, [question])[0] for question in questions]
-    together = search(backbone, questions, batch_tokens)
+    requests = make_questions(backbone, 30, 5)
+    alone = [search(backbone, [request])[0] for request in requests]
+    together = search(backbone, requests, batch_tokens)
     for one, other in zip(alone, together):
         assert one.ids == other.ids
         assert [s[:3] for s in flat(one)] == [s[:3] for s in flat(other)]
@@ -234,11 +234,11 @@ def flat(answer: Answer) -> List[Tuple]:
     return [(s.start, s.end, s.label, s.score) for s in answer.spans]
 
 
-def every_answer(backbone: Backbone, question: Question) -> List[Tuple]:
+def every_answer(backbone: Backbone, request: DecodingRequest) -> List[Tuple]:
     """All legal answers with their log-probabilities, by trying them all."""
     found: List[Tuple] = []
-    stack = [((), 0.0, question.grammar.start())]
-    prompt = list(question.prefix + question.suffix)
+    stack = [((), 0.0, request.grammar.start())]
+    prompt = list(request.prefix + request.suffix)
     while stack:
         ids, logprob, state = stack.pop()
         if state.done:
@@ -251,9 +251,9 @@ def every_answer(backbone: Backbone, question: Question) -> List[Tuple]:
     return found
 
 
-def short_questions(backbone: Backbone, count: int) -> List[Question]:
-    questions = make_questions(backbone, 60, 11)
-    short = [q for q in questions if 1 <= len(q.grammar.words) <= 2]
+def short_questions(backbone: Backbone, count: int) -> List[DecodingRequest]:
+    requests = make_questions(backbone, 60, 11)
+    short = [q for q in requests if 1 <= len(q.grammar.words) <= 2]
     assert len(short) >= count
     return short[:count]
 
@@ -262,15 +262,15 @@ def short_questions(backbone: Backbone, count: int) -> List[Question]:
 def test_a_wide_beam_is_an_exhaustive_search(kind: str) -> None:
     backbone = make_backbone(kind)
     better = 0
-    for question in short_questions(backbone, 6):
-        answers = every_answer(backbone, question)
+    for request in short_questions(backbone, 6):
+        answers = every_answer(backbone, request)
         # The probabilities of all legal answers add up to one.
         assert math.fsum(math.exp(p) for p, _ in answers) == pytest.approx(1, abs=1e-4)
         best = max(answers)
-        (found,) = search(backbone, [question], width=len(answers))
+        (found,) = search(backbone, [request], width=len(answers))
         assert found.ids == best[1]
         assert found.logprob == pytest.approx(best[0], abs=2e-4)
-        (greedy,) = search(backbone, [question])
+        (greedy,) = search(backbone, [request])
         assert greedy.logprob <= found.logprob + 1e-4
         better += greedy.ids != found.ids
     assert better > 0
@@ -279,9 +279,9 @@ def test_a_wide_beam_is_an_exhaustive_search(kind: str) -> None:
 @pytest.mark.parametrize("width", [2, 4])
 def test_beams_in_a_batch_do_not_disturb_each_other(width: int) -> None:
     backbone = make_backbone("llama")
-    questions = make_questions(backbone, 16, 6)
-    alone = [search(backbone, [q], width=width)[0] for q in questions]
-    together = search(backbone, questions, 10_000, width=width)
+    requests = make_questions(backbone, 16, 6)
+    alone = [search(backbone, [q], width=width)[0] for q in requests]
+    together = search(backbone, requests, 10_000, width=width)
     for one, other in zip(alone, together):
         assert one.ids == other.ids
         assert one.logprob == pytest.approx(other.logprob, abs=1e-4)
@@ -289,12 +289,12 @@ def test_beams_in_a_batch_do_not_disturb_each_other(width: int) -> None:
 
 def test_a_prefix_is_read_once_by_every_reader() -> None:
     backbone = make_backbone("llama")
-    questions = make_questions(backbone, 4, 0)
+    requests = make_questions(backbone, 4, 0)
     for reader in (backbone.reader(), backbone.reader()):
         original = reader.read_prefix
         with mock.patch.object(reader, "read_prefix", side_effect=original) as reading:
-            search(reader, questions)
-            search(reader, questions)
+            search(reader, requests)
+            search(reader, requests)
         assert reading.call_count == 1
 
 
@@ -313,13 +313,13 @@ def test_a_reader_attends_outside_of_a_pass_as_its_model_does(kind: str) -> None
 
 def test_an_answer_without_room_is_broken_off_and_says_so() -> None:
     backbone = make_backbone("llama")
-    questions = make_questions(backbone, 30, 2)
-    whole = search(backbone, questions)
+    requests = make_questions(backbone, 30, 2)
+    whole = search(backbone, requests)
     longest = max(range(30), key=lambda i: len(whole[i].spans))
-    question = questions[longest]
-    used = len(question.prefix) + len(question.suffix)
+    request = requests[longest]
+    used = len(request.prefix) + len(request.suffix)
     backbone.hf.config.max_position_embeddings = used + len(whole[longest].ids) // 2
-    answer = search(backbone, [question])[0]
+    answer = search(backbone, [request])[0]
     assert not answer.complete
     kept = flat(whole[longest])[: len(answer.spans)]
     assert [span[:3] for span in flat(answer)] == [span[:3] for span in kept]
@@ -328,12 +328,12 @@ def test_an_answer_without_room_is_broken_off_and_says_so() -> None:
 
 def test_a_row_without_room_does_not_disturb_its_neighbours() -> None:
     backbone = make_backbone("llama")
-    questions = make_questions(backbone, 6, 4)
-    alone = [search(backbone, [question])[0] for question in questions]
-    longest = max(range(6), key=lambda i: len(questions[i].suffix))
-    bad = questions[longest]
-    questions.append(Question(bad.prefix, bad.suffix * 40, bad.grammar))
-    together = search(backbone, questions, 100_000)
+    requests = make_questions(backbone, 6, 4)
+    alone = [search(backbone, [request])[0] for request in requests]
+    longest = max(range(6), key=lambda i: len(requests[i].suffix))
+    bad = requests[longest]
+    requests.append(DecodingRequest(bad.prefix, bad.suffix * 40, bad.grammar))
+    together = search(backbone, requests, 100_000)
     assert not together[-1].complete and together[-1].spans == ()
     for one, other in zip(alone, together):
         assert one.ids == other.ids
@@ -368,18 +368,18 @@ def test_a_pass_keeps_to_the_budget_and_long_texts_come_first(
 ) -> None:
     backbone = make_backbone(kind)
     # An empty text leaves no choice: nothing is asked.
-    questions = [q for q in make_questions(backbone, 40, 1) if len(q.grammar.words)]
-    lengths = {q.suffix: len(q.suffix) for q in questions}
-    session = type(backbone.open([questions[0].prefix]))
+    requests = [q for q in make_questions(backbone, 40, 1) if len(q.grammar.words)]
+    lengths = {q.suffix: len(q.suffix) for q in requests}
+    session = type(backbone.open([requests[0].prefix]))
     admitted: List[List[int]] = []
     under_way: List[int] = []
 
-    admit, keep, extend = session.admit, session.keep, session.extend
+    add_requests, keep, extend = session.add_requests, session.reorder, session.forward
 
     def admits(self, prompts):  # type: ignore[no-untyped-def]
         admitted.append([lengths[suffix] for _, suffix in prompts])
         under_way.extend(admitted[-1])
-        return admit(self, prompts)
+        return add_requests(self, prompts)
 
     def keeps(self, rows):  # type: ignore[no-untyped-def]
         under_way[:] = [under_way[row] for row in rows]
@@ -392,36 +392,39 @@ def test_a_pass_keeps_to_the_budget_and_long_texts_come_first(
         assert len(rows) * max(under_way) <= 120
         return extend(self, rows, marks)
 
-    monkeypatch.setattr(session, "admit", admits)
-    monkeypatch.setattr(session, "keep", keeps)
-    monkeypatch.setattr(session, "extend", extends)
-    search(backbone, questions, 60)
+    monkeypatch.setattr(session, "add_requests", admits)
+    monkeypatch.setattr(session, "reorder", keeps)
+    monkeypatch.setattr(session, "forward", extends)
+    search(backbone, requests, 60)
     order = [length for batch in admitted for length in batch]
-    assert order == sorted(lengths[q.suffix] for q in questions)[::-1]
+    assert order == sorted(lengths[q.suffix] for q in requests)[::-1]
     # Where rows can join, one takes the place of another before all are answered.
-    assert len(admitted) > 8 and (min(map(len, admitted)) == 1) == session.joins
+    assert (
+        len(admitted) > 8
+        and (min(map(len, admitted)) == 1) == session.supports_continuous_batching
+    )
 
 
 def test_guesses_save_passes_and_change_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     backbone = make_backbone("llama")
-    questions = make_questions(backbone, 60, 8)
+    requests = make_questions(backbone, 60, 8)
     passes: List[int] = []
-    session = type(backbone.open([questions[0].prefix]))
-    extend = session.extend
+    session = type(backbone.open([requests[0].prefix]))
+    extend = session.forward
 
     def extends(self, rows, marks):  # type: ignore[no-untyped-def]
         passes.append(sum(map(len, rows)))
         return extend(self, rows, marks)
 
-    monkeypatch.setattr(session, "extend", extends)
+    monkeypatch.setattr(session, "forward", extends)
 
     def run(worth_it: float, trials: int) -> Tuple[List[Answer], int, int]:
         passes.clear()
-        monkeypatch.setattr(Drafts, "WORTH_IT", worth_it)
-        monkeypatch.setattr(Drafts, "TRIALS", trials)
-        return search(backbone, questions, 100), len(passes), sum(passes)
+        monkeypatch.setattr(SpeculativeDecoder, "WORTH_IT", worth_it)
+        monkeypatch.setattr(SpeculativeDecoder, "TRIALS", trials)
+        return search(backbone, requests, 100), len(passes), sum(passes)
 
     never, most, fewest = run(2.0, 0)
     always, few, more = run(0.0, 0)

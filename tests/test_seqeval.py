@@ -14,7 +14,7 @@ from spacy.matcher import PhraseMatcher
 from spacy.tokens import Doc, Span
 from spacy.util import filter_spans
 
-from spacy_instructner.data.corpora import bare, read_docs
+from spacy_instructner.data.corpora import read_docs, without_annotation
 from spacy_instructner.evaluation.metrics import count, total
 from spacy_instructner.evaluation.support_set import entities_of, scored_of
 
@@ -81,7 +81,7 @@ def test_the_workshop_sentences() -> None:
         for ent in doc.ents:
             matcher.add(ent.label_, [ent.as_doc()])
     gold = read_docs(WORKSHOP / "test.jsonl", NLP)[0]
-    predicted = [bare(doc) for doc in gold]
+    predicted = [without_annotation(doc) for doc in gold]
     for doc in predicted:
         doc.set_ents(filter_spans(matcher(doc, as_spans=True)), default="outside")
     theirs = agree(gold, predicted)

@@ -26,7 +26,7 @@ from spacy_instructner.cli import app
 from spacy_instructner.cli.serve import is_loopback
 from spacy_instructner.corpus.pipelines import Pipeline
 from spacy_instructner.data.corpora import read_docs
-from spacy_instructner.serving import learning
+from spacy_instructner.serving import finetune
 from spacy_instructner.serving.session import PIECE, Served, places
 
 MakeNLP = Callable[..., Language]
@@ -53,12 +53,12 @@ def folder(tiny_causal: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
     """A random model of two layers takes more than the default one."""
-    text = learning.SETTINGS.read_text(encoding="utf8")
+    text = finetune.SETTINGS.read_text(encoding="utf8")
     assert text.count("= 0.002\n") == 1 and text.count("max_steps = 80\n") == 1
     text = text.replace("= 0.002\n", "= 0.005\n")
     own = tmp_path_factory.mktemp("settings") / "training.cfg"
     own.write_text(text.replace("max_steps = 80\n", "max_steps = 150\n"))
-    monkeypatch.setattr(learning, "SETTINGS", own)
+    monkeypatch.setattr(finetune, "SETTINGS", own)
 
 
 def later() -> float:
@@ -241,7 +241,7 @@ def test_what_cannot_be_learned_leaves_everything_as_it_was(folder: Path) -> Non
 
 def test_corrections_are_learned_as_the_default_learns() -> None:
     """One set of training settings, in two places."""
-    own = Config().from_disk(learning.SETTINGS)["training"]
+    own = Config().from_disk(finetune.SETTINGS)["training"]
     default = Config().from_disk(ROOT / "configs" / "fewshot.cfg")["training"]
     for block in (own, own["batcher"], own["optimizer"]):
         assert block

@@ -77,12 +77,12 @@ def test_development_data_is_what_is_scored(
         # All of it, in order; without any, the support set, as ever.
         assert own == ([doc.text for doc in docs] if dev else support)
     # fmt: off
-    shown = good(
+    demonstrations = good(
         "train", small(name), "--paths.dev", tmp_path / "dev.spacy",
         "--training.max_steps", STEPS, "--training.eval_frequency", STEPS,
     )
     # fmt: on
-    assert "ENTS_F" in shown
+    assert "ENTS_F" in demonstrations
 
 
 def test_paths_that_nothing_reads_are_refused(make_nlp: MakeNLP) -> None:

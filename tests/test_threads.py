@@ -399,13 +399,15 @@ def test_an_interrupted_update(make_nlp: MakeNLP) -> None:
         pipe: Any = nlp.get_pipe(NAME)
         if broken:
             backbone = get_backbone(pipe.model)
-            passes = [backbone.study] * 2 + [mock.Mock(side_effect=KeyboardInterrupt)]
-            study = mock.Mock(side_effect=lambda *a, p=passes: p.pop(0)(*a))
+            passes = [backbone.forward_records] * 2 + [
+                mock.Mock(side_effect=KeyboardInterrupt)
+            ]
+            forward_records = mock.Mock(side_effect=lambda *a, p=passes: p.pop(0)(*a))
             example = Example(nlp.make_doc(TEXTS[0]), nlp(TEXTS[0]))
-            with mock.patch.object(backbone, "study", study):
+            with mock.patch.object(backbone, "study", forward_records):
                 with pytest.raises(KeyboardInterrupt):
                     pipe.update([example])
-            assert study.call_count == 3
+            assert forward_records.call_count == 3
         next(steps)
         whole.append(ask(nlp, TEXTS[0]))
     assert whole[0] == whole[1] != ()

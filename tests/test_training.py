@@ -477,9 +477,9 @@ def test_half_precision_hides_without_nan(make_nlp: MakeNLP) -> None:
     backbone = get_backbone(pipe.model)
     records = pipe.records(examples(initialized(make_nlp)))
     with torch.no_grad():
-        whole = backbone.study(records).logits
+        whole = backbone.forward_records(records).logits
         backbone.hf.half()
-        half = backbone.study(records).logits
+        half = backbone.forward_records(records).logits
     assert half.isfinite().all()
     assert float((half - whole).abs().max()) < 0.05 * float(whole.std())
 
@@ -687,8 +687,8 @@ def test_no_record_shows_its_own_text(make_nlp: MakeNLP, tmp_path: Path) -> None
         # Once each: as an example, or, the text itself, as what is asked.
         assert seen == [1] * len(texts)
         assert prompt.endswith(f"Sentence: {text}\nAnswer:")
-    ((_, (question,)),) = pipe.questions([nlp.make_doc(texts[0])])
-    assert decode(question.prefix + question.suffix).count(texts[0]) == 2
+    ((_, (request,)),) = pipe.requests([nlp.make_doc(texts[0])])
+    assert decode(request.prefix + request.suffix).count(texts[0]) == 2
 
 
 @pytest.mark.parametrize("kind", ["causal", "t5"])

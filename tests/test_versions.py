@@ -152,7 +152,7 @@ def test_how_a_model_is_read_is_not_how_it_learns(make_nlp: MakeNLP) -> None:
     backbone = get_backbone(nlp.get_pipe("instruction_ner").model)
     before = backbone.fingerprint()
     backbone.set_dropout(0.5)
-    backbone.learn()
+    backbone.train_mode()
     assert backbone.hf.training
     assert backbone.fingerprint() == before == backbone.fingerprint()
     assert backbone.hf.training

@@ -12,7 +12,7 @@ from spacy.tokens import Doc, Span
 from spacy.util import load_config
 
 from spacy_instructner.bench.cells import Annotate
-from spacy_instructner.data.corpora import bare
+from spacy_instructner.data.corpora import without_annotation
 from spacy_instructner.evaluation.support_set import train_on
 from spacy_instructner.tasks.labels import make_label_set
 
@@ -38,7 +38,7 @@ def fit(
 
     def annotate(docs: Iterable[Doc]) -> Iterable[Doc]:
         docs = list(docs)
-        own = [bare(doc) for doc in docs]
+        own = [without_annotation(doc) for doc in docs]
         answers = generate(backbone, questions_of(trained, own), batch_size)
         for doc, ids in zip(docs, answers, strict=True):
             said = backbone.tokenizer.decode(ids, skip_special_tokens=True)

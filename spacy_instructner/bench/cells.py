@@ -29,7 +29,7 @@ from spacy.util import (
     load_config,
 )
 
-from ..data.corpora import bare
+from ..data.corpora import without_annotation
 from ..data.sampling import label_counts
 from ..evaluation.metrics import calibration_error, count, errors, total
 from ..evaluation.support_set import entities_of, scored_of, train_on
@@ -116,9 +116,9 @@ def run(cell: Cell) -> Record:
     # Read by the pipeline that is trained: its vocabulary is another one.
     docs = list(DocBin(docs=drawn.test).get_docs(nlp.vocab))
     # What is done once, at the first text, is not the texts' cost.
-    list(annotate([bare(docs[0])]))
+    list(annotate([without_annotation(docs[0])]))
     begin = time.perf_counter()
-    found = list(annotate([bare(doc) for doc in docs]))
+    found = list(annotate([without_annotation(doc) for doc in docs]))
     seconds = time.perf_counter() - begin
     gold = [entities_of(doc) for doc in docs]
     predicted = [[(*e[:3], rounded(e[3])) for e in scored_of(doc)] for doc in found]

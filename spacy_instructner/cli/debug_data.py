@@ -15,7 +15,7 @@ from typer import Argument, Context, Exit, Option
 from wasabi import msg
 
 from ..config_checks import check_paths
-from ..data.corpora import bare
+from ..data.corpora import without_annotation
 from ..data.sampling import label_counts, same_text
 from ..tasks.labels import unasked_words
 from . import app
@@ -188,7 +188,7 @@ def _check_windows(
     nlp: Language, pipe: "InstructionNERPipe", train: List[Doc]
 ) -> List[Finding]:
     found: List[Finding] = []
-    own = [Example(bare(doc), doc) for doc in train]
+    own = [Example(without_annotation(doc), doc) for doc in train]
     learnt = pipe.learnable(own)
     asked = sum(e.label_ in pipe.labels for doc in train for e in doc.ents)
     if learnt.cut:

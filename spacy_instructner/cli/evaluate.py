@@ -12,7 +12,7 @@ from spacy.training import Example
 from typer import Argument, Exit, Option
 from wasabi import msg
 
-from ..data.corpora import bare
+from ..data.corpora import without_annotation
 from ..data.sampling import label_counts
 from ..files import to_json, write_whole
 from ..formats.outputs import check_output
@@ -118,10 +118,12 @@ def _score(nlp: Language, name: str, groups: Groups) -> Scores:
         cfg = {name: {"labels": labels}}
         # The component cannot be asked for nothing.
         skipped = [] if labels else [name]
-        found = list(nlp.pipe(map(bare, docs), component_cfg=cfg, disable=skipped))
+        found = list(
+            nlp.pipe(map(without_annotation, docs), component_cfg=cfg, disable=skipped)
+        )
         seconds += perf_counter() - begin
         for doc, predicted in zip(docs, found, strict=True):
-            gold = bare(doc)
+            gold = without_annotation(doc)
             entities = [Span(gold, ent.start, ent.end, ent.label) for ent in doc.ents]
             gold.set_ents(entities, default="outside")
             examples.append(Example(predicted, gold))

@@ -12,7 +12,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from .corpora import bare
+from .corpora import without_annotation
 
 # The words of a mention, and whether whitespace stands between each two of them.
 Mention = Tuple[Tuple[str, ...], Tuple[bool, ...]]
@@ -61,7 +61,7 @@ class MentionSwap:
             if random.random() < self.level:
                 changed = self.swapped(example.reference)
                 if changed is not None:
-                    yield Example(bare(changed), changed)
+                    yield Example(without_annotation(changed), changed)
 
     def swapped(self, doc: Doc) -> Optional[Doc]:
         """The text with another mention of the same label in the place of each; None

@@ -31,7 +31,7 @@ __all__ = [
     "FewShotCorpus",
     "FromDraw",
     "Problem",
-    "bare",
+    "without_annotation",
     "build_few_shot_corpus_v1",
     "read_docs",
     "write_docs",
@@ -93,7 +93,7 @@ class FewShotCorpus:
                 f"{self.path} has fewer than {self.k} entities of: {', '.join(short)}.",
                 stacklevel=2,
             )
-        examples = [Example(bare(doc), doc) for doc in drawn]
+        examples = [Example(without_annotation(doc), doc) for doc in drawn]
         augmenter = self.augmenter
         if isinstance(augmenter, FromDraw):
             augmenter = augmenter.among(examples)
@@ -131,7 +131,7 @@ def build_few_shot_corpus_v1(
     return FewShotCorpus(path, protocol, k, seed, exclude, augmenter, encoding, instead)
 
 
-def bare(doc: Doc) -> Doc:
+def without_annotation(doc: Doc) -> Doc:
     """A Doc's words without its annotation; what it asks for stays."""
     spaces = [bool(token.whitespace_) for token in doc]
     own = Doc(doc.vocab, words=[token.text for token in doc], spaces=spaces)

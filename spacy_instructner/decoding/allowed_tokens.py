@@ -4,15 +4,15 @@ over it. Pure Python, no torch. Source: ours."""
 from typing import Dict, Iterable, List, Sequence, Tuple, Union
 
 from .answers import Ids
-from .grammar import Grammar, State, Trie
-from .token_bag import BagGrammar, BagState
+from .grammar import Grammar, GrammarState, Trie
+from .token_bag import TokenBagGrammar, TokenBagState
 
 
-def along(grammar: Union[Grammar, BagGrammar], answer: Ids) -> Tuple[Ids, ...]:
+def along(grammar: Union[Grammar, TokenBagGrammar], answer: Ids) -> Tuple[Ids, ...]:
     """The ids that the grammar allows at each id of an answer.
 
     Raises ValueError for an answer that it does not admit."""
-    state: Union[State, BagState] = grammar.start()
+    state: Union[GrammarState, TokenBagState] = grammar.start()
     allowed: List[Ids] = []
     for token in answer:
         allowed.append(state.allowed)

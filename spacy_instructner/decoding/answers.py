@@ -10,7 +10,7 @@ Clause = Tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Words:
+class TokenizedWords:
     """The words of one window as token ids.
 
     first: ids of each word where it begins a span (as after a space).
@@ -97,7 +97,9 @@ class Piece:
     clause: int
 
 
-def write(words: Words, format: AnswerFormat, clauses: Sequence[Clause]) -> List[Piece]:
+def write(
+    words: TokenizedWords, format: AnswerFormat, clauses: Sequence[Clause]
+) -> List[Piece]:
     """The answer that says these clauses, in the pieces the grammar reads.
 
     clauses: in text order, not overlapping, each border on a writable word.

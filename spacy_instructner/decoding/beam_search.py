@@ -12,11 +12,11 @@ from typing import Dict, List, Protocol, Sequence, Tuple
 import torch
 
 from .answers import Ids
-from .grammar import State
-from .hypotheses import Answer, Beam, Question, Row, ScoredSpan, decide
-from .speculative import Drafts
+from .grammar import GrammarState
+from .hypotheses import Answer, Beam, DecodingRequest, Hypothesis, ScoredSpan, decide
+from .speculative import SpeculativeDecoder
 
-__all__ = ["Answer", "Question", "ScoredSpan", "search"]
+__all__ = ["Answer", "DecodingRequest", "ScoredSpan", "search"]
 
 
 # A question's prefix and suffix.
@@ -27,28 +27,28 @@ class Session(Protocol):
     """Rows that are being read by the model."""
 
     # Whether rows may be admitted while others are under way.
-    joins: bool
+    supports_continuous_batching: bool
     # Whether a row's copies may go on with different ids of the prompt.
-    forks: bool
+    supports_prefix_sharing: bool
 
-    def admit(self, prompts: Sequence[Prompt]) -> Sequence[Ids]:
+    def add_requests(self, prompts: Sequence[Prompt]) -> Sequence[Ids]:
         """Put new rows behind those under way. RETURNS: what to feed each of them
         before anything of its answer."""
 
-    def extend(
+    def forward(
         self, rows: Sequence[Sequence[int]], marks: Sequence[Tuple[int, int]]
     ) -> torch.Tensor:
         """Feed ids to every row. marks: (row, place of one of its ids), for each hidden
         state that is wanted. RETURNS: (marks, width) these states."""
 
-    def take_back(self, counts: Sequence[int]) -> None:
+    def rollback(self, counts: Sequence[int]) -> None:
         """Forget so many of every row's last ids."""
 
-    def keep(self, rows: Sequence[int]) -> None:
+    def reorder(self, rows: Sequence[int]) -> None:
         """Go on with these rows, in this order; one may stand there twice."""
 
     @property
-    def room(self) -> List[int]:
+    def remaining_positions(self) -> List[int]:
         """How many ids each row can still take."""
 
 
@@ -69,7 +69,7 @@ PADDING = 2
 
 def search(
     reader: Reader,
-    questions: Sequence[Question],
+    requests: Sequence[DecodingRequest],
     batch_tokens: int = 2048,
     width: int = 1,
 ) -> List[Answer]:
@@ -84,21 +84,21 @@ def search(
         time. More find likelier answers; likelihoods are renormalised over what the
         grammar allows, and not by length.
     """
-    beams = [Beam(index, question, []) for index, question in enumerate(questions)]
+    beams = [Beam(index, request, []) for index, request in enumerate(requests)]
     for beam in beams:
-        beam.settle([Row(beam.question.grammar.start(), []).follow()], width)
+        beam.settle([Hypothesis(beam.request.grammar.start(), []).follow()], width)
     # Answers that leave no choice are done.
     asked = [beam for beam in beams if beam.rows]
     if not asked:
         return [beam.answer for beam in beams]
     with torch.inference_mode():
-        session = reader.open([beam.question.prefix for beam in asked])
-        queue = _texts(asked, session.forks)
-        drafts = Drafts()
+        session = reader.open([beam.request.prefix for beam in asked])
+        queue = _texts(asked, session.supports_prefix_sharing)
+        drafts = SpeculativeDecoder()
         # Which beam and row each row of the session is.
-        standing: List[Tuple[Beam, Row]] = []
+        standing: List[Tuple[Beam, Hypothesis]] = []
         while queue or standing:
-            if session.joins or not standing:
+            if session.supports_continuous_batching or not standing:
                 standing.extend(_admit(session, queue, standing, batch_tokens, width))
             standing = _make_room(session, standing)
             if not standing:
@@ -112,7 +112,7 @@ def search(
             children = [(beam, row) for beam in under_way.values() for row in beam.rows]
             kept = [parents[id(row)] for _, row in children]
             if kept != list(range(len(standing))):
-                session.keep(kept)
+                session.reorder(kept)
             standing = children
     return [beam.answer for beam in beams]
 
@@ -126,13 +126,13 @@ class _Text:
     @property
     def prompt(self) -> Prompt:
         """What is read first, once for all of them."""
-        question = self.beams[0].question
+        request = self.beams[0].request
         alone = len(self.beams) == 1
-        return question.prefix, question.own if alone else question.shared
+        return request.prefix, request.own if alone else request.shared
 
     @property
     def lengths(self) -> List[int]:
-        return [max(1, len(beam.question.own)) for beam in self.beams]
+        return [max(1, len(beam.request.own)) for beam in self.beams]
 
 
 def _texts(beams: Sequence[Beam], forks: bool) -> List[_Text]:
@@ -140,11 +140,11 @@ def _texts(beams: Sequence[Beam], forks: bool) -> List[_Text]:
     texts: List[_Text] = []
     shared: Dict[Prompt, _Text] = {}
     for beam in beams:
-        question = beam.question
-        if not (forks and question.shared):
+        request = beam.request
+        if not (forks and request.shared):
             texts.append(_Text([beam]))
             continue
-        key = question.prefix, question.shared
+        key = request.prefix, request.shared
         if key not in shared:
             shared[key] = _Text([])
             texts.append(shared[key])
@@ -156,8 +156,8 @@ def _texts(beams: Sequence[Beam], forks: bool) -> List[_Text]:
 def _pass(
     reader: Reader,
     session: Session,
-    standing: Sequence[Tuple[Beam, Row]],
-    drafts: Drafts,
+    standing: Sequence[Tuple[Beam, Hypothesis]],
+    drafts: SpeculativeDecoder,
     width: int,
 ) -> Dict[int, int]:
     """Feed all rows and decide. RETURNS: by each new row's identity, where its parent
@@ -166,13 +166,15 @@ def _pass(
     # Rows that several questions begin with have nothing to decide yet.
     asked = [at for at, row in enumerate(rows) if not row.forks]
     if width == 1:
-        room = session.room
+        room = session.remaining_positions
         drafts.write([rows[at] for at in asked], [room[at] for at in asked])
-    fed = [row.pending + (row.draft.pending if row.draft else []) for row in rows]
+    fed = [
+        row.unprocessed + (row.draft.unprocessed if row.draft else []) for row in rows
+    ]
     # Of every row the last id that it has said, then the last of its draft.
-    marks = [(at, len(rows[at].pending) - 1) for at in asked]
+    marks = [(at, len(rows[at].unprocessed) - 1) for at in asked]
     marks += [(at, len(fed[at]) - 1) for at in asked]
-    hidden = session.extend(fed, marks)
+    hidden = session.forward(fed, marks)
     parents = {
         id(row): at
         for at, stem in enumerate(rows)
@@ -195,7 +197,7 @@ def _pass(
         back = [0] * len(rows)
         for at, count in zip(asked, drafts.settle(deciding, decided, after)):
             back[at] = count
-        session.take_back(back)
+        session.rollback(back)
     parents.update((row, asked[at]) for row, at in decided.items())
     return parents
 
@@ -203,20 +205,20 @@ def _pass(
 def _admit(
     session: Session,
     queue: List[_Text],
-    standing: Sequence[Tuple[Beam, Row]],
+    standing: Sequence[Tuple[Beam, Hypothesis]],
     batch_tokens: int,
     width: int,
-) -> List[Tuple[Beam, Row]]:
+) -> List[Tuple[Beam, Hypothesis]]:
     """Take texts off the queue's end, as many as there is room for, one at least
     if nothing is under way."""
     lengths = {
-        beam.index: len(beam.question.own)
+        beam.index: len(beam.request.own)
         for stem, row in standing
         for beam in row.forks or (stem,)
     }
     longest = max(lengths.values(), default=0)
     size, count = sum(lengths.values()), len(lengths)
-    new: List[Tuple[Beam, Row]] = []
+    new: List[Tuple[Beam, Hypothesis]] = []
     prompts: List[Prompt] = []
     while queue:
         own = queue[-1].lengths
@@ -232,23 +234,25 @@ def _admit(
         else:
             for beam in text.beams:
                 for row in beam.rows:
-                    row.pending[:0] = beam.question.suffix
-            rows = [(first, Row(first.rows[0].state, [], forks=text.beams))]
+                    row.unprocessed[:0] = beam.request.suffix
+            rows = [(first, Hypothesis(first.rows[0].state, [], forks=text.beams))]
         new.extend(rows)
         prompts.extend([text.prompt] * len(rows))
     if new:
-        for (_, row), ids in zip(new, session.admit(prompts)):
-            row.pending[:0] = ids
+        for (_, row), ids in zip(new, session.add_requests(prompts)):
+            row.unprocessed[:0] = ids
     return new
 
 
 def _make_room(
-    session: Session, standing: List[Tuple[Beam, Row]]
-) -> List[Tuple[Beam, Row]]:
+    session: Session, standing: List[Tuple[Beam, Hypothesis]]
+) -> List[Tuple[Beam, Hypothesis]]:
     """Break off the answers that do not fit into the model any more."""
     kept = []
-    for at, ((stem, row), room) in enumerate(zip(standing, session.room)):
-        if len(row.pending) <= room:
+    for at, ((stem, row), room) in enumerate(
+        zip(standing, session.remaining_positions)
+    ):
+        if len(row.unprocessed) <= room:
             kept.append(at)
             continue
         for beam in row.forks or (stem,):
@@ -257,12 +261,12 @@ def _make_room(
                 other for other in beam.rows if not row.forks and other is not row
             ]
     if len(kept) < len(standing):
-        session.keep(kept)
+        session.reorder(kept)
     return [standing[at] for at in kept]
 
 
 def _logprobs(
-    reader: Reader, hidden: torch.Tensor, states: Sequence[State]
+    reader: Reader, hidden: torch.Tensor, states: Sequence[GrammarState]
 ) -> torch.Tensor:
     """(states, most allowed ids) log-probabilities of what each one's grammar allows,
     in its order; minus infinity past its end."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Decoder:
+class DecodingConfig:
     """beam_width: answers kept at every decision (1: greedy); max_span: most
     tokens in an entity, 0 for no limit; batch_tokens: most text ids that are
     under way together."""
@@ -26,7 +26,7 @@ class Decoder:
 
 def build_decoder_v1(
     beam_width: int = 1, max_span: int = 0, batch_tokens: int = 2048
-) -> Decoder:
+) -> DecodingConfig:
     """Registered as `spacy-instructner.Decoder.v1`.
 
     beam_width (int): answers kept at every decision; 1 is greedy.
@@ -34,4 +34,4 @@ def build_decoder_v1(
     batch_tokens (int): most text ids that are under way together.
     RETURNS (Decoder): the settings.
     """
-    return Decoder(beam_width, max_span, batch_tokens)
+    return DecodingConfig(beam_width, max_span, batch_tokens)

@@ -4,15 +4,15 @@ Pure Python, no torch. An answer is either the task's no-entity answer or a
 list of clauses ``lead, span of the text, tail of a label`` in text order,
 closed by the task's terminator. Spans are contiguous runs of the text's words.
 Several sets of spans can write the same ids (a repeated word, a text that looks
-like the template), so a `State` holds every reading that is still possible and
-`State.read` returns the documented one: clause by clause the earliest start,
+like the template), so a `GrammarState` holds every reading that is still possible and
+`GrammarState.read` returns the documented one: clause by clause the earliest start,
 then the shortest span. Source: ours (the papers constrain less or not at all).
 """
 
 from bisect import bisect_left
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
-from .answers import AnswerFormat, Clause, Ids, Words
+from .answers import AnswerFormat, Clause, Ids, TokenizedWords
 
 # Clauses read so far, each with the number of answer ids up to its label's end.
 History = Tuple[Tuple[int, int, int, int], ...]
@@ -50,7 +50,7 @@ class Grammar:
 
     def __init__(
         self,
-        words: Words,
+        words: TokenizedWords,
         format: AnswerFormat,
         max_span: int = 0,
         trie: Optional[Trie] = None,
@@ -97,10 +97,10 @@ class Grammar:
 
     # The automaton.
 
-    def start(self) -> "State":
+    def start(self) -> "GrammarState":
         entries = list(self._settle((), (LEAD, 0, 0, 0)))
         entries.append(((), (EMPTY, 0)))
-        return State(self, 0, self._prune(entries))
+        return GrammarState(self, 0, self._prune(entries))
 
     def start_tokens(self, position: int) -> Tuple[int, ...]:
         """First ids of all spans that begin at `position` or later."""
@@ -236,7 +236,7 @@ class Grammar:
         return tuple(kept)
 
 
-class State:
+class GrammarState:
     """Where an answer stands: every reading of its ids that is still possible.
 
     length: number of ids read. Immutable: `step` returns a new state."""
@@ -299,7 +299,7 @@ class State:
             return self.grammar.format.next_lead[0]
         return None
 
-    def step(self, token: int) -> "State":
+    def step(self, token: int) -> "GrammarState":
         """The state after one more id. Raises ValueError for an illegal one."""
         grammar = self.grammar
         entries: List[Tuple[History, Location]] = []
@@ -318,7 +318,7 @@ class State:
             raise ValueError(
                 f"Token id {token} is not legal at answer id {self.length}."
             )
-        return State(grammar, self.length + 1, grammar._prune(entries))
+        return GrammarState(grammar, self.length + 1, grammar._prune(entries))
 
     def read(self) -> History:
         """The clauses of a finished answer, by the documented reading:

@@ -7,11 +7,11 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import torch
 
 from .answers import Ids
-from .grammar import Grammar, State
+from .grammar import Grammar, GrammarState
 
 
 @dataclass(frozen=True)
-class Question:
+class DecodingRequest:
     """One prompt. prefix: the ids that stay the same from text to text; shared: what
     follows it, and stands in other questions on the same text too; suffix: the ids
     after that, the text among them unless it is shared."""
@@ -54,41 +54,41 @@ Decision = Tuple[int, float, float]
 
 
 @dataclass
-class Row:
+class Hypothesis:
     """One answer under way. pending: the ids the model has not read yet."""
 
-    state: State
-    pending: List[int]
+    state: GrammarState
+    unprocessed: List[int]
     ids: List[int] = field(default_factory=list)
     decisions: List[Decision] = field(default_factory=list)
     logprob: float = 0.0
     # What may come next, fed together with `pending`.
-    draft: "Optional[Row]" = None
+    draft: "Optional[Hypothesis]" = None
     # Of a text that is read once for several questions: these.
     forks: "Sequence[Beam]" = ()
 
     def take(self, token: int) -> None:
         self.ids.append(token)
-        self.pending.append(token)
+        self.unprocessed.append(token)
         self.state = self.state.step(token)
 
-    def follow(self) -> "Row":
+    def follow(self) -> "Hypothesis":
         """Write all that is forced."""
         while not self.state.done and len(self.state.allowed) == 1:
             self.take(self.state.allowed[0])
         return self
 
-    def ahead(self, token: int) -> "Row":
+    def ahead(self, token: int) -> "Hypothesis":
         """The row if this id came next."""
-        row = Row(self.state, [], list(self.ids))
+        row = Hypothesis(self.state, [], list(self.ids))
         row.take(token)
         return row.follow()
 
-    def decide(self, at: int, logprob: float, logprobs: torch.Tensor) -> "Row":
+    def decide(self, at: int, logprob: float, logprobs: torch.Tensor) -> "Hypothesis":
         """The row after one of the allowed ids, by its place among them."""
         token = self.state.allowed[at]
         decision = (len(self.ids), logprob, ended_part(self.state, token, logprobs))
-        row = Row(
+        row = Hypothesis(
             self.state,
             [],
             list(self.ids),
@@ -105,11 +105,11 @@ class Beam:
     have no room left)."""
 
     index: int
-    question: Question
-    rows: List[Row]
-    done: List[Row] = field(default_factory=list)
+    request: DecodingRequest
+    rows: List[Hypothesis]
+    done: List[Hypothesis] = field(default_factory=list)
 
-    def settle(self, rows: List[Row], width: int) -> None:
+    def settle(self, rows: List[Hypothesis], width: int) -> None:
         """Go on with the best of these; stop when none can beat what is done,
         as log-probabilities only fall."""
         self.done.extend(row for row in rows if row.state.done)
@@ -123,7 +123,7 @@ class Beam:
 
 
 def decide(
-    standing: Sequence[Tuple[Beam, Row]], logprobs: torch.Tensor, width: int
+    standing: Sequence[Tuple[Beam, Hypothesis]], logprobs: torch.Tensor, width: int
 ) -> Dict[int, int]:
     """Choose the next ids of every beam. RETURNS: by each new row's identity,
     where its parent stands."""
@@ -155,7 +155,7 @@ def decide(
     return parents
 
 
-def ended_part(state: State, token: int, logprobs: torch.Tensor) -> float:
+def ended_part(state: GrammarState, token: int, logprobs: torch.Tensor) -> float:
     """How likely it was that the label before had ended, where it need not have
     (a label whose words begin another's)."""
     ended = state.ended
@@ -165,7 +165,7 @@ def ended_part(state: State, token: int, logprobs: torch.Tensor) -> float:
     return float(torch.logsumexp(logprobs[at], dim=0))
 
 
-def finish(row: Row) -> Answer:
+def finish(row: Hypothesis) -> Answer:
     complete = row.state.done
     clauses = row.state.read() if complete else row.state.read_so_far()
     labels = row.state.grammar.format.labels

@@ -5,10 +5,10 @@ from typing import Callable, Dict, List, Sequence, Tuple
 
 import torch
 
-from .hypotheses import Beam, Row, decide
+from .hypotheses import Beam, Hypothesis, decide
 
 
-class Drafts:
+class SpeculativeDecoder:
     """Guesses at what rows will say, read in the same pass as what they have said.
 
     Where a guess is right, a decision costs no pass of its own; where it is wrong, what
@@ -22,14 +22,17 @@ class Drafts:
         self._tried: Counter = Counter()
         self._right: Counter = Counter()
 
-    def write(self, rows: Sequence[Row], room: Sequence[int]) -> None:
+    def write(self, rows: Sequence[Hypothesis], room: Sequence[int]) -> None:
         """Put a draft on rows for which there is a good guess, and room."""
         for row, space in zip(rows, room):
             token = row.state.guess()
             if token is None or not self._worth_it(token):
                 continue
             draft = row.ahead(token)
-            if not draft.state.done and len(row.pending) + len(draft.pending) <= space:
+            if (
+                not draft.state.done
+                and len(row.unprocessed) + len(draft.unprocessed) <= space
+            ):
                 row.draft = draft
 
     def _worth_it(self, token: int) -> bool:
@@ -38,7 +41,7 @@ class Drafts:
 
     def settle(
         self,
-        standing: Sequence[Tuple[Beam, Row]],
+        standing: Sequence[Tuple[Beam, Hypothesis]],
         parents: Dict[int, int],
         logprobs: Callable[[List[int]], torch.Tensor],
     ) -> List[int]:
@@ -49,20 +52,20 @@ class Drafts:
         take back of every row."""
         back = [0] * len(standing)
         right: List[int] = []
-        children: List[Tuple[Beam, Row]] = []
+        children: List[Tuple[Beam, Hypothesis]] = []
         for at, (beam, row) in enumerate(standing):
             if row.draft is None:
                 continue
             (child,) = beam.rows or beam.done
-            token = row.draft.pending[0]
+            token = row.draft.unprocessed[0]
             self._tried[token] += 1
             if child.ids == row.draft.ids:
                 self._right[token] += 1
-                child.pending = []
+                child.unprocessed = []
                 right.append(at)
                 children.append((beam, child))
             else:
-                back[at] = len(row.draft.pending)
+                back[at] = len(row.draft.unprocessed)
         if right:
             for row_id, at in decide(children, logprobs(right), 1).items():
                 parents[row_id] = right[at]

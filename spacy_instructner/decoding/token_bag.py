@@ -7,19 +7,21 @@ dropped where it does not stand there. Source: the artefact, with ids for letter
 
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from .answers import AnswerFormat, Ids, Words
+from .answers import AnswerFormat, Ids, TokenizedWords
 from .grammar import History
 
 # Ids after which an answer must close.
 LONGEST = 128
 
 
-class BagGrammar:
+class TokenBagGrammar:
     """The answers about one window. words (Words): the window; format (AnswerFormat):
     the task's pieces, with one label; max_span (int): most words in a span; 0 for no
     limit."""
 
-    def __init__(self, words: Words, format: AnswerFormat, max_span: int = 0) -> None:
+    def __init__(
+        self, words: TokenizedWords, format: AnswerFormat, max_span: int = 0
+    ) -> None:
         self.words = words
         self.format = format
         self.max_span = max_span
@@ -36,8 +38,8 @@ class BagGrammar:
         )
         self.free = tuple(dict.fromkeys(token for ids in pieces for token in ids))
 
-    def start(self) -> "BagState":
-        return BagState(self, ())
+    def start(self) -> "TokenBagState":
+        return TokenBagState(self, ())
 
     def find(self, said: Ids, taken: Sequence[Tuple[int, int]]) -> Tuple[int, int]:
         """The first run of words that is written with these ids and is not taken;
@@ -59,12 +61,12 @@ class BagGrammar:
         return 0, 0
 
 
-class BagState:
-    """Where an answer stands; see `grammar.State`. Immutable."""
+class TokenBagState:
+    """Where an answer stands; see `grammar.GrammarState`. Immutable."""
 
     __slots__ = ("grammar", "ids")
 
-    def __init__(self, grammar: BagGrammar, ids: Ids) -> None:
+    def __init__(self, grammar: TokenBagGrammar, ids: Ids) -> None:
         self.grammar = grammar
         self.ids = ids
 
@@ -102,12 +104,12 @@ class BagState:
     def guess(self) -> Optional[int]:
         return None
 
-    def step(self, token: int) -> "BagState":
+    def step(self, token: int) -> "TokenBagState":
         if token not in self.allowed:
             raise ValueError(
                 f"Token id {token} is not legal at answer id {len(self.ids)}."
             )
-        return BagState(self.grammar, (*self.ids, token))
+        return TokenBagState(self.grammar, (*self.ids, token))
 
     def read(self) -> History:
         if not self.done:

@@ -16,7 +16,7 @@ from spacy.util import load_config, load_model_from_path
 
 from ..annotations import scores_on
 from ..corpus.piped import Problem, annotate_each
-from ..data.corpora import bare, write_docs
+from ..data.corpora import without_annotation, write_docs
 from ..span_groups import characters_of
 from .metrics import Entity, Scored
 
@@ -135,7 +135,7 @@ def predicted(nlp: Language, docs: Sequence[Doc]) -> Predicted:
 
 
 def _bare_docs(doc: Doc) -> List[Doc]:
-    return [bare(doc)]
+    return [without_annotation(doc)]
 
 
 def entities_of(doc: Doc) -> List[Entity]:

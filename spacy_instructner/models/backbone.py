@@ -21,13 +21,13 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 from ..decoding.answers import Ids
 from ..decoding.beam_search import Prompt, Session
 from ..locks import Cache
-from ..tasks.base import Record
+from ..tasks.base import TrainingRecord
 from ..weights.versions import checkpoint_activations, rope_stretches_from
 from .lora import (
     ADAPTER,
     LoRA,
     attach,
-    bare_copy,
+    copy_without_adapter,
     has_adapter,
     lora_layers,
     merged_copy,
@@ -54,7 +54,7 @@ OTHERS = (
 
 
 @dataclass(frozen=True)
-class Places:
+class TokenPositions:
     """Where records' ids stand among the positions of a pass, all its rows laid end to
     end. prefixes, owns: the first position of each record's prefix, and of what follows
     the prefix; branches: of what follows the shared ids there, for a model that reads
@@ -64,11 +64,11 @@ class Places:
     owns: Tuple[int, ...]
     branches: Tuple[int, ...] = ()
 
-    def shared(self, record: Record) -> int:
+    def shared(self, record: TrainingRecord) -> int:
         """How many ids of this record's suffix are read for others, too."""
         return record.shared if self.branches else 0
 
-    def of(self, index: int, record: Record, at: int) -> int:
+    def of(self, index: int, record: TrainingRecord, at: int) -> int:
         """The position of an id of the record with this index in the pass."""
         own = at - len(record.prefix)
         if own < 0:
@@ -80,11 +80,11 @@ class Places:
 
 
 # Gets the (positions, width) embeddings of a pass, and gives others for them.
-Change = Callable[[torch.Tensor, Places], torch.Tensor]
+EmbeddingHook = Callable[[torch.Tensor, TokenPositions], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Learned:
+class ForwardOutput:
     """What a pass over records gives to the objectives.
 
     logits: (n, vocabulary) float32, one row for each id that carries loss;
@@ -99,7 +99,7 @@ class Learned:
     targets: torch.Tensor
     weights: torch.Tensor
     states: Mapping[float, torch.Tensor]
-    places: Places
+    places: TokenPositions
     allowed: Tuple[Optional[Ids], ...] = ()
 
 
@@ -147,10 +147,10 @@ class Backbone(nn.Module):
             attach(self.hf, lora)
             self.lora = lora
 
-    def bare(self) -> "Backbone":
+    def without_adapter(self) -> "Backbone":
         """Another over the same base weights, without the adapter: whatever is done to
         its adapter, this one does not see."""
-        return self._around(bare_copy(self.hf))
+        return self._around(copy_without_adapter(self.hf))
 
     def reader(self) -> "Backbone":
         """One to read answers with, by the weights as they are now: adapter merged,
@@ -171,7 +171,7 @@ class Backbone(nn.Module):
         for module, name in self._dropouts:
             setattr(module, name, rate)
 
-    def learn(self, checkpointing: bool = False) -> None:
+    def train_mode(self, checkpointing: bool = False) -> None:
         """Make ready for an update: dropout on.
 
         checkpointing: compute each layer again when its gradient is, and keep nothing
@@ -205,7 +205,7 @@ class Backbone(nn.Module):
         with how another version of transformers reads them."""
         vocabulary = self.hf.get_input_embeddings().weight.shape[0]
         ids = [(5 + 7 * at) % vocabulary for at in range(FINGER_IDS)]
-        base = self.bare()
+        base = self.without_adapter()
         # This one may be learning, with dropout.
         base.hf.eval()
         with torch.inference_mode():
@@ -231,13 +231,13 @@ class Backbone(nn.Module):
                 expected = own().float()
                 # Two rows that are never equally long until the end.
                 session = self.open([prompt[0]])
-                one, other = ([*b, *ids] for b in session.admit([prompt] * 2))
-                session.extend([one[:3], other[:1]], [(0, 0)])
+                one, other = ([*b, *ids] for b in session.add_requests([prompt] * 2))
+                session.forward([one[:3], other[:1]], [(0, 0)])
                 # Two ids too many, as a wrong guess brings them.
-                session.extend([one[3:4], [*other[1:2], *ids[:2]]], [(0, 0)])
-                session.take_back([0, 2])
+                session.forward([one[3:4], [*other[1:2], *ids[:2]]], [(0, 0)])
+                session.rollback([0, 2])
                 ends = [(0, len(one) - 5), (1, len(other) - 3)]
-                found = self.all_logits(session.extend([one[4:], other[2:]], ends))
+                found = self.all_logits(session.forward([one[4:], other[2:]], ends))
         except (
             AttributeError,
             IndexError,
@@ -303,16 +303,18 @@ class Backbone(nn.Module):
 
     # What the objectives ask.
 
-    def packs(self, records: Sequence[Record], tokens: int) -> List[List[Record]]:
+    def packs(
+        self, records: Sequence[TrainingRecord], tokens: int
+    ) -> List[List[TrainingRecord]]:
         """Records in batches of at most so many ids each, one record at least."""
         raise NotImplementedError
 
-    def study(
+    def forward_records(
         self,
-        records: Sequence[Record],
+        records: Sequence[TrainingRecord],
         layers: Sequence[float] = (),
-        change: Optional[Change] = None,
-    ) -> Learned:
+        change: Optional[EmbeddingHook] = None,
+    ) -> ForwardOutput:
         """One pass over a pack of records, gradients kept.
 
         layers: whose hidden states are wanted, as shares of the model's depth (0: the
@@ -350,8 +352,8 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
 
-def allowed_at(records: Sequence[Record]) -> Tuple[Optional[Ids], ...]:
-    """What was allowed where there is loss, in the order of `Learned.logits`."""
+def allowed_at(records: Sequence[TrainingRecord]) -> Tuple[Optional[Ids], ...]:
+    """What was allowed where there is loss, in the order of `ForwardOutput.logits`."""
     return tuple(
         None if record.allowed is None else record.allowed[at]
         for record in records

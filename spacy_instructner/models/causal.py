@@ -12,26 +12,34 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from ..decoding.answers import Ids
 from ..decoding.beam_search import Prompt
-from ..tasks.base import Record
+from ..tasks.base import TrainingRecord
 from ..weights.precision import Precision
 from ..weights.sources import DEFAULT_MODEL
-from .backbone import OTHERS, Backbone, Change, Learned, Places, allowed_at, states_at
-from .kv_cache import Prefixes, Row, SlotCache
+from .backbone import (
+    OTHERS,
+    Backbone,
+    EmbeddingHook,
+    ForwardOutput,
+    TokenPositions,
+    allowed_at,
+    states_at,
+)
+from .kv_cache import CacheRow, PrefixCache, SlotKVCache
 from .lora import LoRA
 from .packed_attention import (
+    AttentionSegment,
     KeysValues,
-    Part,
-    Pass,
-    again,
-    fresh_parts,
-    of_this_pass,
-    places,
-    row_order,
+    PackedPlan,
+    fresh_segments,
+    keys_of_this_pass,
+    packed_order,
+    position_table,
     run_packed,
+    same_plan,
     use_packed_attention,
 )
 from .pretrained_adapters import AUTO
-from .thinc_model import Spec, make_model
+from .thinc_model import ModelConfig, make_model
 
 # The number of ids of a pass is a multiple of this.
 ROUND = 16
@@ -126,7 +134,7 @@ class CausalBackbone(Backbone):
 
         # Even an empty prefix takes a pass: it tells the tensors' shapes.
         ids = list(prefix or (0,))
-        plan = Pass(fresh_parts([[len(ids)]], self.device), store=store)
+        plan = PackedPlan(fresh_segments([[len(ids)]], self.device), store=store)
         self.run(ids, list(range(len(ids))), plan)
         if not found:
             raise TypeError("its layers do not attend through AttentionInterface")
@@ -137,8 +145,8 @@ class CausalBackbone(Backbone):
         self,
         ids: Sequence[int],
         positions: Sequence[int],
-        plan: Pass,
-        change: Optional[Tuple[Change, Places]] = None,
+        plan: PackedPlan,
+        change: Optional[Tuple[EmbeddingHook, TokenPositions]] = None,
         layers: bool = False,
     ) -> BaseModelOutput:
         """One pass without the output matrix. change: what to do to the embeddings, and
@@ -149,8 +157,8 @@ class CausalBackbone(Backbone):
             torch.tensor([ids], device=self.device)
         )
         if change is not None:
-            function, places = change
-            embedded = function(embedded[0], places)[None]
+            function, position_table = change
+            embedded = function(embedded[0], position_table)[None]
         stand = torch.tensor(positions, device=self.device)
 
         def read() -> BaseModelOutput:
@@ -167,17 +175,19 @@ class CausalBackbone(Backbone):
     @staticmethod
     def contexts() -> Tuple[ContextManager, ContextManager]:
         """See `Backbone.contexts`: the repetition attends as the pass did."""
-        return nullcontext(), again()
+        return nullcontext(), same_plan()
 
-    def packs(self, records: Sequence[Record], tokens: int) -> List[List[Record]]:
+    def packs(
+        self, records: Sequence[TrainingRecord], tokens: int
+    ) -> List[List[TrainingRecord]]:
         """Records of one prefix side by side, and of one window, so that what they
         share is computed once a pack."""
-        windows: Dict[Tuple[Ids, Ids, int], List[Record]] = {}
+        windows: Dict[Tuple[Ids, Ids, int], List[TrainingRecord]] = {}
         for number, record in enumerate(records):
             alone = 0 if record.shared else number + 1
             windows.setdefault((record.prefix, record.trunk, alone), []).append(record)
         order = sorted(windows.items(), key=lambda each: (each[0][0], _length(each[1])))
-        packs: List[List[Record]] = []
+        packs: List[List[TrainingRecord]] = []
         size = 0
         for _, window in order:
             for number, record in enumerate(window):
@@ -192,12 +202,12 @@ class CausalBackbone(Backbone):
                 size += cost
         return packs
 
-    def study(
+    def forward_records(
         self,
-        records: Sequence[Record],
+        records: Sequence[TrainingRecord],
         layers: Sequence[float] = (),
-        change: Optional[Change] = None,
-    ) -> Learned:
+        change: Optional[EmbeddingHook] = None,
+    ) -> ForwardOutput:
         """See `Backbone.study`. All records in one row: each sees its prefix, what it
         shares and itself, nothing else."""
         ids: List[int] = []
@@ -234,11 +244,11 @@ class CausalBackbone(Backbone):
                 rows[-1] = [*rows[-1], len(branch)] if trunk else [len(branch)]
             begins.append((begin, begin + len(prefix), len(ids)))
         device = self.device
-        plan = Pass(fresh_parts(rows, device))
+        plan = PackedPlan(fresh_segments(rows, device))
         if any(end > begin for begin, end, _ in begins):
             plan = replace(plan, far=own_prefixes(begins, device))
-        places = Places(tuple(prefixes), tuple(owns), tuple(branches))
-        changed = None if change is None else (change, places)
+        position_table = TokenPositions(tuple(prefixes), tuple(owns), tuple(branches))
+        changed = None if change is None else (change, position_table)
         output = self.run(ids, positions, plan, changed, bool(layers))
         hidden = output.last_hidden_state[0]
         said = [
@@ -247,30 +257,30 @@ class CausalBackbone(Backbone):
             for token, weight in zip(record.answer, record.weights)
             if weight
         ]
-        return Learned(
+        return ForwardOutput(
             logits=self.all_logits(hidden[torch.tensor(where, device=device)]),
             targets=torch.tensor([token for token, _ in said], device=device),
             weights=torch.tensor([weight for _, weight in said], device=device),
             states=states_at(output.hidden_states, layers),
-            places=places,
+            places=position_table,
             allowed=allowed_at(records),
         )
 
 
-def _length(window: Sequence[Record]) -> int:
+def _length(window: Sequence[TrainingRecord]) -> int:
     """Ids that are read of a window's records, what they share once."""
     own = (len(r.suffix) - r.shared + len(r.answer) - 1 for r in window)
     return window[0].shared + sum(own)
 
 
 def filled(
-    ids: Sequence[int], positions: Sequence[int], plan: Pass
-) -> Tuple[List[int], List[int], Pass]:
+    ids: Sequence[int], positions: Sequence[int], plan: PackedPlan
+) -> Tuple[List[int], List[int], PackedPlan]:
     """A pass of a round number of ids: matrix products are compiled for every size
     they meet, which costs time and memory."""
     more = -len(ids) % ROUND
 
-    def longer(part: Part) -> Part:
+    def longer(part: AttentionSegment) -> AttentionSegment:
         # What fills up looks where the first id does.
         return replace(part, order=pad(part.order, (0, more)))
 
@@ -280,7 +290,9 @@ def filled(
     return [*ids, *zeros], [*positions, *zeros], replace(plan, near=near, far=far)
 
 
-def own_prefixes(groups: Sequence[Tuple[int, int, int]], device: torch.device) -> Part:
+def own_prefixes(
+    groups: Sequence[Tuple[int, int, int]], device: torch.device
+) -> AttentionSegment:
     """The prefixes of a pass as keys for the records behind them.
 
     groups: of each prefix, where it begins, where it ends, and where its last record
@@ -288,15 +300,15 @@ def own_prefixes(groups: Sequence[Tuple[int, int, int]], device: torch.device) -
     lengths = [end - begin for begin, end, _ in groups]
     counts = [stop - begin for begin, _, stop in groups]
     firsts = [begin for begin, _, _ in groups]
-    table = places(firsts, [max(1, n) for n in lengths], device)
-    queries = places(firsts, counts, device)
+    table = position_table(firsts, [max(1, n) for n in lengths], device)
+    queries = position_table(firsts, counts, device)
     length = torch.tensor(lengths, device=device)[:, None]
     seen = torch.arange(table.shape[1], device=device)[None] < length
     # A prefix has seen itself as a row of its own.
     behind = torch.arange(queries.shape[1], device=device)[None] >= length
     seen = seen[:, None] & behind[..., None]
-    order = row_order(counts, device)
-    return Part(queries, order, seen, *of_this_pass(table))
+    order = packed_order(counts, device)
+    return AttentionSegment(queries, order, seen, *keys_of_this_pass(table))
 
 
 class CausalSession:
@@ -306,30 +318,30 @@ class CausalSession:
     cache for what is its own. Rows may come and go at any time.
     """
 
-    joins = True
-    forks = True
+    supports_continuous_batching = True
+    supports_prefix_sharing = True
 
     def __init__(self, backbone: CausalBackbone, prefixes: Sequence[Ids]) -> None:
         self.backbone = backbone
         # A prefix is read before anything is asked after it.
         distinct = sorted(set(prefixes))
-        self.prefixes = Prefixes(
+        self.prefixes = PrefixCache(
             {prefix: backbone.cached_prefix(prefix) for prefix in distinct}
         )
-        self.cache = SlotCache(self.prefixes.layers)
-        self.rows: List[Row] = []
+        self.cache = SlotKVCache(self.prefixes.layers)
+        self.rows: List[CacheRow] = []
 
-    def admit(self, prompts: Sequence[Prompt]) -> List[Ids]:
+    def add_requests(self, prompts: Sequence[Prompt]) -> List[Ids]:
         for prefix, _ in prompts:
             at = self.prefixes.index[prefix]
-            self.rows.append(Row(self.cache.take(), 0, at, len(prefix)))
+            self.rows.append(CacheRow(self.cache.take(), 0, at, len(prefix)))
         return [suffix for _, suffix in prompts]
 
     @property
-    def room(self) -> List[int]:
+    def remaining_positions(self) -> List[int]:
         return [self.backbone.positions - row.begin - row.length for row in self.rows]
 
-    def extend(
+    def forward(
         self, rows: Sequence[Sequence[int]], marks: Sequence[Tuple[int, int]]
     ) -> torch.Tensor:
         device = self.backbone.device
@@ -350,7 +362,7 @@ class CausalSession:
         own = [row.slot for row, n in zip(standing, counts) for _ in range(n)]
         longest = max(row.length for row in standing)
         self.cache.place(own, slots, longest, device)
-        near = fresh_parts([[n] for n in counts[: len(new)]], device) if new else []
+        near = fresh_segments([[n] for n in counts[: len(new)]], device) if new else []
         begin = sum(counts[: len(new)])
         for group, apart in ((few, False), (many, True)):
             if group:
@@ -359,7 +371,7 @@ class CausalSession:
                 near.append(self.cache.part(members, lengths, begin, apart, device))
                 begin += sum(lengths)
         far = self.prefixes.part(standing, counts, device)
-        plan = Pass(near, far, self.cache.store)
+        plan = PackedPlan(near, far, self.cache.store)
         positions = [begin + slot for begin, slot in zip(begins, slots)]
         hidden = self.backbone.run(ids, positions, plan).last_hidden_state[0]
         first = dict(zip(order, accumulate([0, *counts[:-1]])))
@@ -368,12 +380,12 @@ class CausalSession:
         wanted = [first[at] + place for at, place in marks]
         return hidden[torch.tensor(wanted, dtype=torch.long, device=device)]
 
-    def take_back(self, counts: Sequence[int]) -> None:
+    def rollback(self, counts: Sequence[int]) -> None:
         # What stands in the slots is hidden, and written over.
         for row, count in zip(self.rows, counts):
             row.length -= count
 
-    def keep(self, rows: Sequence[int]) -> None:
+    def reorder(self, rows: Sequence[int]) -> None:
         self.rows = self.cache.keep(self.rows, rows)
 
 
@@ -403,7 +415,7 @@ def build_causal_lm_v1(
     RETURNS (Model): without weights; they come when they are needed.
     """
     return make_model(
-        Spec(
+        ModelConfig(
             kind="causal",
             backbone=CausalBackbone,
             name=name,

@@ -10,14 +10,14 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 import torch
 
 from ..decoding.answers import Ids
-from .packed_attention import KeysValues, Part, places, row_order
+from .packed_attention import AttentionSegment, KeysValues, packed_order, position_table
 
 # Slots for answers beyond what is needed now, so that buffers seldom grow.
 SPARE = 32
 
 
 @dataclass
-class Row:
+class CacheRow:
     """slot: of the cache; length: ids of its own that are stored there; prefix: which
     one it has; begin: how many ids that one has."""
 
@@ -27,7 +27,7 @@ class Row:
     begin: int
 
 
-class SlotCache:
+class SlotKVCache:
     """Keys and values of rows, each in a buffer of (layers, slots, key heads, capacity,
     width). A slot that is given back is used again; what is left in it is hidden by
     masks and written over.
@@ -75,12 +75,12 @@ class SlotCache:
 
     def part(
         self,
-        rows: Sequence[Row],
+        rows: Sequence[CacheRow],
         counts: Sequence[int],
         begin: int,
         apart: bool,
         device: torch.device,
-    ) -> Part:
+    ) -> AttentionSegment:
         """Rows that have something stored, by ascending slots, with so many new ids
         each, which stand in the pass from `begin` on.
 
@@ -98,7 +98,7 @@ class SlotCache:
             place = at[row.slot]
             begins[place], own[place], lengths[place] = begin, count, row.length
             begin += count
-        queries = places(begins, own, device)
+        queries = position_table(begins, own, device)
         used = max(row.length + count for row, count in zip(rows, counts))
         # Softmax is faster over whole vectors of the processor.
         used = min(self.keys.shape[3], -(-used // 16) * 16)
@@ -118,13 +118,15 @@ class SlotCache:
             starts[at[row.slot]] = row.begin
         stand = torch.tensor(starts, device=device)[:, None]
         stand = stand + torch.arange(used, device=device)
-        return Part(queries, row_order(own, device), seen, keys, lambda _: stand)
+        return AttentionSegment(
+            queries, packed_order(own, device), seen, keys, lambda _: stand
+        )
 
-    def keep(self, rows: Sequence[Row], kept: Sequence[int]) -> List[Row]:
+    def keep(self, rows: Sequence[CacheRow], kept: Sequence[int]) -> List[CacheRow]:
         """These rows, by their places; copies of those that stand there again."""
         for at in set(range(len(rows))) - set(kept):
             heappush(self._free, rows[at].slot)
-        out: List[Row] = []
+        out: List[CacheRow] = []
         copies: List[Tuple[int, int]] = []
         seen = set()
         for at in kept:
@@ -132,14 +134,14 @@ class SlotCache:
             if at in seen:
                 slot = self.take()
                 copies.append((row.slot, slot))
-                row = Row(slot, row.length, row.prefix, row.begin)
+                row = CacheRow(slot, row.length, row.prefix, row.begin)
             seen.add(at)
             out.append(row)
         self._copy(copies, out)
         self._copy(self._close_gaps(out), out)
         return out
 
-    def _close_gaps(self, rows: List[Row]) -> List[Tuple[int, int]]:
+    def _close_gaps(self, rows: List[CacheRow]) -> List[Tuple[int, int]]:
         """Move rows down where most slots are empty."""
         if 2 * len(rows) > self.slots:
             return []
@@ -156,7 +158,9 @@ class SlotCache:
         self._free.clear()
         return moves
 
-    def _copy(self, copies: Sequence[Tuple[int, int]], rows: Sequence[Row]) -> None:
+    def _copy(
+        self, copies: Sequence[Tuple[int, int]], rows: Sequence[CacheRow]
+    ) -> None:
         if not copies:
             return
         self._reserve(max(row.length for row in rows))
@@ -187,7 +191,7 @@ def _resized(old: torch.Tensor, slots: int, capacity: int) -> torch.Tensor:
     return new
 
 
-class Prefixes:
+class PrefixCache:
     """Keys and values of constant prompt starts, (prefixes, key heads, ids, width) for
     every layer, short ones filled up.
 
@@ -203,8 +207,8 @@ class Prefixes:
         )
 
     def part(
-        self, rows: Sequence[Row], counts: Sequence[int], device: torch.device
-    ) -> Optional[Part]:
+        self, rows: Sequence[CacheRow], counts: Sequence[int], device: torch.device
+    ) -> Optional[AttentionSegment]:
         """What the rows of a pass see of their prefixes; None for prefixes without
         ids."""
         if not self.longest:
@@ -212,7 +216,7 @@ class Prefixes:
         stand = torch.arange(self.longest, device=device)[None]
         if len(self.lengths) == 1:
             every = torch.arange(sum(counts), device=device)
-            return Part(
+            return AttentionSegment(
                 every[None],
                 every,
                 None,
@@ -243,7 +247,7 @@ class Prefixes:
             return keys[which], values[which]
 
         seen = seen[:, None]
-        return Part(table, order.to(device), seen, keys, lambda _: stand)
+        return AttentionSegment(table, order.to(device), seen, keys, lambda _: stand)
 
 
 def _stack(stored: Sequence[KeysValues]) -> KeysValues:

@@ -156,7 +156,7 @@ def merged_copy(model: Any) -> Any:
     """The model with its adapter folded into the base weights, for reading answers: W +
     BA, computed in float32 and rounded once. The model itself stays as it is; weights
     without an adapter beside them are shared."""
-    copied = bare_copy(model)
+    copied = copy_without_adapter(model)
     with torch.no_grad():
         for name, layer in _named_lora_layers(model):
             delta = layer.get_delta_weight(ADAPTER).float()
@@ -168,7 +168,7 @@ def merged_copy(model: Any) -> Any:
     return copied.eval()
 
 
-def bare_copy(model: Any) -> Any:
+def copy_without_adapter(model: Any) -> Any:
     """Another model over the same memory of weights, without the adapter. What is put in
     place of a weight of one of them, the other does not have."""
     own = (*model.parameters(), *model.buffers())

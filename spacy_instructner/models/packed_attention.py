@@ -55,7 +55,7 @@ KeyPositions = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Part:
+class AttentionSegment:
     """Some ids of a pass and the keys they look at.
 
     queries: (rows, n) places of the ids in the pass, short rows filled up with any;
@@ -69,22 +69,26 @@ class Part:
     seen: Optional[torch.Tensor]
     keys: Keys
     stand: KeyPositions
-    _laid_out: Dict[Tuple, "Layout"] = field(default_factory=dict)
+    _laid_out: Dict[Tuple, "SegmentLayout"] = field(default_factory=dict)
 
     def layout(
-        self, heads: int, group: int, dtype: torch.dtype, near: "Optional[Near]" = None
-    ) -> "Layout":
+        self,
+        heads: int,
+        group: int,
+        dtype: torch.dtype,
+        near: "Optional[SlidingWindow]" = None,
+    ) -> "SegmentLayout":
         """The same for all layers of a kind, so it is made once a pass."""
         kind = heads, group, dtype
         key = (*kind, near and near.window)
         if key not in self._laid_out:
             seen = self.seen if near is None else near.within(self)
-            self._laid_out[key] = Layout.of(self, seen, *kind)
+            self._laid_out[key] = SegmentLayout.of(self, seen, *kind)
         return self._laid_out[key]
 
 
 @dataclass(frozen=True)
-class Near:
+class SlidingWindow:
     """A sliding window: an id sees itself and the window - 1 ids before it.
 
     positions: (ids,) of the pass, in their texts."""
@@ -92,7 +96,7 @@ class Near:
     window: int
     positions: torch.Tensor
 
-    def within(self, part: Part) -> torch.Tensor:
+    def within(self, part: AttentionSegment) -> torch.Tensor:
         """(rows, n, slots) bool, what is left of what the ids of a part may see."""
         asked = self.positions[part.queries][..., None]
         near = part.stand(self.positions)[:, None] > asked - self.window
@@ -100,7 +104,7 @@ class Near:
 
 
 @dataclass(frozen=True)
-class Layout:
+class SegmentLayout:
     """A part for (rows, key heads, n, group) queries: heads that share keys stand under
     each other, so that one product serves all of them.
 
@@ -114,12 +118,12 @@ class Layout:
     @classmethod
     def of(
         cls,
-        part: Part,
+        part: AttentionSegment,
         seen: Optional[torch.Tensor],
         heads: int,
         group: int,
         dtype: torch.dtype,
-    ) -> "Layout":
+    ) -> "SegmentLayout":
         rows, n = part.queries.shape
         device = part.queries.device
         head = torch.arange(heads, device=device)[:, None]
@@ -137,7 +141,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Pass:
+class PackedPlan:
     """Who sees what.
 
     near: parts of what is each row's own; they cover the ids of the pass in order.
@@ -146,22 +150,26 @@ class Pass:
     positions: (ids,) where the ids stand in their texts; last: the highest of them.
     """
 
-    near: Sequence[Part]
-    far: Optional[Part] = None
+    near: Sequence[AttentionSegment]
+    far: Optional[AttentionSegment] = None
     store: Optional[Callable[[int, torch.Tensor, torch.Tensor], None]] = None
     positions: torch.Tensor = torch.empty(0)
     last: int = 0
 
-    def sliding(self, window: Optional[int]) -> Optional[Near]:
+    def sliding(self, window: Optional[int]) -> Optional[SlidingWindow]:
         """What a layer's window hides; None where it reaches over all positions."""
-        return Near(window, self.positions) if window and window <= self.last else None
+        return (
+            SlidingWindow(window, self.positions)
+            if window and window <= self.last
+            else None
+        )
 
 
 # Of this thread's pass; a task of asyncio has its own, too.
-_under_way: "ContextVar[Optional[Pass]]" = ContextVar("pass", default=None)
+_under_way: "ContextVar[Optional[PackedPlan]]" = ContextVar("pass", default=None)
 
 
-def run_packed(plan: Optional[Pass], work: Callable[[], T]) -> T:
+def run_packed(plan: Optional[PackedPlan], work: Callable[[], T]) -> T:
     """What work gives, where the models that it calls attend as the plan says; with None,
     as they do by themselves.
 
@@ -175,13 +183,13 @@ def run_packed(plan: Optional[Pass], work: Callable[[], T]) -> T:
     return copy_context().run(planned)
 
 
-def again() -> ContextManager:
+def same_plan() -> ContextManager:
     """To be made in a pass and entered later, by any thread, for a repetition of it."""
     return _repeated(_under_way.get())
 
 
 @contextmanager
-def _repeated(plan: Optional[Pass]) -> Iterator[None]:
+def _repeated(plan: Optional[PackedPlan]) -> Iterator[None]:
     before = _under_way.get()
     try:
         _under_way.set(plan)
@@ -227,7 +235,7 @@ def _eager(module: Any, *states: Any, **kwargs: Any) -> Any:
 
 
 def attend(
-    plan: Pass,
+    plan: PackedPlan,
     module: Any,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -261,13 +269,13 @@ def attend(
 
 
 def _look(
-    part: Part,
+    part: AttentionSegment,
     stored: KeysValues,
     queries: torch.Tensor,
     scale: float,
     softcap: Optional[float],
     dropout: float,
-    near: Optional[Near],
+    near: Optional[SlidingWindow],
 ) -> KeysValues:
     """What a part finds, id by id and head by head: the (ids x heads, width) mean of
     the values, weighted by their softmax, and the (ids x heads, 1) logarithm of the
@@ -307,7 +315,7 @@ def _look(
     )
 
 
-def places(
+def position_table(
     begins: Sequence[int], counts: Sequence[int], device: torch.device
 ) -> torch.Tensor:
     """(rows, most ids of a row): begin, begin + 1, … for each row; past a row's
@@ -318,7 +326,7 @@ def places(
     return begin + at * (at < count)
 
 
-def row_order(counts: Sequence[int], device: torch.device) -> torch.Tensor:
+def packed_order(counts: Sequence[int], device: torch.device) -> torch.Tensor:
     """(sum of counts,) where the ids of rows stand in a table of padded rows."""
     count = torch.tensor(counts, device=device)[:, None]
     at = torch.arange(max(counts), device=device)[None]
@@ -333,7 +341,7 @@ def additive(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return mask.masked_fill_(~seen, hidden)
 
 
-def of_this_pass(table: torch.Tensor) -> Tuple[Keys, KeyPositions]:
+def keys_of_this_pass(table: torch.Tensor) -> Tuple[Keys, KeyPositions]:
     """The pass's own keys and values at these (rows, slots) places, and where they
     stand in their texts."""
     flat = table.flatten()
@@ -348,32 +356,34 @@ def of_this_pass(table: torch.Tensor) -> Tuple[Keys, KeyPositions]:
     return keys_values, lambda positions: positions[table]
 
 
-def fresh_parts(rows: Sequence[Sequence[int]], device: torch.device) -> List[Part]:
+def fresh_segments(
+    rows: Sequence[Sequence[int]], device: torch.device
+) -> List[AttentionSegment]:
     """The first rows of a pass, with nothing stored.
 
     rows: how many ids each has; or, of a row that branches, how many are in its trunk
     and in each of the branches behind it. An id sees those of its row up to itself, of
     another branch none. Rows of like length that follow each other make up a part, so
     that none is padded to more than twice its length."""
-    parts: List[Part] = []
+    parts: List[AttentionSegment] = []
     group: List[Sequence[int]] = []
     begin = 0
     for row in rows:
         counts = [sum(other) for other in (*group, row)]
         if min(counts) * 2 < max(counts):
-            parts.append(_fresh_part(group, begin, device))
+            parts.append(_fresh_segment(group, begin, device))
             begin += sum(counts[:-1])
             group = []
         group.append(row)
-    return [*parts, _fresh_part(group, begin, device)]
+    return [*parts, _fresh_segment(group, begin, device)]
 
 
-def _fresh_part(
+def _fresh_segment(
     rows: Sequence[Sequence[int]], begin: int, device: torch.device
-) -> Part:
+) -> AttentionSegment:
     counts = [sum(row) for row in rows]
-    table = places(list(accumulate([begin, *counts[:-1]])), counts, device)
-    order = row_order(counts, device)
+    table = position_table(list(accumulate([begin, *counts[:-1]])), counts, device)
+    order = packed_order(counts, device)
     at = torch.arange(table.shape[1], device=device)
     seen = at[None, None] <= at[None, :, None]
     if any(len(row) > 1 for row in rows):
@@ -387,7 +397,7 @@ def _fresh_part(
         )
         trunk = branch[:, None] == 0
         seen = seen & (trunk | (branch[:, None] == branch[:, :, None]))
-    return Part(table, order, seen, *of_this_pass(table))
+    return AttentionSegment(table, order, seen, *keys_of_this_pass(table))
 
 
 _register("sdpa", sdpa_attention_forward, sdpa_mask)

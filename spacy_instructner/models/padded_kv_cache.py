@@ -9,7 +9,7 @@ import torch
 from transformers.cache_utils import Cache
 
 
-class RaggedCache(Cache):
+class PaddedKVCache(Cache):
     """Buffers of (rows, slots, heads, width) for every layer.
 
     Each row fills its slots from the left; `slots` says where the ids of the

@@ -18,7 +18,7 @@ from .lora import LoRA
 
 AUTO = "auto"
 SHIPPED = Path(__file__).parents[1] / "adapters"
-State = Dict[str, torch.Tensor]
+AdapterState = Dict[str, torch.Tensor]
 
 
 def read_start(
@@ -27,7 +27,7 @@ def read_start(
     identity: Identity,
     lora: Optional[LoRA],
     any_base: bool,
-) -> Optional[State]:
+) -> Optional[AdapterState]:
     """The weights that a fresh adapter begins with; None: it begins without effect.
 
     start: a folder; "auto" for the one that comes with the package, where there is one
@@ -131,7 +131,7 @@ def average_starts(starts: Sequence[Path], folder: Path) -> None:
     _write(mean, infos[0], folder)
 
 
-def _write(state: State, info: Dict[str, Any], folder: Path) -> None:
+def _write(state: AdapterState, info: Dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / storage.ADAPTER_FILE
     half = {name: values.to(torch.bfloat16) for name, values in state.items()}

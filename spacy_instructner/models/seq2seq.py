@@ -9,15 +9,22 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from ..decoding.answers import Ids
 from ..decoding.beam_search import Prompt
-from ..tasks.base import Record
+from ..tasks.base import TrainingRecord
 from ..weights.precision import Precision
 from ..weights.versions import cached, scales_decoder_outputs
-from .backbone import Backbone, Change, Learned, Places, allowed_at, states_at
+from .backbone import (
+    Backbone,
+    EmbeddingHook,
+    ForwardOutput,
+    TokenPositions,
+    allowed_at,
+    states_at,
+)
 from .lora import LoRA
-from .padded_kv_cache import RaggedCache
+from .padded_kv_cache import PaddedKVCache
 from .pretrained_adapters import AUTO
 from .ragged import Block, causal_mask
-from .thinc_model import Spec, make_model
+from .thinc_model import ModelConfig, make_model
 
 
 class Seq2SeqBackbone(Backbone):
@@ -49,7 +56,7 @@ class Seq2SeqBackbone(Backbone):
     def run_encoder(
         self,
         prompts: Sequence[Prompt],
-        change: Optional[Change] = None,
+        change: Optional[EmbeddingHook] = None,
         layers: bool = False,
     ) -> Tuple[BaseModelOutput, torch.Tensor]:
         """The encoder's output and the (rows, ids) mask. change: what to do to the
@@ -67,11 +74,11 @@ class Seq2SeqBackbone(Backbone):
         )
         return output, mask
 
-    def places(self, prompts: Sequence[Prompt], width: int) -> Places:
+    def places(self, prompts: Sequence[Prompt], width: int) -> TokenPositions:
         """Where prompts stand among the encoder's positions, `width` ids a row."""
         firsts = [row * width for row in range(len(prompts))]
         owns = [at + len(prefix) for at, (prefix, _) in zip(firsts, prompts)]
-        return Places(tuple(firsts), tuple(owns))
+        return TokenPositions(tuple(firsts), tuple(owns))
 
     def padded(self, rows: Sequence[Ids]) -> Tuple[torch.Tensor, torch.Tensor]:
         width = max(len(row) for row in rows)
@@ -97,22 +104,24 @@ class Seq2SeqBackbone(Backbone):
             logits = logits + (bias if tokens is None else bias[tokens])
         return super().scaled(logits, tokens)
 
-    def packs(self, records: Sequence[Record], tokens: int) -> List[List[Record]]:
+    def packs(
+        self, records: Sequence[TrainingRecord], tokens: int
+    ) -> List[List[TrainingRecord]]:
         """Records of like length together; padding counts."""
         order = sorted(records, key=len, reverse=True)
-        packs: List[List[Record]] = []
+        packs: List[List[TrainingRecord]] = []
         for record in order:
             if not packs or (len(packs[-1]) + 1) * len(packs[-1][0]) > tokens:
                 packs.append([])
             packs[-1].append(record)
         return packs
 
-    def study(
+    def forward_records(
         self,
-        records: Sequence[Record],
+        records: Sequence[TrainingRecord],
         layers: Sequence[float] = (),
-        change: Optional[Change] = None,
-    ) -> Learned:
+        change: Optional[EmbeddingHook] = None,
+    ) -> ForwardOutput:
         """See `Backbone.study`."""
         prompts = [(record.prefix, record.suffix) for record in records]
         output, mask = self.run_encoder(prompts, change, bool(layers))
@@ -135,7 +144,7 @@ class Seq2SeqBackbone(Backbone):
         chosen = hidden[
             torch.tensor(rows, device=device), torch.tensor(at, device=device)
         ]
-        return Learned(
+        return ForwardOutput(
             logits=self.all_logits(chosen),
             targets=torch.tensor(targets, device=device),
             weights=torch.tensor(weights, device=device),
@@ -163,28 +172,28 @@ class Seq2SeqSession:
     """Rows under way. See `decoding.search.Session`."""
 
     # The encoder's states of all rows stand side by side, padded.
-    joins = False
+    supports_continuous_batching = False
     # The encoder reads a prompt as a whole, in both directions.
-    forks = False
+    supports_prefix_sharing = False
 
     def __init__(self, backbone: Seq2SeqBackbone) -> None:
         self.backbone = backbone
         self.lengths: List[int] = []
 
-    def admit(self, prompts: Sequence[Prompt]) -> List[Ids]:
+    def add_requests(self, prompts: Sequence[Prompt]) -> List[Ids]:
         self.lengths = [0] * len(prompts)
         self.states, self.mask = self.backbone.encode(prompts)
-        self.cache = RaggedCache()
+        self.cache = PaddedKVCache()
         self.cache.capacity = 64
         # The keys of the encoder's states are computed at the first call and kept.
         self.both = EncoderDecoderCache(self.cache, DynamicCache())
         return [(self.backbone.start,)] * len(prompts)
 
     @property
-    def room(self) -> List[int]:
+    def remaining_positions(self) -> List[int]:
         return [self.backbone.positions - length for length in self.lengths]
 
-    def extend(
+    def forward(
         self, rows: Sequence[Sequence[int]], marks: Sequence[Tuple[int, int]]
     ) -> torch.Tensor:
         block = Block.of(rows, self.lengths, self.backbone)
@@ -211,14 +220,14 @@ class Seq2SeqSession:
             **cached(decoder, self.both),
         ).last_hidden_state
         self.lengths = block.lengths
-        at, places = torch.tensor(marks, device=hidden.device).unbind(1)
-        return hidden[at, places]
+        at, position_table = torch.tensor(marks, device=hidden.device).unbind(1)
+        return hidden[at, position_table]
 
-    def take_back(self, counts: Sequence[int]) -> None:
+    def rollback(self, counts: Sequence[int]) -> None:
         # What stands in the slots is hidden, and written over.
         self.lengths = [n - count for n, count in zip(self.lengths, counts)]
 
-    def keep(self, rows: Sequence[int]) -> None:
+    def reorder(self, rows: Sequence[int]) -> None:
         self.lengths = [self.lengths[row] for row in rows]
         index = torch.tensor(list(rows), dtype=torch.long, device=self.states.device)
         if self.cache.keys:
@@ -267,7 +276,7 @@ def build_seq2seq_lm_v1(
     RETURNS (Model): without weights; they come when they are needed.
     """
     return make_model(
-        Spec(
+        ModelConfig(
             kind="seq2seq",
             backbone=Seq2SeqBackbone,
             name=name,

@@ -26,7 +26,7 @@ from thinc.api import Model, Optimizer, PyTorchShim, get_torch_default_device
 
 from ..files import put_folder
 from ..locks import Lock
-from ..tasks.base import Record
+from ..tasks.base import TrainingRecord
 from ..training.likelihood import likelihood
 from ..training.objective import Objective
 from ..weights.loading import load_folder
@@ -34,7 +34,7 @@ from ..weights.precision import Precision, choose_dtype
 from ..weights.sources import Identity, locate
 from ..weights.versions import VERSION
 from . import storage
-from .backbone import Backbone, Change, Learned, Places
+from .backbone import Backbone, EmbeddingHook, ForwardOutput, TokenPositions
 from .lora import LoRA, load_adapter_state
 from .pretrained_adapters import read_start
 
@@ -47,7 +47,7 @@ class Pack:
     """Records of one pass. total: weight of all answer ids of the batch, which the
     likelihood is divided by; terms: the same for each objective, by its name."""
 
-    records: List[Record]
+    records: List[TrainingRecord]
     total: float
     terms: Mapping[str, float]
 
@@ -122,7 +122,7 @@ class BackboneShim(PyTorchShim):
 
 
 @dataclass(frozen=True)
-class Spec:
+class ModelConfig:
     """What the config says about a model, before any weights are there."""
 
     kind: str
@@ -137,7 +137,7 @@ class Spec:
     start: Optional[str]
 
 
-def make_model(spec: Spec) -> Model[Pack, Loss]:
+def make_model(spec: ModelConfig) -> Model[Pack, Loss]:
     """A thinc model without weights; cheap, and off the network."""
     if spec.pack_tokens < 1:
         raise ValueError(f"`pack_tokens` must be at least 1, not {spec.pack_tokens}.")
@@ -163,34 +163,38 @@ def forward(
     if not isinstance(pack, Pack):
         return model.attrs["predict"](pack), lambda scale: []
     backbone = get_backbone(model)
-    spec: Spec = model.attrs["spec"]
+    spec: ModelConfig = model.attrs["spec"]
     if is_train:
-        backbone.learn(spec.checkpointing)
+        backbone.train_mode(spec.checkpointing)
     else:
         backbone.hf.eval()
     objectives: Dict[str, Objective] = model.attrs["objectives"]
     layers = sorted({at for each in objectives.values() for at in each.layers})
-    attacks = [each for each in objectives.values() if each.again] if is_train else []
+    attacks = (
+        [each for each in objectives.values() if each.second_pass_weight]
+        if is_train
+        else []
+    )
     # The embeddings of the first pass, what was added to them, and who stands where.
-    first: List[Tuple[torch.Tensor, torch.Tensor, Places]] = []
+    first: List[Tuple[torch.Tensor, torch.Tensor, TokenPositions]] = []
 
-    def studied(change: Optional[Change]) -> Learned:
+    def studied(change: Optional[EmbeddingHook]) -> ForwardOutput:
         # The adapter's float32 weights compute in the base's format.
         half = backbone.hf.dtype != torch.float32
         with (
             torch.set_grad_enabled(is_train),
             torch.autocast(backbone.device.type, backbone.hf.dtype, enabled=half),
         ):
-            return backbone.study(pack.records, layers, change)
+            return backbone.forward_records(pack.records, layers, change)
 
-    def begin(embedded: torch.Tensor, places: Places) -> torch.Tensor:
+    def begin(embedded: torch.Tensor, position_table: TokenPositions) -> torch.Tensor:
         bare = embedded
         for each in objectives.values():
-            more = each.disturb(pack.records, places, bare, None)
+            more = each.perturb(pack.records, position_table, bare, None)
             embedded = embedded if more is None else embedded + more
         if attacks:
             embedded.requires_grad_().retain_grad()
-            first.append((embedded, (embedded - bare).detach(), places))
+            first.append((embedded, (embedded - bare).detach(), position_table))
         return embedded
 
     learned = studied(begin if objectives and is_train else None)
@@ -204,17 +208,24 @@ def forward(
     def backprop(scale: float) -> List:
         (loss * scale).backward()
         for each in attacks:
-            ((embedded, before, places),) = first
-            more = each.disturb(pack.records, places, embedded.detach(), embedded.grad)
+            ((embedded, before, position_table),) = first
+            more = each.perturb(
+                pack.records, position_table, embedded.detach(), embedded.grad
+            )
             if more is not None:
-                again = studied(partial(added, before + more))
-                (likelihood(again) * (each.again * scale / pack.total)).backward()
+                same_plan = studied(partial(added, before + more))
+                (
+                    likelihood(same_plan)
+                    * (each.second_pass_weight * scale / pack.total)
+                ).backward()
         return []
 
     return float(loss.detach()), backprop
 
 
-def added(more: torch.Tensor, embedded: torch.Tensor, places: Places) -> torch.Tensor:
+def added(
+    more: torch.Tensor, embedded: torch.Tensor, position_table: TokenPositions
+) -> torch.Tensor:
     return embedded + more
 
 
@@ -288,10 +299,10 @@ def begin_afresh(model: Model) -> None:
     """Weights as they were before any training: the base, and a fresh adapter, or the
     one that it starts from. They are made ready aside; until then, those that are there
     stay."""
-    spec: Spec = model.attrs["spec"]
+    spec: ModelConfig = model.attrs["spec"]
     before = _shim(model)._model
     if before is not None and (spec.adapter or not before.learned):
-        backbone, identity = before.bare(), model.attrs["identity"]
+        backbone, identity = before.without_adapter(), model.attrs["identity"]
         _begin(spec, backbone, identity)
     else:
         backbone, identity = _load(model)
@@ -302,7 +313,7 @@ def begin_afresh(model: Model) -> None:
 
 def _load(model: Model) -> Tuple[Backbone, Identity]:
     """The weights that the config names, checked, and the start, where there is one."""
-    spec: Spec = model.attrs["spec"]
+    spec: ModelConfig = model.attrs["spec"]
     weights = locate(spec.name, spec.revision)
     backbone = _read(model, weights.folder)
     backbone.check()
@@ -310,7 +321,7 @@ def _load(model: Model) -> Tuple[Backbone, Identity]:
     return backbone, weights.identity
 
 
-def _begin(spec: Spec, backbone: Backbone, identity: Identity) -> None:
+def _begin(spec: ModelConfig, backbone: Backbone, identity: Identity) -> None:
     """Put the start on, where there is one."""
     state = read_start(spec.start, spec.kind, identity, spec.adapter, spec.any_base)
     if state is not None and spec.adapter is not None:
@@ -319,7 +330,7 @@ def _begin(spec: Spec, backbone: Backbone, identity: Identity) -> None:
 
 
 def _read(model: Model, folder: Path) -> Backbone:
-    spec: Spec = model.attrs["spec"]
+    spec: ModelConfig = model.attrs["spec"]
     device = choose_device(model.attrs["device"])
     dtype = choose_dtype(spec.precision, device)
     backbone = spec.backbone(*load_folder(folder, spec.kind, dtype, device))
@@ -360,7 +371,7 @@ def load_model(model: Model, folder: Path) -> None:
     """Read what `save_model` wrote. An adapter alone is put on the weights that
     the config names; raises OSError where those are not here, and ValueError
     where they are not the ones it was made on (unless `any_base`)."""
-    spec: Spec = model.attrs["spec"]
+    spec: ModelConfig = model.attrs["spec"]
     info = storage.read_info(folder, spec.kind)
     identity = Identity(**info["identity"])
     base = folder / storage.BASE

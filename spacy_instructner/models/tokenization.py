@@ -8,7 +8,7 @@ from typing import Dict, Iterable, List, Sequence, Tuple
 
 from transformers import PreTrainedTokenizerFast
 
-from ..decoding.answers import Ids, Words
+from ..decoding.answers import Ids, TokenizedWords
 from ..locks import Lock
 
 # U+2581, how SentencePiece writes a space.
@@ -122,7 +122,7 @@ class TextEncoder:
 
     def words(
         self, words: Sequence[str], spaces: Sequence[bool], longest: int
-    ) -> Words:
+    ) -> TokenizedWords:
         """Encode a text, word by word.
 
         words: the words' texts; whitespace only for a whitespace token.
@@ -145,7 +145,7 @@ class TextEncoder:
             len(cache[one]) <= longest and len(cache[other]) <= longest
             for one, other in zip(first, following)
         ]
-        return Words(
+        return TokenizedWords(
             first=tuple(cache[t] if k else () for t, k in zip(first, kept)),
             following=tuple(cache[t] if k else () for t, k in zip(following, kept)),
         )

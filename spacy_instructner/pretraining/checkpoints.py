@@ -87,7 +87,7 @@ def read(
             "what it was begun with."
         )
     # In the precision that is trained in, which is not that of the weights at rest.
-    get_backbone(model).learn()
+    get_backbone(model).train_mode()
     trained = _trained(model)
     weights = load_file(str(found / "weights.safetensors"))
     if set(weights) != set(trained):

@@ -22,7 +22,7 @@ from spacy.training import Example
 from spacy.util import get_words_and_spaces
 
 from ..annotations import LABELS_KEY
-from ..data.corpora import bare
+from ..data.corpora import without_annotation
 from ..formats.docs import read_docs
 from ..formats.text_files import read_json, suffix_of
 from ..tasks.base import Entity
@@ -218,7 +218,7 @@ class LabelVariety:
                 taken.add(name.lower())
                 said[label] = {"name": name, "definition": definition}
         if rng.random() < self.lowered:
-            text = lowered(text, bare=rng.random() < 0.5)
+            text = lowered(text, without_annotation=rng.random() < 0.5)
         return make_example(nlp, text, said)
 
     def _text(self, source: Source, rng: random.Random, empty: bool) -> Text:
@@ -488,11 +488,11 @@ def join(texts: Sequence[Text]) -> Text:
     return Text(tuple(words), tuple(spaces), tuple(entities))
 
 
-def lowered(text: Text, bare: bool) -> Text:
+def lowered(text: Text, without_annotation: bool) -> Text:
     """A text in lower case. bare: without the punctuation outside its entities, with a
     space between all words."""
     words = tuple(word.lower() for word in text.words)
-    if not bare:
+    if not without_annotation:
         return Text(words, text.spaces, text.entities)
     inside = {at for start, end, _ in text.entities for at in range(start, end)}
     kept = [
@@ -515,6 +515,6 @@ def make_example(
     doc = Doc(nlp.vocab, words=list(text.words), spaces=list(text.spaces))
     entities = [Span(doc, a, b, label=label) for a, b, label in text.entities]
     doc.set_ents([ent for ent in entities if ent.label_ in said], default="outside")
-    asking = bare(doc)
+    asking = without_annotation(doc)
     asking.user_data[LABELS_KEY] = dict(said)
     return Example(asking, doc)

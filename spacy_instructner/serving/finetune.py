@@ -11,7 +11,7 @@ from spacy.util import load_config, registry
 from thinc.api import fix_random_seed
 
 from ..component import InstructionNERPipe
-from ..data.corpora import bare
+from ..data.corpora import without_annotation
 
 SETTINGS = Path(__file__).with_name("training.cfg")
 
@@ -32,7 +32,7 @@ def learn(
     """
     settings = registry.resolve(load_config(SETTINGS).interpolate())["training"]
     pipe = cast(InstructionNERPipe, nlp.get_pipe(name))
-    examples = [Example(bare(doc), doc) for doc in docs]
+    examples = [Example(without_annotation(doc), doc) for doc in docs]
     fix_random_seed(settings["seed"])
     meanings: Dict[str, str] = {label: said for label, said in labels.items() if said}
     pipe.initialize(

@@ -16,17 +16,17 @@ from typing import (
 from spacy.language import Language
 from spacy.training import Example
 
-from ..decoding.answers import Ids, Words
-from ..decoding.beam_search import Question
+from ..decoding.answers import Ids, TokenizedWords
+from ..decoding.beam_search import DecodingRequest
 from .labels import LabelSet
 
-Layout = Literal["text_first", "text_last"]
+PromptOrder = Literal["text_first", "text_last"]
 # A gold entity: (start word, end word exclusive, label).
 Entity = Tuple[int, int, str]
 
 
 @dataclass(frozen=True)
-class Mention:
+class MentionPositions:
     """An entity of a record, by places among the record's ids (prefix, suffix,
     answer). begin, end: the ids of it in the text; opening: the id before it in the
     answer; type: the first id of its type's name in the prompt, None where the prompt
@@ -39,7 +39,7 @@ class Mention:
 
 
 @dataclass(frozen=True)
-class Record:
+class TrainingRecord:
     """One thing to learn. The model reads prefix and suffix and should write
     the answer; weights: how much each id of the answer counts (0: not at all);
     task: which of the method's tasks it belongs to.
@@ -61,7 +61,7 @@ class Record:
     weights: Tuple[float, ...]
     task: str
     text: Tuple[int, int] = (0, 0)
-    mentions: Tuple[Mention, ...] = ()
+    mentions: Tuple[MentionPositions, ...] = ()
     shared: int = 0
     allowed: Optional[Tuple[Ids, ...]] = None
 
@@ -101,7 +101,7 @@ class Gold:
 
 
 @dataclass(frozen=True)
-class Shown:
+class Demonstration:
     """An example shown in the prompt: its words, whether each has whitespace before
     it, and its entities."""
 
@@ -120,12 +120,14 @@ class BoundTask(Protocol):
     def constant(self) -> int:
         """Ids of the longest prompt without its text."""
 
-    def questions(self, words: Words) -> List[Question]:
+    def requests(self, words: TokenizedWords) -> List[DecodingRequest]:
         """What to ask about a window."""
 
-    def records(self, words: Words, gold: Gold, choices: bool = False) -> List[Record]:
+    def records(
+        self, words: TokenizedWords, gold: Gold, choices: bool = False
+    ) -> List[TrainingRecord]:
         """What to learn from a window. choices: with what the grammar allowed, for a
-        loss that is normalised over it (`Record.allowed`); records without are learnt
+        loss that is normalised over it (`TrainingRecord.allowed`); records without are learnt
         over the whole vocabulary."""
 
 
@@ -139,7 +141,7 @@ class Task(Protocol):
 
     @property
     def names_types(self) -> bool:
-        """Whether prompts name the types that are asked for, so that a `Mention` has
+        """Whether prompts name the types that are asked for, so that a `MentionPositions` has
         its `type`."""
 
     def bind(
@@ -148,8 +150,8 @@ class Task(Protocol):
         labels: LabelSet,
         end: int,
         max_span: int,
-        layout: "Layout",
-        shown: Sequence[Shown],
+        layout: "PromptOrder",
+        demonstrations: Sequence[Demonstration],
     ) -> BoundTask:
         """end: the id that ends an answer; max_span: most words in a span, 0 for
         no limit; layout: what suits the model, where the task leaves it open;
@@ -169,4 +171,4 @@ class Encoder(Protocol):
 
     def words(
         self, words: Sequence[str], spaces: Sequence[bool], longest: int
-    ) -> Words: ...
+    ) -> TokenizedWords: ...

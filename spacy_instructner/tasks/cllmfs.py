@@ -14,15 +14,21 @@ from itertools import chain
 from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple
 
 from ..decoding.allowed_tokens import along
-from ..decoding.answers import AnswerFormat, Clause, Ids, Words
-from ..decoding.beam_search import Question
+from ..decoding.answers import AnswerFormat, Clause, Ids, TokenizedWords
+from ..decoding.beam_search import DecodingRequest
 from ..decoding.grammar import Grammar, Trie
-from ..decoding.token_bag import BagGrammar
-from .base import Encoder, ExampleReader, Gold, Record, Shown
-from .base import Layout as Order
+from ..decoding.token_bag import TokenBagGrammar
+from .base import (
+    Demonstration,
+    Encoder,
+    ExampleReader,
+    Gold,
+    PromptOrder,
+    TrainingRecord,
+)
 from .labels import LabelSet
 from .targets import mentions, target
-from .templates import Part, parse_template, space_to_field
+from .templates import TemplatePart, parse_template, space_to_field
 
 GrammarKind = Literal["spans", "bag"]
 Layout = Literal["text_twice", "text_first", "text_last"]
@@ -178,7 +184,7 @@ class CLLMFS:
         own: Optional[str] = getattr(self, name)
         return PIECES[self.layout][name] if own is None else own
 
-    def parts(self) -> List[Part]:
+    def parts(self) -> List[TemplatePart]:
         """The prompt, cut at its fields."""
         text = self.template or TEMPLATES[self.layout]
         parts = parse_template("template", text, FIELDS, ())
@@ -211,8 +217,8 @@ class CLLMFS:
         labels: LabelSet,
         end: int,
         max_span: int = 0,
-        layout: Order = "text_last",
-        shown: Sequence[Shown] = (),
+        layout: PromptOrder = "text_last",
+        demonstrations: Sequence[Demonstration] = (),
     ) -> "BoundCLLMFS":
         """The task for one tokenizer and label set. See `tasks.base.Task`; the task's
         own layout holds for every model."""
@@ -309,22 +315,22 @@ class BoundCLLMFS:
             len(asked.before + asked.suffix(())) for asked in self.asked.values()
         )
 
-    def questions(self, words: Words) -> List[Question]:
+    def requests(self, words: TokenizedWords) -> List[DecodingRequest]:
         grammar = self._grammar(words)
         text = words.text
         cut = self._shared(text)
-        questions: List[Question] = []
+        requests: List[DecodingRequest] = []
         for asked in self.asked.values():
             own = _of_label(grammar, asked)
             suffix = asked.suffix(text)
             shared, suffix = suffix[:cut], suffix[cut:]
-            questions.append(Question(asked.before, suffix, own, shared))
-        return questions
+            requests.append(DecodingRequest(asked.before, suffix, own, shared))
+        return requests
 
-    def _grammar(self, words: Words) -> Any:
+    def _grammar(self, words: TokenizedWords) -> Any:
         """The grammar of the answers, for some label; see `_of_label`."""
         if self.task.grammar == "bag":
-            return BagGrammar(words, self._any_format, self.max_span)
+            return TokenBagGrammar(words, self._any_format, self.max_span)
         return Grammar(words, self._any_format, self.max_span, self.trie)
 
     def _shared(self, text: Ids) -> int:
@@ -336,7 +342,9 @@ class BoundCLLMFS:
     def _any_format(self) -> AnswerFormat:
         return next(iter(self.asked.values())).format
 
-    def records(self, words: Words, gold: Gold, choices: bool = False) -> List[Record]:
+    def records(
+        self, words: TokenizedWords, gold: Gold, choices: bool = False
+    ) -> List[TrainingRecord]:
         grammar = self._grammar(words) if choices else None
         said: Dict[str, List[Clause]] = {}
         for start, end, label in gold.entities:
@@ -356,12 +364,12 @@ class BoundCLLMFS:
 
     def _record(
         self,
-        words: Words,
+        words: TokenizedWords,
         gold: Gold,
         label: str,
         clauses: Sequence[Clause],
         grammar: Any,
-    ) -> Record:
+    ) -> TrainingRecord:
         asked = self.asked[label]
         text = words.text
         suffix = asked.suffix(text)
@@ -369,7 +377,7 @@ class BoundCLLMFS:
             words, asked.format, clauses, unknown=gold.unknown_of(label)
         )
         begin = asked.text(len(text))
-        return Record(
+        return TrainingRecord(
             asked.before,
             suffix,
             answer,

@@ -10,29 +10,29 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from ..decoding.allowed_tokens import along, filled_in
-from ..decoding.answers import AnswerFormat, Clause, Ids, Words, write
-from ..decoding.beam_search import Question
+from ..decoding.answers import AnswerFormat, Clause, Ids, TokenizedWords, write
+from ..decoding.beam_search import DecodingRequest
 from ..decoding.grammar import Grammar, Trie
 from .base import (
+    Demonstration,
     Encoder,
     ExampleReader,
     Gold,
-    Layout,
-    Mention,
-    Record,
-    Shown,
+    MentionPositions,
+    PromptOrder,
+    TrainingRecord,
 )
 from .labels import LabelSet
-from .prompts import EXTRACTION, FIELDS, LAYOUTS, MAIN, TYPING, Options, Prompts
+from .prompts import EXTRACTION, FIELDS, LAYOUTS, MAIN, TYPING, Prompts, TypeOptions
 from .targets import mentions, target
-from .templates import Part, parse_template, space_to_field
+from .templates import TemplatePart, parse_template, space_to_field
 
 # Most ids in a word of an example; a longer one is passed over.
 LONGEST_SHOWN = 100
 
 
 def build_instruction_ner_v1(
-    layout: Optional[Layout] = None,
+    layout: Optional[PromptOrder] = None,
     main_template: Optional[str] = None,
     extraction_template: Optional[str] = None,
     typing_template: Optional[str] = None,
@@ -107,7 +107,7 @@ def build_instruction_ner_v1(
 class InstructionNER:
     """The method's prompts and answers. See `build_instruction_ner_v1`."""
 
-    layout: Optional[Layout]
+    layout: Optional[PromptOrder]
     templates: Dict[str, Optional[str]]
     weights: Dict[str, float]
     clause: str
@@ -144,7 +144,7 @@ class InstructionNER:
             for task in FIELDS:
                 self.template(task, layout)
 
-    def template(self, task: str, layout: str) -> List[Part]:
+    def template(self, task: str, layout: str) -> List[TemplatePart]:
         """A task's prompt, cut at its fields."""
         own = self.templates[task]
         needed = ("entities",) if task == TYPING else ()
@@ -177,7 +177,7 @@ class InstructionNER:
         before, _, after = text.partition("\0")
         return before, after
 
-    def _clause_parts(self) -> List[Part]:
+    def _clause_parts(self) -> List[TemplatePart]:
         return parse_template(
             "clause", self.clause, ("entity", "article", "type"), ("entity", "type")
         )
@@ -188,8 +188,8 @@ class InstructionNER:
         labels: LabelSet,
         end: int,
         max_span: int = 0,
-        layout: Layout = "text_last",
-        shown: Sequence[Shown] = (),
+        layout: PromptOrder = "text_last",
+        demonstrations: Sequence[Demonstration] = (),
     ) -> "BoundInstructionNER":
         """The task for one tokenizer and label set.
 
@@ -197,7 +197,7 @@ class InstructionNER:
         no limit; layout: what to take where the task leaves it open; shown:
         examples to show in every prompt of the main task."""
         return BoundInstructionNER(
-            self, encoder, labels, end, max_span, self.layout or layout, shown
+            self, encoder, labels, end, max_span, self.layout or layout, demonstrations
         )
 
 
@@ -211,8 +211,8 @@ class BoundInstructionNER:
         labels: LabelSet,
         end: int,
         max_span: int,
-        layout: Layout,
-        shown: Sequence[Shown],
+        layout: PromptOrder,
+        demonstrations: Sequence[Demonstration],
     ) -> None:
         self.task = task
         self.encoder = encoder
@@ -245,9 +245,11 @@ class BoundInstructionNER:
         self.extraction = AnswerFormat((), separator, (("", ()),), closing, empty)
         self.trie = Trie(self.format.tails)
         self.index = {label: at for at, label in enumerate(labels.labels)}
-        self.shown = [self._show(example) for example in shown]
+        self.demonstrations = [self._show(example) for example in demonstrations]
         # Answering shows all of them: put together once, not for every text.
-        self.everything = tuple(token for _, ids in self.shown for token in ids)
+        self.everything = tuple(
+            token for _, ids in self.demonstrations for token in ids
+        )
 
     def _warn_of_undefined(self) -> None:
         for label, said in zip(self.labels.labels, self.labels.definitions):
@@ -258,7 +260,7 @@ class BoundInstructionNER:
                     stacklevel=2,
                 )
 
-    def _show(self, example: Shown) -> Tuple[Tuple[Ids, ...], Ids]:
+    def _show(self, example: Demonstration) -> Tuple[Tuple[Ids, ...], Ids]:
         """An example's words, and its whole prompt with its answer."""
         words = self.encoder.words(example.words, example.spaces, LONGEST_SHOWN)
         clauses = [
@@ -273,25 +275,27 @@ class BoundInstructionNER:
         return _spelled(words), own + tuple(answer) + end
 
     def constant(self) -> int:
-        nothing = Words((), ())
+        nothing = TokenizedWords((), ())
         prompts = [
             self.prompts.make(
-                task, nothing, shown=self.everything if task == MAIN else ()
+                task, nothing, demonstrations=self.everything if task == MAIN else ()
             )
             for task in FIELDS
         ]
         return max(len(prompt.prefix) + len(prompt.suffix) for prompt in prompts)
 
-    def questions(self, words: Words) -> List[Question]:
+    def requests(self, words: TokenizedWords) -> List[DecodingRequest]:
         grammar = Grammar(words, self.format, self.max_span, self.trie)
-        prompt = self.prompts.make(MAIN, words, shown=self.everything)
-        return [Question(prompt.prefix, prompt.suffix, grammar)]
+        prompt = self.prompts.make(MAIN, words, demonstrations=self.everything)
+        return [DecodingRequest(prompt.prefix, prompt.suffix, grammar)]
 
-    def records(self, words: Words, gold: Gold, choices: bool = False) -> List[Record]:
+    def records(
+        self, words: TokenizedWords, gold: Gold, choices: bool = False
+    ) -> List[TrainingRecord]:
         clauses = [
             (start, end, self.index[label]) for start, end, label in gold.entities
         ]
-        options: Optional[Options] = None
+        options: Optional[TypeOptions] = None
         if self.task.shuffle_options:
             order = range(len(self.index))
             options = self.prompts.order(random.sample(order, len(order)))
@@ -308,16 +312,18 @@ class BoundInstructionNER:
             answer, weights = target(words, format, said, weight, unknown)
             if not any(weights):
                 continue
-            shown = self._in_front(words) if task == MAIN else ()
-            prompt = self.prompts.make(task, words, gold.entities, shown, options)
-            found: Tuple[Mention, ...] = ()
+            demonstrations = self._in_front(words) if task == MAIN else ()
+            prompt = self.prompts.make(
+                task, words, gold.entities, demonstrations, options
+            )
+            found: Tuple[MentionPositions, ...] = ()
             if task == MAIN:
                 answer_at = len(prompt.prefix) + len(prompt.suffix)
                 found = mentions(
                     words, format, said, prompt.text, answer_at, prompt.types
                 )
             records.append(
-                Record(
+                TrainingRecord(
                     prompt.prefix,
                     prompt.suffix,
                     answer,
@@ -333,7 +339,7 @@ class BoundInstructionNER:
         return records
 
     def _allowed(
-        self, task: str, words: Words, said: Sequence[Clause], answer: Ids
+        self, task: str, words: TokenizedWords, said: Sequence[Clause], answer: Ids
     ) -> Tuple[Ids, ...]:
         """What each id of an answer could have been. When typing, the entities are
         given: only their types are chosen."""
@@ -347,17 +353,20 @@ class BoundInstructionNER:
             return along(Grammar(words, self.extraction, self.max_span), answer)
         return along(Grammar(words, self.format, self.max_span, self.trie), answer)
 
-    def _in_front(self, words: Words) -> Ids:
+    def _in_front(self, words: TokenizedWords) -> Ids:
         """The examples that stand in front of the main task's prompt while learning from
         these words. One that holds them, from which the answer could be copied, is left
         out."""
         own = _spelled(words)
         return tuple(
-            token for text, ids in self.shown if not _holds(text, own) for token in ids
+            token
+            for text, ids in self.demonstrations
+            if not _holds(text, own)
+            for token in ids
         )
 
 
-def _spelled(words: Words) -> Tuple[Ids, ...]:
+def _spelled(words: TokenizedWords) -> Tuple[Ids, ...]:
     """A text word by word, whatever stands between its words."""
     return tuple(ids for ids in words.first if ids)
 

@@ -5,9 +5,18 @@ import random
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from ..decoding.answers import Words
-from ..decoding.beam_search import Question
-from .base import BoundTask, Encoder, ExampleReader, Gold, Layout, Record, Shown, Task
+from ..decoding.answers import TokenizedWords
+from ..decoding.beam_search import DecodingRequest
+from .base import (
+    BoundTask,
+    Demonstration,
+    Encoder,
+    ExampleReader,
+    Gold,
+    PromptOrder,
+    Task,
+    TrainingRecord,
+)
 from .labels import LabelSet
 
 
@@ -63,8 +72,8 @@ class Mixture:
         labels: LabelSet,
         end: int,
         max_span: int = 0,
-        layout: Layout = "text_last",
-        shown: Sequence[Shown] = (),
+        layout: PromptOrder = "text_last",
+        demonstrations: Sequence[Demonstration] = (),
     ) -> "BoundMixture":
         """See `tasks.base.Task`."""
         bound = {
@@ -84,10 +93,12 @@ class BoundMixture:
     def constant(self) -> int:
         return max(bound.constant() for bound in self.bound.values())
 
-    def questions(self, words: Words) -> List[Question]:
-        return self.bound[self.task.asks].questions(words)
+    def requests(self, words: TokenizedWords) -> List[DecodingRequest]:
+        return self.bound[self.task.asks].requests(words)
 
-    def records(self, words: Words, gold: Gold, choices: bool = False) -> List[Record]:
+    def records(
+        self, words: TokenizedWords, gold: Gold, choices: bool = False
+    ) -> List[TrainingRecord]:
         """Of one task, drawn from Python's `random`, which spaCy seeds."""
         names = list(self.bound)
         shares = [self.task.shares[name] for name in names]

@@ -6,10 +6,10 @@ Wording: the paper's Figure 2. The order with the text last, and definitions: ou
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ..decoding.answers import Ids, Words
+from ..decoding.answers import Ids, TokenizedWords
 from .base import Encoder, Entity
 from .labels import LabelSet
-from .templates import Part
+from .templates import TemplatePart
 
 MAIN, EXTRACTION, TYPING = "main", "extraction", "typing"
 
@@ -75,7 +75,7 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class Options:
+class TypeOptions:
     """The labels of a prompt in some order. names: their words, with commas between
     them; places: where each label's begin among these; definitions: what they mean."""
 
@@ -87,7 +87,7 @@ class Options:
 class Prompts:
     """The prompts of all tasks for one tokenizer and one label set.
 
-    templates (Mapping[str, List[Part]]): each task's prompt, cut at its fields.
+    templates (Mapping[str, List[TemplatePart]]): each task's prompt, cut at its fields.
     separator (Ids): between the {entities} of a prompt.
     definition (str): how what a label means is said, with {type} and {definition}.
     definition_separator (str): between the {definitions} of a prompt.
@@ -95,7 +95,7 @@ class Prompts:
 
     def __init__(
         self,
-        templates: Mapping[str, List[Part]],
+        templates: Mapping[str, List[TemplatePart]],
         encoder: Encoder,
         labels: LabelSet,
         separator: Ids,
@@ -126,7 +126,7 @@ class Prompts:
                 self.definitions[at] = encoder.text(" " + text), later
         self.options = self.order(range(len(labels.names)))
 
-    def order(self, labels: Sequence[int]) -> Options:
+    def order(self, labels: Sequence[int]) -> TypeOptions:
         """The labels in this order, by their indices."""
         names: List[int] = []
         definitions: List[int] = []
@@ -137,22 +137,22 @@ class Prompts:
             names.extend(self.names[label])
             first, later = self.definitions[label]
             definitions.extend(later if definitions else first)
-        return Options(tuple(names), tuple(places), tuple(definitions))
+        return TypeOptions(tuple(names), tuple(places), tuple(definitions))
 
     def make(
         self,
         task: str,
-        words: Words,
+        words: TokenizedWords,
         entities: Sequence[Entity] = (),
-        shown: Ids = (),
-        options: Optional[Options] = None,
+        demonstrations: Ids = (),
+        options: Optional[TypeOptions] = None,
     ) -> Prompt:
         """A task's prompt about a window.
 
         entities: those that the prompt names; shown: what stands in front of it;
         options: the labels in another order than theirs."""
         options = options or self.options
-        prefix: List[int] = [*self.start, *shown]
+        prefix: List[int] = [*self.start, *demonstrations]
         text = 0
         named: Optional[int] = None
         suffix: List[int] = []
@@ -167,7 +167,9 @@ class Prompts:
             elif field == "entities":
                 for at, (start, end, _) in enumerate(entities):
                     ids.extend(self.separator if at else ())
-                    span = Words(words.first[start:end], words.following[start:end])
+                    span = TokenizedWords(
+                        words.first[start:end], words.following[start:end]
+                    )
                     ids.extend(span.text)
             elif field == "options":
                 named = before

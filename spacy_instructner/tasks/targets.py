@@ -3,12 +3,12 @@ its entities stand. Source: ours."""
 
 from typing import FrozenSet, List, Optional, Sequence, Tuple
 
-from ..decoding.answers import AnswerFormat, Clause, Ids, Words, write
-from .base import Mention
+from ..decoding.answers import AnswerFormat, Clause, Ids, TokenizedWords, write
+from .base import MentionPositions
 
 
 def target(
-    words: Words,
+    words: TokenizedWords,
     format: AnswerFormat,
     clauses: Sequence[Clause],
     weight: float = 1.0,
@@ -38,7 +38,7 @@ def target(
     return tuple(ids), tuple(weights)
 
 
-def _alike(words: Words, at: int, ids: Ids) -> int:
+def _alike(words: TokenizedWords, at: int, ids: Ids) -> int:
     """How many of these ids a span that begins at this word begins with, too: so long,
     the answer may yet say that one."""
     other = words.first[at] + tuple(
@@ -49,25 +49,27 @@ def _alike(words: Words, at: int, ids: Ids) -> int:
 
 
 def mentions(
-    words: Words,
+    words: TokenizedWords,
     format: AnswerFormat,
     clauses: Sequence[Clause],
     text: int,
     answer: int,
     types: Sequence[Optional[int]],
-) -> Tuple[Mention, ...]:
+) -> Tuple[MentionPositions, ...]:
     """Where the entities of these clauses stand among a record's ids.
 
     text, answer: where these begin; types: where each label's name does, None where the
     prompt has it not."""
-    found: List[Mention] = []
+    found: List[MentionPositions] = []
     places = words.places
     at = answer
     for piece in write(words, format, clauses):
         if piece.role == "span":
             start, end, label = clauses[piece.clause]
             found.append(
-                Mention(text + places[start], text + places[end], at - 1, types[label])
+                MentionPositions(
+                    text + places[start], text + places[end], at - 1, types[label]
+                )
             )
         at += len(piece.ids)
     return tuple(found)

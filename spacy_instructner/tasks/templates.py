@@ -4,18 +4,18 @@ from string import Formatter
 from typing import Iterable, List, Sequence, Tuple
 
 # A literal ("", text) or a field (name, "").
-Part = Tuple[str, str]
+TemplatePart = Tuple[str, str]
 
 
 def parse_template(
     name: str, template: str, known: Sequence[str], needed: Sequence[str]
-) -> List[Part]:
+) -> List[TemplatePart]:
     """Cut a template at its fields.
 
     name: of the setting, for errors; known: fields that may stand in it;
     needed: fields that must, once each. Raises ValueError otherwise.
     """
-    parts: List[Part] = []
+    parts: List[TemplatePart] = []
     try:
         pieces = list(Formatter().parse(template))
     except ValueError as error:
@@ -40,11 +40,13 @@ def parse_template(
     return parts
 
 
-def space_to_field(parts: Iterable[Part], fields: Sequence[str]) -> List[Part]:
+def space_to_field(
+    parts: Iterable[TemplatePart], fields: Sequence[str]
+) -> List[TemplatePart]:
     """Drop the one space that a literal ends with before a field whose words
     bring their own."""
     parts = list(parts)
-    out: List[Part] = []
+    out: List[TemplatePart] = []
     for at, (field, literal) in enumerate(parts):
         follows = at + 1 < len(parts) and parts[at + 1][0] in fields
         if not field and follows and literal.endswith(" "):

@@ -12,8 +12,8 @@ from typing import Dict, List, Literal, Optional, Sequence, Tuple
 
 import torch
 
-from ..models.backbone import Places
-from ..tasks.base import Record, Task
+from ..models.backbone import TokenPositions
+from ..tasks.base import Task, TrainingRecord
 from .objective import Objective
 
 Kind = Literal["gradient", "uniform"]
@@ -64,7 +64,9 @@ class FGM(Objective):
                 f"`share` is a share of passes, above 0 and up to 1, not {self.share}."
             )
         # Frozen, and a field of the class above.
-        object.__setattr__(self, "again", self.weight if self._attacks else 0.0)
+        object.__setattr__(
+            self, "second_pass_weight", self.weight if self._attacks else 0.0
+        )
 
     @property
     def _attacks(self) -> bool:
@@ -78,10 +80,10 @@ class FGM(Objective):
                 '`positions = "prompt"`.'
             )
 
-    def disturb(
+    def perturb(
         self,
-        records: Sequence[Record],
-        places: Places,
+        records: Sequence[TrainingRecord],
+        places: TokenPositions,
         embedded: torch.Tensor,
         gradient: Optional[torch.Tensor],
     ) -> Optional[torch.Tensor]:
@@ -111,7 +113,9 @@ class FGM(Objective):
         added[at] = (self.strength * length[group][:, None] * along).to(added.dtype)
         return added
 
-    def _groups(self, records: Sequence[Record], places: Places) -> List[List[int]]:
+    def _groups(
+        self, records: Sequence[TrainingRecord], places: TokenPositions
+    ) -> List[List[int]]:
         """Positions that are disturbed, by whose they are: a record's own, or what is
         read once for several."""
         groups: Dict[Tuple[str, int], List[int]] = {}
@@ -129,7 +133,7 @@ class FGM(Objective):
                     groups[key] = [places.of(index, record, i) for i in at]
         return list(groups.values())
 
-    def _range(self, record: Record) -> Tuple[int, int]:
+    def _range(self, record: TrainingRecord) -> Tuple[int, int]:
         if self.positions == "text":
             return record.text
         if self.positions == "prompt":

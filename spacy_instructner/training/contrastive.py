@@ -12,8 +12,8 @@ from typing import List, Literal, Optional, Sequence, Tuple
 import torch
 from torch.nn.functional import logsigmoid, normalize
 
-from ..models.backbone import Learned
-from ..tasks.base import Mention, Record, Task
+from ..models.backbone import ForwardOutput
+from ..tasks.base import MentionPositions, Task, TrainingRecord
 from .objective import Objective
 
 Anchor = Literal["type", "opening"]
@@ -97,11 +97,11 @@ class InfoNCE(Objective):
                 'template does not. Take `anchor = "opening"`, or another template.'
             )
 
-    def terms(self, records: Sequence[Record]) -> float:
+    def terms(self, records: Sequence[TrainingRecord]) -> float:
         return sum(len(self._mentions(record)) for record in records)
 
     def loss(
-        self, records: Sequence[Record], learned: Learned
+        self, records: Sequence[TrainingRecord], learned: ForwardOutput
     ) -> Optional[torch.Tensor]:
         anchors: List[int] = []
         near: List[List[int]] = []
@@ -143,7 +143,7 @@ class InfoNCE(Objective):
         losses = torch.logaddexp(close, all_far) - close
         return (losses * is_near).sum(1) / is_near.sum(1)
 
-    def _mentions(self, record: Record) -> List[Mention]:
+    def _mentions(self, record: TrainingRecord) -> List[MentionPositions]:
         """Those that there is something to say of: infonce compares with negatives."""
         mentions = record.mentions[: 1 if self.entities == "first" else None]
         return [
@@ -152,7 +152,7 @@ class InfoNCE(Objective):
             if self.form == "logsigmoid" or self._sides(record, mention)[1]
         ]
 
-    def _anchor(self, mention: Mention) -> int:
+    def _anchor(self, mention: MentionPositions) -> int:
         if self.anchor == "opening":
             return mention.opening
         if mention.type is None:
@@ -161,7 +161,9 @@ class InfoNCE(Objective):
             )
         return mention.type
 
-    def _sides(self, record: Record, mention: Mention) -> Tuple[List[int], List[int]]:
+    def _sides(
+        self, record: TrainingRecord, mention: MentionPositions
+    ) -> Tuple[List[int], List[int]]:
         """Places of an entity's positives and negatives among the record's ids."""
         begin, end = mention.begin, mention.end
         inside = list(range(begin, end))

@@ -7,10 +7,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ..decoding.answers import Ids
-from ..models.backbone import Learned
+from ..models.backbone import ForwardOutput
 
 
-def likelihood(learned: Learned) -> torch.Tensor:
+def likelihood(learned: ForwardOutput) -> torch.Tensor:
     """Weighted negative log-likelihood of the answers' ids, summed (nats).
 
     An id's probability is that among the whole vocabulary, or among the ids that the

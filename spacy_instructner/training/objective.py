@@ -4,8 +4,8 @@ from typing import Optional, Sequence, Tuple
 
 import torch
 
-from ..models.backbone import Learned, Places
-from ..tasks.base import Record, Task
+from ..models.backbone import ForwardOutput, TokenPositions
+from ..tasks.base import Task, TrainingRecord
 
 
 class Objective:
@@ -17,26 +17,26 @@ class Objective:
         from the gradient of the first; 0 for none."""
 
     layers: Tuple[float, ...] = ()
-    again: float = 0.0
+    second_pass_weight: float = 0.0
 
     def check(self, kind: str, task: Task) -> None:
         """Raises ValueError where it cannot work with a kind of model ("causal" or
         "seq2seq") or a task; called when the config is read."""
 
-    def terms(self, records: Sequence[Record]) -> float:
+    def terms(self, records: Sequence[TrainingRecord]) -> float:
         """How much the loss is a sum of: what it is divided by, over a batch."""
         return sum(sum(record.weights) for record in records)
 
     def loss(
-        self, records: Sequence[Record], learned: Learned
+        self, records: Sequence[TrainingRecord], learned: ForwardOutput
     ) -> Optional[torch.Tensor]:
         """A loss on a pack, summed over its terms."""
         return None
 
-    def disturb(
+    def perturb(
         self,
-        records: Sequence[Record],
-        places: Places,
+        records: Sequence[TrainingRecord],
+        places: TokenPositions,
         embedded: torch.Tensor,
         gradient: Optional[torch.Tensor],
     ) -> Optional[torch.Tensor]:

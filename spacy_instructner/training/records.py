@@ -8,8 +8,8 @@ from typing import List, Mapping, Sequence
 
 from spacy.tokens import Span
 
-from ..decoding.answers import Words
-from ..tasks.base import BoundTask, Gold, Record
+from ..decoding.answers import TokenizedWords
+from ..tasks.base import BoundTask, Gold, TrainingRecord
 from ..tasks.labels import unknown_labels
 from ..windows import Window
 
@@ -20,7 +20,7 @@ class GoldWindow:
     for the labels that are asked for there."""
 
     window: Window
-    words: Words
+    words: TokenizedWords
     gold: Gold
     task: BoundTask
 
@@ -36,7 +36,7 @@ class Learnable:
 
 def make_records(
     windows: Sequence[GoldWindow], positions: int, choices: bool = False
-) -> List[Record]:
+) -> List[TrainingRecord]:
     """What is learnt from windows. Records that a model with so many positions cannot
     read are left out, with a warning.
 
@@ -60,7 +60,7 @@ def make_records(
     return fitting
 
 
-def decisions(record: Record) -> Record:
+def decisions(record: TrainingRecord) -> TrainingRecord:
     """A record in which ids that the grammar left no choice carry no loss: they are
     certain, and neither their logits nor their count are needed."""
     if record.allowed is None:
@@ -109,7 +109,7 @@ def count_ids(
     return Ids(counts[0], max(0, counts[1] - counts[0]))
 
 
-def report_lost(
+def warn_of_lost(
     misaligned: Sequence[Span], unlabelled: Sequence[Span], ids: Ids
 ) -> None:
     """Warn of annotation that is missing.
@@ -143,7 +143,7 @@ def _shown(spans: Sequence[Span]) -> str:
     )
 
 
-def report(labels: Sequence[str], counts: Mapping[str, int]) -> None:
+def warn_of_labels(labels: Sequence[str], counts: Mapping[str, int]) -> None:
     """Warn of labels that will not be learnt. counts: entities in the data by label."""
     absent = unknown_labels(labels, counts)
     if counts and absent:
