@@ -92,7 +92,7 @@ def test_the_example_of_a_method_keeps_its_promises(tiny_causal: Path) -> None:
         doc = left["nlp"].make_doc(text)
         spaces = [False, *(bool(token.whitespace_) for token in doc)][:-1]
         words = encoder.words([token.text for token in doc], spaces, 50)
-        questions = bound.questions(words)
+        requests = bound.requests(words)
         records = bound.records(words, Gold(tuple(entities)), True)
         # Of a text without an entity nothing is learnt where one may be hidden; of others,
         # not which one comes next.
@@ -101,20 +101,20 @@ def test_the_example_of_a_method_keeps_its_promises(tiny_causal: Path) -> None:
         for whole, part in zip(records, torn):
             assert part.answer == whole.answer
             assert 0 < sum(map(bool, part.weights)) < sum(map(bool, whole.weights))
-        for label, question, record in zip(labels.labels, questions, records):
-            asked = question.prefix + question.suffix
+        for label, request, record in zip(labels.labels, requests, records):
+            asked = request.prefix + request.suffix
             assert asked == record.prefix + record.suffix
             assert len(asked) <= bound.constant() + len(words.text)
             # What is learnt is an answer, and says what is annotated.
-            said = read(question.grammar, record.answer)
+            said = read(request.grammar, record.answer)
             assert said == [(s, e, 0) for s, e, of in entities if of == label]
             # What else could come: any word of the text, or that there is none.
             assert record.allowed is not None
             assert len(record.allowed) == len(record.answer)
             assert record.answer[0] in record.allowed[0]
             assert {ids[0] for ids in words.first} < set(record.allowed[0])
-        assert len(questions) == len(records) == 2
-        assert decode(questions[0].prefix + questions[0].suffix) == (
+        assert len(requests) == len(records) == 2
+        assert decode(requests[0].prefix + requests[0].suffix) == (
             f"Find every person (somebody's name)\nSentence: {text}\nAnswer:"
         )
 
