@@ -4,14 +4,14 @@
 `curve` keeps the log of its training. `zero-shot` tells what the benchmark's cells say of
 it without any shots. `forgetting` asks a pipeline for the labels of one
 data set before and after it has learned another from a few shots; each cell is one JSON
-file, and is not done again. The tables of what is there go to docs/research/base.md.
+file, and is not done again. The tables of what is there go to docs/base.md.
 """
 
 import argparse
 import statistics
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
 
 import spacy
 import srsly
@@ -37,7 +37,7 @@ from .report import fill
 ROOT = Path(__file__).parents[1]
 CELLS = ROOT / "benchmarks" / "cells" / "forgetting"
 HEADLINE = ROOT / "benchmarks" / "cells" / "headline"
-PAGE = ROOT / "docs" / "research" / "base.md"
+PAGE = ROOT / "docs" / "base.md"
 LOG = ROOT / "benchmarks" / "base.jsonl"
 # Folders of the project's workflow `base`.
 STAGES = ("base", "base-posts", "base-settled")
@@ -61,7 +61,7 @@ def cell_of(matrix: Matrix, data: str, seed: int) -> Cell:
     return found
 
 
-def f1(nlp: Language, docs: Sequence[Doc], asked: Dict[str, str]) -> float:
+def f1(nlp: Language, docs: Sequence[Doc], asked: dict[str, str]) -> float:
     """Of a pipeline that is asked for these labels, with what they mean, and no others."""
     nlp.get_pipe("instruction_ner").set_labels(list(asked), definitions=asked)
     texts = predicted(nlp, docs)
@@ -107,7 +107,7 @@ def forgetting(records: Sequence[Record]) -> str:
     """Means over draws, in percent."""
     if not records:
         return "Not measured yet."
-    found: Dict[Tuple[str, str], List[Record]] = {}
+    found: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         found.setdefault((record["learned"], record["asked"]), []).append(record)
     rows = [
@@ -126,7 +126,7 @@ def forgetting(records: Sequence[Record]) -> str:
 
 def zero_shot(records: Sequence[Record]) -> str:
     """F1 in percent of each method without shots, a column a data set."""
-    found: Dict[str, Dict[str, Record]] = {}
+    found: dict[str, dict[str, Record]] = {}
     for record in records:
         if record["method"] in WITHOUT:
             found.setdefault(record["data"], {})[record["method"]] = record
@@ -143,13 +143,13 @@ def zero_shot(records: Sequence[Record]) -> str:
     return table(("Asked", *heads), rows)
 
 
-def f1_of(record: Optional[Record]) -> str:
+def f1_of(record: Record | None) -> str:
     return "" if record is None else percent(record["f1"])
 
 
-def chained(logs: Sequence[Sequence[Record]]) -> List[Record]:
+def chained(logs: Sequence[Sequence[Record]]) -> list[Record]:
     """The logs of stages, each begun from what the one before it made, as one."""
-    found: List[Record] = []
+    found: list[Record] = []
     for log in logs:
         before = found[-1] if found else {}
         # What a stage begins from was scored at the end of the one before.

@@ -2,7 +2,7 @@
 
 Each cell (data set, draw, method) is trained and scored by itself and kept as a JSON
 file; what is there is not done again. The tables of all that is there go to
-docs/research/methods-ablations.md. Several may run at once: who works at a cell holds its lock, which the
+docs/methods.md. Several may run at once: who works at a cell holds its lock, which the
 system takes back from a process that is killed.
 """
 
@@ -11,9 +11,10 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any
 
 import spacy
 from spacy.cli.train import train
@@ -36,8 +37,8 @@ COMPONENT = "components.instruction_ner"
 CONTRAST = f"{COMPONENT}.objectives.contrast"
 ADVERSARY = f"{COMPONENT}.objectives.adversary"
 # The config, objectives taken out, other settings.
-Method = Tuple[str, Sequence[str], Dict[str, Any]]
-METHODS: Dict[str, Method] = {
+Method = tuple[str, Sequence[str], dict[str, Any]]
+METHODS: dict[str, Method] = {
     "InstructionNER": ("instructionner.cfg", (), {}),
     "CLLMFS": ("cllmfs.cfg", (), {}),
     "CLLMFS without InfoNCE": ("cllmfs.cfg", ("contrast",), {}),
@@ -49,7 +50,7 @@ METHODS: Dict[str, Method] = {
     ),
 }
 # Slow: one draw of it must do.
-LAST: Dict[str, Method] = {
+LAST: dict[str, Method] = {
     "CLLMFS, text last": (
         "cllmfs.cfg",
         (),
@@ -73,7 +74,7 @@ def _adversary(**settings: Any) -> Method:
 
 
 # One objective at a time, with other settings.
-SWEEP: Dict[str, Method] = {
+SWEEP: dict[str, Method] = {
     "no objective": ("cllmfs.cfg", ("contrast", "adversary"), {}),
     "InfoNCE, default": _contrast(),
     "InfoNCE, weight 0.1": _contrast(weight=0.1),
@@ -106,10 +107,10 @@ class Benchmark:
     name: str
     k: int
     methods: Mapping[str, Method]
-    support: Optional[str] = None
+    support: str | None = None
     draws: Sequence[int] = DRAWS
     texts: int = 500
-    steps: Optional[int] = None
+    steps: int | None = None
     section: str = "fewshot"
 
 
@@ -130,7 +131,7 @@ BENCHMARKS = (
 )
 
 
-def cells() -> Iterator[Tuple[Benchmark, int, str]]:
+def cells() -> Iterator[tuple[Benchmark, int, str]]:
     """All cells, the first draw of everything first."""
     for number in DRAWS:
         for benchmark in BENCHMARKS:
@@ -144,11 +145,11 @@ def path_of(benchmark: Benchmark, number: int, method: str) -> Path:
     return CELLS / f"{benchmark.name}.{number}.{name}.json"
 
 
-def run(benchmark: Benchmark, number: int, method: str, data: Path) -> Dict[str, Any]:
+def run(benchmark: Benchmark, number: int, method: str, data: Path) -> dict[str, Any]:
     """Train and score one cell."""
     config_name, dropped, settings = benchmark.methods[method]
     test = data / benchmark.name / "test.jsonl.gz"
-    overrides: Dict[str, Any] = {
+    overrides: dict[str, Any] = {
         "paths.exclude": str(test),
         "corpora.train.seed": number,
         "corpora.train.k": benchmark.k,
@@ -194,13 +195,13 @@ def run(benchmark: Benchmark, number: int, method: str, data: Path) -> Dict[str,
     }
 
 
-def results() -> List[Dict[str, Any]]:
+def results() -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(CELLS.glob("*.json"))]
 
 
 def report(section: str) -> str:
     """The table of a section's cells that are there."""
-    found: Dict[Tuple[str, str], List[Dict[str, Any]]] = {}
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for cell in results():
         found.setdefault((cell["set"], cell["method"]), []).append(cell)
     rows = []
@@ -223,7 +224,7 @@ def report(section: str) -> str:
     return table(head, rows)
 
 
-def f1(rows: Sequence[Dict[str, Any]], protocol: str) -> str:
+def f1(rows: Sequence[dict[str, Any]], protocol: str) -> str:
     """Mean, and the standard deviation where there are several draws."""
     values = [100 * row["scores"][protocol]["ents_f"] for row in rows]
     mean = f"{statistics.mean(values):.1f}"
