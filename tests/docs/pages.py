@@ -1,5 +1,6 @@
 """The pages and what stands in them: blocks, commands, headings, tables."""
 
+import json
 import os
 import re
 import shlex
@@ -111,7 +112,8 @@ def serve_briefly(arguments: list[str], folder: Path) -> None:
     finally:
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
-    assert b'"labels"' in answer and str(port) in out, out
+    assert answer and json.loads(answer)["labels"], out
+    assert f"http://127.0.0.1:{port}" in out, out
 
 
 def headings(page: Path) -> list[str]:

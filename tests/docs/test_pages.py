@@ -7,6 +7,7 @@ import subprocess
 import sys
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import click
 import pages
@@ -160,7 +161,10 @@ def known_settings() -> set[str]:
     functions = [registry.get(*each) for each in pages.registered()]
     known = {name for each in functions for name in signature(each).parameters}
     # Of spaCy's own sections and blocks.
-    known |= set(ConfigSchemaTraining.model_fields) | {"factory", "source"}
+    # Older versions of pydantic have their fields elsewhere.
+    schema: Any = ConfigSchemaTraining
+    known |= set(getattr(schema, "model_fields", None) or schema.__fields__)
+    known |= {"factory", "source"}
     return known | set(DEFAULT_CONFIG) | {"use_averages", "total_steps", "batch_size"}
 
 
