@@ -6,8 +6,8 @@ Each part can be run by itself; it replaces its own figures and leaves the other
 import argparse
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict, List
 
 from wasabi import msg
 
@@ -39,7 +39,7 @@ def main() -> None:
 
     few = max(2, args.texts // 8)
     first = SETS[0]
-    parts: Dict[str, Callable[[], List[Row]]] = {
+    parts: dict[str, Callable[[], list[Row]]] = {
         **{
             name: lambda name=name: decoding.compare(  # type: ignore[misc]
                 data, name, cache, args.texts, few, times

@@ -2,8 +2,9 @@
 other taggers; and against what the processor could do at best."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any
 
 import spacy
 import torch
@@ -28,7 +29,7 @@ def ready(nlp: Language) -> Backbone:
     return get_reader(nlp.get_pipe(NAME).model)
 
 
-def questions_of(nlp: Language, docs: List[Doc]) -> List[DecodingRequest]:
+def questions_of(nlp: Language, docs: list[Doc]) -> list[DecodingRequest]:
     """One for each text: these texts fit a window."""
     asked = nlp.get_pipe(NAME).requests(docs)
     assert [window.doc for window, _ in asked] == list(range(len(docs)))
@@ -37,16 +38,16 @@ def questions_of(nlp: Language, docs: List[Doc]) -> List[DecodingRequest]:
 
 def generate(
     backbone: Backbone,
-    requests: List[DecodingRequest],
+    requests: list[DecodingRequest],
     batch: int,
     grammar: bool = False,
-) -> List[Ids]:
+) -> list[Ids]:
     """Answers by `generate()`, greedy, prompts of like length together.
 
     grammar: let it choose only what our grammar allows; the automaton goes on from
     step to step and is never rebuilt."""
     order = sorted(range(len(requests)), key=lambda i: -len(requests[i].own))
-    answers: Dict[int, Ids] = {}
+    answers: dict[int, Ids] = {}
     for first in range(0, len(order), batch):
         rows = order[first : first + batch]
         asked = [requests[i] for i in rows]
@@ -55,8 +56,8 @@ def generate(
 
 
 def _generate_batch(
-    backbone: Backbone, requests: List[DecodingRequest], grammar: bool
-) -> List[Ids]:
+    backbone: Backbone, requests: list[DecodingRequest], grammar: bool
+) -> list[Ids]:
     end = backbone.tokenizer.eos_token_id
     prompts = [request.prefix + request.own for request in requests]
     width = max(map(len, prompts))
@@ -67,7 +68,7 @@ def _generate_batch(
         mask[row, width - len(prompt) :] = 1
     states = [request.grammar.start() for request in requests]
 
-    def allowed(row: int, said: torch.Tensor) -> List[int]:
+    def allowed(row: int, said: torch.Tensor) -> list[int]:
         if len(said) > width and not states[row].done:
             states[row] = states[row].step(int(said[-1]))
         return [end] if states[row].done else list(states[row].allowed)
@@ -90,7 +91,7 @@ def _generate_batch(
 
 def compare(
     data: Path, name: str, cache: Path, count: int, few: int, times: int
-) -> List[Row]:
+) -> list[Row]:
     """Texts a second of a data set, ours and others'. count: texts; few: of them for
     what reads texts one by one; times: repetitions, by turns."""
     nlp = tuned(data, name, cache)
@@ -101,7 +102,7 @@ def compare(
     pipe = nlp.get_pipe(NAME)
     labels = list(pipe.labels)
     # By name: what to run, on how many texts, what to know of it.
-    runs: Dict[str, Tuple[Callable[[], Any], int, str]] = {}
+    runs: dict[str, tuple[Callable[[], Any], int, str]] = {}
 
     def ours(width: int) -> Callable[[], Any]:
         def run() -> None:
@@ -126,7 +127,7 @@ def compare(
             "prefix_allowed_tokens_fn",
         )
 
-    def said(prompts: List[str]) -> List[str]:
+    def said(prompts: list[str]) -> list[str]:
         """Text in, text out, over the same weights."""
         answers = []
         for prompt in prompts:
@@ -176,13 +177,13 @@ def compare(
     return rows + floor(nlp, name, test_docs(nlp, data, name, 4 * count), times)
 
 
-def methods(data: Path, name: str, cache: Path, count: int, times: int) -> List[Row]:
+def methods(data: Path, name: str, cache: Path, count: int, times: int) -> list[Row]:
     """Texts a second of both methods with the same labels, and of a loop over labels
     with `generate()`, by turns."""
-    runs: Dict[str, Tuple[Callable[[], Any], int, str]] = {}
-    asked: List[DecodingRequest] = []
+    runs: dict[str, tuple[Callable[[], Any], int, str]] = {}
+    asked: list[DecodingRequest] = []
 
-    def ours(pipe: Any, docs: List[Doc]) -> Callable[[], Any]:
+    def ours(pipe: Any, docs: list[Doc]) -> Callable[[], Any]:
         return lambda: list(pipe.pipe(copies(docs), batch_size=1000))
 
     nlp = tuned(data, name, cache)
@@ -217,7 +218,7 @@ def methods(data: Path, name: str, cache: Path, count: int, times: int) -> List[
     ]
 
 
-def floor(nlp: Language, name: str, docs: List[Doc], times: int) -> List[Row]:
+def floor(nlp: Language, name: str, docs: list[Doc], times: int) -> list[Row]:
     """What the processor could do if reading and writing were matrix products only:
     (ids of text and answer) x 2 x parameters without embeddings / the rate it reaches
     on one layer's own matrices at 512 rows. Measured in turns with ours."""
@@ -265,7 +266,7 @@ def floor(nlp: Language, name: str, docs: List[Doc], times: int) -> List[Row]:
     ]
 
 
-def agreement(data: Path, name: str, cache: Path, count: int) -> List[Row]:
+def agreement(data: Path, name: str, cache: Path, count: int) -> list[Row]:
     """Are our answers those of `generate()` under the same grammar?"""
     rows = []
     for precision in ("float32", "auto"):

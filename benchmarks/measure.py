@@ -3,9 +3,10 @@
 import json
 import statistics
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any
 
 
 @dataclass
@@ -21,7 +22,7 @@ class Row:
     group: str
     name: str
     unit: str
-    values: List[float]
+    values: list[float]
     x: "float | None" = None
     note: str = ""
 
@@ -34,10 +35,10 @@ class Row:
 class Results:
     """machine: what it ran on; rows: what was measured."""
 
-    machine: Dict[str, Any] = field(default_factory=dict)
-    rows: List[Row] = field(default_factory=list)
+    machine: dict[str, Any] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
 
-    def of(self, group: str) -> List[Row]:
+    def of(self, group: str) -> list[Row]:
         return [row for row in self.rows if row.group == group]
 
     def replace(self, rows: Sequence[Row]) -> None:
@@ -66,10 +67,10 @@ def timed(function: Callable[[], Any]) -> float:
 
 
 def in_turns(
-    functions: Dict[str, Callable[[], Any]], times: int
-) -> Dict[str, List[float]]:
+    functions: dict[str, Callable[[], Any]], times: int
+) -> dict[str, list[float]]:
     """Seconds of each, by turns: a machine that slows down slows all of them."""
-    seconds: Dict[str, List[float]] = {name: [] for name in functions}
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(times):
         for name, function in functions.items():
             seconds[name].append(timed(function))

@@ -2,7 +2,7 @@
 
 import random
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import spacy
 from spacy.cli.train import train
@@ -26,7 +26,7 @@ def tuned(
     name: str,
     cache: Path,
     config: str = "instructionner",
-    settings: Optional[Dict[str, Any]] = None,
+    settings: dict[str, Any] | None = None,
     variant: str = "",
 ) -> Language:
     """A pipeline trained on ten shots of a data set, kept in the cache folder. A model
@@ -46,13 +46,13 @@ def tuned(
     return spacy.load(folder / "model-last")
 
 
-def test_docs(nlp: Language, data: Path, name: str, count: int) -> List[Doc]:
+def test_docs(nlp: Language, data: Path, name: str, count: int) -> list[Doc]:
     """Texts of a test set without their entities, drawn once and for all."""
     docs, _ = read_docs(data / name / "test.jsonl.gz", nlp)
     random.Random(0).shuffle(docs)
     return [without_annotation(doc) for doc in docs[:count]]
 
 
-def copies(docs: List[Doc]) -> List[Doc]:
+def copies(docs: list[Doc]) -> list[Doc]:
     """Fresh Docs, as a component finds them."""
     return [without_annotation(doc) for doc in docs]

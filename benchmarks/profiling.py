@@ -2,16 +2,17 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any
 
 from torch import nn
 
-from spacy_instructner.decoding import drafts
-from spacy_instructner.decoding import search as searching
-from spacy_instructner.models import attention
+from spacy_instructner.decoding import beam_search as searching
+from spacy_instructner.decoding import speculative
+from spacy_instructner.models import packed_attention as attention
 from spacy_instructner.models.backbone import Backbone
 from spacy_instructner.models.causal import CausalBackbone, CausalSession
 
@@ -25,7 +26,7 @@ WATCHED = (
     (attention, "attend", "attention"),
     (CausalBackbone, "run", "the rest of the model"),
     (searching, "decide", "grammar and decisions"),
-    (drafts, "decide", "grammar and decisions"),
+    (speculative, "decide", "grammar and decisions"),
     (searching, "_logprobs", "reachable logits"),
 )
 
@@ -35,7 +36,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds: Counter = Counter()
-        self._under_way: List[str] = []
+        self._under_way: list[str] = []
         self._since = 0.0
 
     def begin(self, part: str) -> None:
@@ -90,14 +91,14 @@ def watch(backbone: Backbone, clock: Clock) -> Callable[[], None]:
     return undo
 
 
-def profile(data: Path, name: str, cache: Path, count: int, times: int) -> List[Row]:
+def profile(data: Path, name: str, cache: Path, count: int, times: int) -> list[Row]:
     """Share of the time, by part, of annotating some texts."""
     nlp = tuned(data, name, cache)
     backbone = ready(nlp)
     pipe = nlp.get_pipe(NAME)
     docs = test_docs(nlp, data, name, count)
     list(pipe.pipe(copies(docs), batch_size=1000))
-    shares: Dict[str, List[float]] = {}
+    shares: dict[str, list[float]] = {}
     for _ in range(times):
         clock = Clock()
         undo = watch(backbone, clock)
@@ -122,7 +123,7 @@ SIZES = (16, 64, 128, 256, 512, 1024, 4096)
 
 def passes(
     data: Path, names: Sequence[str], cache: Path, count: int, times: int
-) -> List[Row]:
+) -> list[Row]:
     """Ids a second by the size of a pass: what small passes cost."""
     rows = []
     for name in names:
@@ -131,9 +132,9 @@ def passes(
         pipe = nlp.get_pipe(NAME)
         docs = test_docs(nlp, data, name, count)
         list(pipe.pipe(copies(docs), batch_size=1000))
-        rates: Dict[int, List[float]] = {}
+        rates: dict[int, list[float]] = {}
         for _ in range(times):
-            seen: List[Tuple[int, float]] = []
+            seen: list[tuple[int, float]] = []
             own = CausalSession.extend
 
             def extend(
@@ -141,7 +142,7 @@ def passes(
                 fed: Sequence[Sequence[int]],
                 *more: Any,
                 own: Callable = own,
-                seen: List = seen,
+                seen: list = seen,
             ) -> Any:
                 begin = time.perf_counter()
                 hidden = own(session, fed, *more)
@@ -153,7 +154,7 @@ def passes(
                 list(pipe.pipe(copies(docs), batch_size=1000))
             finally:
                 CausalSession.extend = own  # type: ignore[method-assign]
-            by_size: Dict[int, List[Tuple[int, float]]] = {}
+            by_size: dict[int, list[tuple[int, float]]] = {}
             for ids, seconds in seen:
                 size = next(size for size in SIZES if ids <= size)
                 by_size.setdefault(size, []).append((ids, seconds))

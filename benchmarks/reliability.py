@@ -13,9 +13,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any
 
 import spacy
 from spacy.util import load_config
@@ -42,10 +43,10 @@ RESULTS = ROOT / "benchmarks" / "reliability.json"
 PAGE = ROOT / "docs" / "reliability.md"
 SENTENCES = ROOT / "assets" / "workshop"
 LABELS = {"PART": "a part of a bicycle", "BIKE": "a kind of bicycle"}
-Figures = Dict[str, Any]
+Figures = dict[str, Any]
 
 
-def texts() -> List[str]:
+def texts() -> list[str]:
     """The workshop sentences."""
     lines = [
         line
@@ -67,7 +68,7 @@ def prepared(cache: Path) -> Path:
     return cache
 
 
-def command(cache: Path, output: str, *more: str) -> List[str]:
+def command(cache: Path, output: str, *more: str) -> list[str]:
     line = [sys.executable, "-m", "spacy", "instructner", "annotate"]
     paths = [str(cache / name) for name in ("pipeline", "corpus.txt", output)]
     return [*line, *paths, "--chunk", "4", "--text", *more]
@@ -90,7 +91,7 @@ def finish(process: "subprocess.Popen[str]") -> None:
         raise RuntimeError(out)
 
 
-def files(folder: Path) -> Dict[str, bytes]:
+def files(folder: Path) -> dict[str, bytes]:
     """Without what was being written when a process was killed."""
     paths = [path for path in sorted(folder.iterdir()) if path.name[0] != "."]
     return {path.name: path.read_bytes() for path in paths}
@@ -108,7 +109,7 @@ def kills(cache: Path, times: int) -> Figures:
     seconds = time.monotonic() - began
     whole, count = files(cache / "whole"), chunks_of(cache / "whole")
     rng = random.Random(0)
-    shares: List[float] = []
+    shares: list[float] = []
     same = 0
     while len(shares) < times:
         process = begin(cache, "killed")
@@ -142,7 +143,7 @@ def lost_worker(cache: Path) -> Figures:
     return {"workers": len(found), "done": done, "chunks": count, "same": same}
 
 
-def workers() -> List[int]:
+def workers() -> list[int]:
     """Processes that annotate for Ray."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -227,15 +228,15 @@ def calibrated(data: Path, names: Sequence[str], k: int, parts: int) -> Figures:
 # The page.
 
 
-def page_of(results: Dict[str, Figures]) -> Page:
-    tell: Dict[str, Callable[[Figures], Section]] = {
+def page_of(results: dict[str, Figures]) -> Page:
+    tell: dict[str, Callable[[Figures], Section]] = {
         "threads": tell_threads,
         "kills": tell_kills,
         "ray": tell_ray,
         "long": tell_long,
         "calibration": tell_calibration,
     }
-    first: List[Block] = [
+    first: list[Block] = [
         "What happens when things go wrong, and whether scores can be trusted. All "
         "figures are measured by `python -m benchmarks.reliability`, part by part, on "
         "the default weights. Memory over a stream of 20,000 texts is measured with "
@@ -314,7 +315,7 @@ def tell_long(own: Figures) -> Section:
 
 
 def tell_calibration(own: Figures) -> Section:
-    blocks: List[Block] = [
+    blocks: list[Block] = [
         "The default, trained on a draw of the benchmark (seed 0), and calibrated by "
         "cross-fitting inside its support set alone. Expected calibration error of the "
         "entities in 500 test texts, ten bins.",
@@ -371,7 +372,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, nargs="*", default=[1000, 10_000, 30_000, 100_000], help="of long texts")
     # fmt: on
     args = parser.parse_args()
-    parts: Dict[str, Callable[[], Figures]] = {
+    parts: dict[str, Callable[[], Figures]] = {
         "threads": lambda: threads(
             prepared(args.cache) / "pipeline", texts()[:60], (1, 2, 8, 32)
         ),
@@ -385,7 +386,7 @@ def main() -> None:
     names = args.parts or list(parts)
     if unknown := sorted(set(names) - {*parts, "page"}):
         parser.error(f"unknown parts: {', '.join(unknown)}")
-    results: Dict[str, Figures] = {}
+    results: dict[str, Figures] = {}
     if RESULTS.exists():
         results = json.loads(RESULTS.read_text("utf8"))
     for name in names:

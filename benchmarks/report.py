@@ -12,10 +12,11 @@ import os
 import re
 import statistics
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any
 
 from spacy_instructner.bench.markdown import table
 from spacy_instructner.bench.plots import COLOURS
@@ -74,9 +75,9 @@ def write(results: Results, page: Path, plots: Path) -> None:
 # The page.
 
 
-def sections(text: str) -> List[str]:
+def sections(text: str) -> list[str]:
     """The names of the page's sections, in order."""
-    names: List[str] = []
+    names: list[str] = []
 
     def note(name: str) -> str:
         names.append(name)
@@ -88,7 +89,7 @@ def sections(text: str) -> List[str]:
 
 def fill(text: str, make: Callable[[str], str]) -> str:
     """The text with what `make` returns for its name in each section."""
-    out: List[str] = []
+    out: list[str] = []
     name, begin = None, 0
     for number, line in enumerate(text.splitlines(keepends=True), 1):
         begins = BEGIN.fullmatch(line.strip())
@@ -147,7 +148,7 @@ def section(results: Results, name: str, folder: str) -> str:
     return "\n\n".join([*parts, f"![Plot: {name}]({folder}/{name}.svg)"])
 
 
-def rows_of(results: Results, name: str) -> List[Row]:
+def rows_of(results: Results, name: str) -> list[Row]:
     """The rows of a section. `floor` has those of every set, with the set's name."""
     rows = results.of(name)
     if name == "floor":
@@ -181,7 +182,7 @@ def spread(row: Row) -> str:
     return f"{three(min(row.values))} to {three(max(row.values))}"
 
 
-def machine_table(machine: Dict[str, Any]) -> str:
+def machine_table(machine: dict[str, Any]) -> str:
     return table(["what", "value"], list(machine.items()))
 
 
@@ -207,7 +208,7 @@ def compared_table(rows: Sequence[Row], ours: str) -> str:
     )
 
 
-def ratios(rows: Sequence[Row], ours: str) -> List[str]:
+def ratios(rows: Sequence[Row], ours: str) -> list[str]:
     """Of the median of the row with that name to the median of each."""
     medians = [row.median for row in rows if row.name == ours]
     if not medians:
@@ -228,7 +229,7 @@ def curve_table(rows: Sequence[Row], group: str) -> str:
     named = lines_of(rows)
     if group == "memory":
         rows = [row for line in named.values() for row in thin(line, MOST)]
-    columns: Dict[str, List[str]] = {}
+    columns: dict[str, list[str]] = {}
     if len(named) > 1:
         columns["name"] = [row.name for row in rows]
     columns[CURVES[group]] = [count(at(row)) for row in rows]
@@ -240,9 +241,9 @@ def curve_table(rows: Sequence[Row], group: str) -> str:
     return table(list(columns), list(zip(*columns.values())))
 
 
-def lines_of(rows: Sequence[Row]) -> Dict[str, List[Row]]:
+def lines_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """The rows of each name, in the order of x."""
-    lines: Dict[str, List[Row]] = {}
+    lines: dict[str, list[Row]] = {}
     for row in sorted(rows, key=at):
         lines.setdefault(row.name, []).append(row)
     # Names in the order stored.
@@ -256,14 +257,14 @@ def at(row: Row) -> float:
     return row.x
 
 
-def thin(rows: Sequence[Row], most: int) -> List[Row]:
+def thin(rows: Sequence[Row], most: int) -> list[Row]:
     """At most so many of the rows, evenly spaced, with the first and the last."""
     if len(rows) <= most:
         return list(rows)
     return [rows[round(i * (len(rows) - 1) / (most - 1))] for i in range(most)]
 
 
-def growth(rows: Sequence[Row]) -> List[str]:
+def growth(rows: Sequence[Row]) -> list[str]:
     """A sentence on how memory grows, for each line that is long enough."""
     lines = lines_of(rows)
     out = []
@@ -399,11 +400,11 @@ def draw_lines(axes: Any, rows: Sequence[Row], logarithmic: bool) -> None:
             axis.set_major_formatter(tick)
 
 
-def points(line: Sequence[Row]) -> Tuple[List[float], List[float]]:
+def points(line: Sequence[Row]) -> tuple[list[float], list[float]]:
     return [at(row) for row in line], [row.median for row in line]
 
 
-def extremes(rows: Sequence[Row]) -> Tuple[List[float], List[float]]:
+def extremes(rows: Sequence[Row]) -> tuple[list[float], list[float]]:
     """The least and the most of each row."""
     return [min(row.values) for row in rows], [max(row.values) for row in rows]
 

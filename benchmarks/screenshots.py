@@ -10,7 +10,7 @@ import shutil
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import spacy
 import uvicorn
@@ -27,7 +27,7 @@ LABELS = ("PART", "BIKE", "FAULT")
 PORT = 8765
 
 
-def examples(count: int) -> List[Dict[str, Any]]:
+def examples(count: int) -> list[dict[str, Any]]:
     """Short workshop sentences with two entities or more."""
     rows = [json.loads(line) for line in WORKSHOP.read_text("utf8").splitlines()]
     for row in rows:
@@ -58,7 +58,7 @@ def find(page: Any, text: str) -> None:
     page.locator("#stop").wait_for(state="hidden", timeout=120_000)
 
 
-def correct(page: Any, row: Dict[str, Any]) -> None:
+def correct(page: Any, row: dict[str, Any]) -> None:
     """Remove what is found, and mark what is right, as a mouse does."""
     while page.locator("#result mark").count():
         page.locator("#result mark").first.click()

@@ -4,7 +4,7 @@ number format, rank and threads."""
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import spacy
 import torch
@@ -22,7 +22,7 @@ from .models import tuned
 SENTENCES = 8
 
 
-def compare(data: Path, name: str, cache: Path, steps: int, times: int) -> List[Row]:
+def compare(data: Path, name: str, cache: Path, steps: int, times: int) -> list[Row]:
     """Ids of prompts and answers learnt from in a second; padding does not count."""
     base = cache / name / "model-last" / NAME / "model" / "base"
     dtype = ready(tuned(data, name, cache)).hf.dtype
@@ -40,7 +40,7 @@ def compare(data: Path, name: str, cache: Path, steps: int, times: int) -> List[
     records = [pipe.records(batch) for batch in batches]
     ids = sum(len(r.prefix) + len(r.suffix) + len(r.answer) for b in records for r in b)
     optimizer = Adam(1e-3)
-    seconds: Dict[str, List[float]] = {"ours": [], "Trainer": []}
+    seconds: dict[str, list[float]] = {"ours": [], "Trainer": []}
     pipe.update(batches[0], sgd=optimizer)
     for _ in range(times):
         begin = time.perf_counter()
@@ -67,7 +67,7 @@ def compare(data: Path, name: str, cache: Path, steps: int, times: int) -> List[
     ]
 
 
-def trainer(base: Path, dtype: torch.dtype, records: List[List[Record]]) -> float:
+def trainer(base: Path, dtype: torch.dtype, records: list[list[Record]]) -> float:
     """Seconds of training, the model's loading left out."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
@@ -78,7 +78,7 @@ def trainer(base: Path, dtype: torch.dtype, records: List[List[Record]]) -> floa
         model, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear")
     )
 
-    def collate(batch: List[List[Record]]) -> Dict[str, torch.Tensor]:
+    def collate(batch: list[list[Record]]) -> dict[str, torch.Tensor]:
         rows = [r for b in batch for r in b]
         width = max(len(r.prefix) + len(r.suffix) + len(r.answer) for r in rows)
         ids = torch.zeros((len(rows), width), dtype=torch.long)

@@ -3,7 +3,7 @@ compiled path. `python -m benchmarks.variants PIPELINE DOCS.spacy`."""
 
 import statistics
 import sys
-from typing import Callable, Dict, List
+from collections.abc import Callable
 
 import spacy
 import torch
@@ -38,7 +38,7 @@ def compiled(backbone: Backbone) -> None:
         )
 
 
-VARIANTS: Dict[str, "tuple[str, Callable[[Backbone], None]]"] = {
+VARIANTS: dict[str, "tuple[str, Callable[[Backbone], None]]"] = {
     "bfloat16": ("auto", lambda backbone: None),
     "float32": ("float32", lambda backbone: None),
     "int8": ("float32", int8),
@@ -46,7 +46,7 @@ VARIANTS: Dict[str, "tuple[str, Callable[[Backbone], None]]"] = {
 }
 
 
-def f1(gold: List[Doc], found: List[Doc]) -> float:
+def f1(gold: list[Doc], found: list[Doc]) -> float:
     examples = [Example(one, other) for one, other in zip(found, gold)]
     return Scorer.score_spans(examples, "ents", allow_overlap=False)["ents_f"]
 
@@ -60,7 +60,7 @@ def measure(folder: str, data: str, name: str) -> str:
     gold = list(DocBin().from_disk(data).get_docs(nlp.vocab))
     pipe = nlp.get_pipe(NAME)
     first = timed(lambda: list(pipe.pipe(copies(gold[:50]))))
-    answers: List[List[Doc]] = []
+    answers: list[list[Doc]] = []
     seconds = [
         timed(lambda: answers.append(list(pipe.pipe(copies(gold), batch_size=1000))))
         for _ in range(3)

@@ -1,7 +1,7 @@
 """What is written on a Doc, and what is read off an Example. Source: ours."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
 
 from spacy.tokens import Doc, Span, Token
 from spacy.training import Example
@@ -18,7 +18,7 @@ from .windows import Window
 LABELS_KEY = "instruction_ner_labels"
 
 
-def labels_of(doc: Doc) -> Optional[Labels]:
+def labels_of(doc: Doc) -> Labels | None:
     """The labels that a Doc brings with it, if it does. Raises ValueError for what is
     neither a list of labels nor a mapping, and for none."""
     own = doc.user_data.get(LABELS_KEY)
@@ -31,7 +31,7 @@ def labels_of(doc: Doc) -> Optional[Labels]:
 
 
 # The span groups that components of this process write.
-KEYS: Set[str] = set()
+KEYS: set[str] = set()
 
 
 class ScoreLookup:
@@ -39,20 +39,18 @@ class ScoreLookup:
     components that asked for it; None where no score is known."""
 
     def __init__(self) -> None:
-        self.keys: Set[str] = set()
+        self.keys: set[str] = set()
 
-    def __call__(self, span: Span) -> Optional[float]:
+    def __call__(self, span: Span) -> float | None:
         return scores_on(span.doc, self.keys).get(characters_of(span))
 
 
-def scores_on(
-    doc: Doc, keys: Optional[Iterable[str]] = None
-) -> Dict[Characters, float]:
+def scores_on(doc: Doc, keys: Iterable[str] | None = None) -> dict[Characters, float]:
     """The scores of a Doc's spans, by start, end (characters) and label.
 
     keys: span groups, the first of which has the last word; those that components of
     this process write, where nothing is said."""
-    found: Dict[Characters, float] = {}
+    found: dict[Characters, float] = {}
     for key in sorted(KEYS if keys is None else keys, reverse=True):
         if key in doc.spans:
             found.update(scores_of(follow(doc, key)))
@@ -82,7 +80,7 @@ def annotate(
     spans_key: str,
     threshold: float,
     overwrite: bool,
-    written_by: Optional[str] = None,
+    written_by: str | None = None,
 ) -> None:
     """Write spans on a Doc: all of them to its span group, the best that do not
     overlap to its entities.
@@ -104,7 +102,7 @@ def annotate(
     doc.set_ents(entities + earlier, blocked=blocked, default="outside")
 
 
-def _blocked(doc: Doc) -> List[Span]:
+def _blocked(doc: Doc) -> list[Span]:
     """Tokens that somebody barred from being entities (B without a type)."""
     return [doc[t.i : t.i + 1] for t in doc if t.ent_iob == 3 and not t.ent_type]
 
@@ -119,8 +117,8 @@ class Annotated:
     align, without a word of its label.)"""
 
     gold: Gold
-    misaligned: Tuple[Span, ...] = ()
-    unlabelled: Tuple[Span, ...] = ()
+    misaligned: tuple[Span, ...] = ()
+    unlabelled: tuple[Span, ...] = ()
 
 
 def read_example(example: Example) -> Annotated:
@@ -130,7 +128,7 @@ def read_example(example: Example) -> Annotated:
     tokens = len(example.predicted)
     if not reference.has_annotation("ENT_IOB"):
         return Annotated(Gold((), frozenset(range(tokens))))
-    entities: List[Entity] = []
+    entities: list[Entity] = []
     misaligned = [Span(reference, *each) for each in lost_in(reference)]
     labelled = {token.i for span in misaligned for token in span}
     for entity in reference.ents:
@@ -159,7 +157,7 @@ def read_example(example: Example) -> Annotated:
     )
 
 
-def _predicted(example: Example, tokens: Iterable[Union[Token, int]]) -> Set[int]:
+def _predicted(example: Example, tokens: Iterable[Token | int]) -> set[int]:
     """The predicted tokens that share text with some of the reference's."""
     aligned = example.alignment.y2x
     own = (token if isinstance(token, int) else token.i for token in tokens)
@@ -174,7 +172,7 @@ def writable(
 
     One with another label is learnt as none, as its label is not asked for; one
     that cannot be said is not learnt at all: its tokens are lost to its label."""
-    entities: List[Entity] = []
+    entities: list[Entity] = []
     lost = [each for each in gold.lost if each[2] in labels]
     for start, end, label in gold.entities:
         if label not in labels:
@@ -190,8 +188,8 @@ def writable(
 def within(gold: Gold, window: Window) -> Gold:
     """What is known of a window, counted from its start. An entity that the
     window cuts is not learnt there, nor are its tokens learnt as none of its label."""
-    entities: List[Entity] = []
-    lost: List[Entity] = []
+    entities: list[Entity] = []
+    lost: list[Entity] = []
     for known, to in ((gold.entities, entities), (gold.lost, lost)):
         for start, end, label in known:
             if window.start <= start and end <= window.end:

@@ -5,13 +5,13 @@ keeps the scores as they are where there is little to learn from: ours.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence, Tuple
 
 import numpy
 
 # The score of a predicted span, and whether it is right.
-Judged = Tuple[float, bool]
+Judged = tuple[float, bool]
 # Scores closer to 0 or 1 tell nothing more.
 EDGE = 1e-6
 # Precision of the normal prior of slope and intercept, around scores as they are.

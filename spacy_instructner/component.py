@@ -4,20 +4,12 @@ to records and losses. Its settings are explained in `factory.py`."""
 import math
 import warnings
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import (
     Any,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
 )
 
 import srsly
@@ -115,17 +107,17 @@ DIVERGED = (
 class Prediction:
     """All spans found in one Doc, and, with `save_io`, what was asked and said."""
 
-    found: Tuple[Found, ...]
-    io: Tuple[Dict[str, Any], ...] = ()
+    found: tuple[Found, ...]
+    io: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
 class Lost:
     """Examples whose annotation has gaps, and which: see `report_lost`."""
 
-    examples: List[Example]
-    misaligned: List[Span]
-    unlabelled: List[Span]
+    examples: list[Example]
+    misaligned: list[Span]
+    unlabelled: list[Span]
 
 
 class InstructionNERPipe(TrainablePipe):
@@ -139,10 +131,10 @@ class InstructionNERPipe(TrainablePipe):
         *,
         task: Task,
         loss: str,
-        objectives: Dict[str, Objective],
+        objectives: dict[str, Objective],
         labels: Sequence[str],
-        label_names: Dict[str, str],
-        label_definitions: Dict[str, str],
+        label_names: dict[str, str],
+        label_definitions: dict[str, str],
         decoder: DecodingConfig,
         windows: SpanGetter,
         max_window: int,
@@ -154,7 +146,7 @@ class InstructionNERPipe(TrainablePipe):
         bundle: str,
         save_io: bool,
         device: str,
-        scorer: Optional[Callable],
+        scorer: Callable | None,
     ) -> None:
         if not 0.0 <= threshold <= 1.0:
             raise ValueError(f"`threshold` must be in [0, 1], not {threshold}.")
@@ -193,14 +185,14 @@ class InstructionNERPipe(TrainablePipe):
         self.model.attrs["device"] = device
         self.model.attrs["objectives"] = objectives
         self.model.attrs["predict"] = self.predict
-        self.cfg: Dict[str, Any] = {"threshold": threshold}
+        self.cfg: dict[str, Any] = {"threshold": threshold}
         self._bound: Cache[
-            Tuple[TextEncoder, LabelSet, Tuple[Demonstration, ...]], BoundTask
+            tuple[TextEncoder, LabelSet, tuple[Demonstration, ...]], BoundTask
         ]
         self._bound = Cache(BOUND)
         self._weights_saved = False
         # What the config says of the settings that are saved beside it.
-        self.configured: Dict[str, Any] = {
+        self.configured: dict[str, Any] = {
             "threshold": threshold,
             "labels": list(labels),
             "label_names": dict(label_names),
@@ -214,19 +206,19 @@ class InstructionNERPipe(TrainablePipe):
     # Labels.
 
     @property
-    def labels(self) -> Tuple[str, ...]:
+    def labels(self) -> tuple[str, ...]:
         return tuple(self.cfg["labels"])
 
     @property
-    def label_data(self) -> List[str]:
+    def label_data(self) -> list[str]:
         """What `spacy init labels` writes."""
         return list(self.labels)
 
     def set_labels(
         self,
         labels: Sequence[str],
-        names: Optional[Dict[str, str]] = None,
-        definitions: Optional[Dict[str, str]] = None,
+        names: dict[str, str] | None = None,
+        definitions: dict[str, str] | None = None,
     ) -> None:
         """Look for these labels from now on; saved with the pipeline.
 
@@ -279,7 +271,7 @@ class InstructionNERPipe(TrainablePipe):
 
     # Annotating.
 
-    def __call__(self, doc: Doc, *, labels: Optional[Labels] = None) -> Doc:
+    def __call__(self, doc: Doc, *, labels: Labels | None = None) -> Doc:
         """Annotate one Doc. labels (Optional[Labels]): for this call, see `pipe`."""
         error_handler = self.get_error_handler()
         try:
@@ -293,7 +285,7 @@ class InstructionNERPipe(TrainablePipe):
         stream: Iterable[Doc],
         *,
         batch_size: int = 128,
-        labels: Optional[Labels] = None,
+        labels: Labels | None = None,
     ) -> Iterator[Doc]:
         """Annotate a stream of Docs, in order.
 
@@ -317,8 +309,8 @@ class InstructionNERPipe(TrainablePipe):
                     yield doc
 
     def _predict_each(
-        self, docs: List[Doc], labels: Optional[Labels]
-    ) -> List[Union[Prediction, Exception]]:
+        self, docs: list[Doc], labels: Labels | None
+    ) -> list[Prediction | Exception]:
         """What is found in each Doc, or why nothing can be."""
         try:
             return list(self.predict(docs, labels=labels))
@@ -328,8 +320,8 @@ class InstructionNERPipe(TrainablePipe):
         return [self._predict_each([doc], labels)[0] for doc in docs]
 
     def predict(
-        self, docs: Iterable[Doc], *, labels: Optional[Labels] = None
-    ) -> List[Prediction]:
+        self, docs: Iterable[Doc], *, labels: Labels | None = None
+    ) -> list[Prediction]:
         """What is found in each Doc, without writing it.
 
         Raises ValueError without labels, OSError without weights."""
@@ -346,7 +338,7 @@ class InstructionNERPipe(TrainablePipe):
             reader, requests, self.decoder.batch_tokens, self.decoder.beam_width
         )
         rows = iter(zip(requests, answers))
-        by_doc: List[List[Tuple[Window, List[Found], List[Dict]]]] = [[] for _ in docs]
+        by_doc: list[list[tuple[Window, list[Found], list[dict]]]] = [[] for _ in docs]
         for window, of_window in asked:
             own = [next(rows) for _ in of_window]
             found = [found for _, answer in own for found in _on_doc(window, answer)]
@@ -372,16 +364,16 @@ class InstructionNERPipe(TrainablePipe):
         ]
 
     def requests(
-        self, docs: Iterable[Doc], *, labels: Optional[Labels] = None
-    ) -> List[Tuple[Window, List[DecodingRequest]]]:
+        self, docs: Iterable[Doc], *, labels: Labels | None = None
+    ) -> list[tuple[Window, list[DecodingRequest]]]:
         """What the model is asked about each window of some Docs.
 
         Raises ValueError without labels, OSError without weights."""
         return self._requests(get_backbone(self.model), list(docs), labels)
 
     def _requests(
-        self, backbone: Backbone, docs: List[Doc], labels: Optional[Labels]
-    ) -> List[Tuple[Window, List[DecodingRequest]]]:
+        self, backbone: Backbone, docs: list[Doc], labels: Labels | None
+    ) -> list[tuple[Window, list[DecodingRequest]]]:
         tasks = self._tasks(backbone, docs, labels)
         windows, words = self._cut(backbone, tasks, docs)
         return [
@@ -389,7 +381,7 @@ class InstructionNERPipe(TrainablePipe):
             for window, of_window in zip(windows, words)
         ]
 
-    def set_annotations(self, docs: Iterable[Doc], scores: List[Prediction]) -> None:
+    def set_annotations(self, docs: Iterable[Doc], scores: list[Prediction]) -> None:
         """Write predictions on their Docs. Raises ValueError where another component
         wrote to the same span group just now."""
         for doc, prediction in zip(docs, scores):
@@ -417,10 +409,10 @@ class InstructionNERPipe(TrainablePipe):
         self,
         get_examples: Callable[[], Iterable[Example]],
         *,
-        nlp: Optional[Language] = None,
-        labels: Optional[List[str]] = None,
-        names: Optional[Dict[str, str]] = None,
-        definitions: Optional[Dict[str, str]] = None,
+        nlp: Language | None = None,
+        labels: list[str] | None = None,
+        names: dict[str, str] | None = None,
+        definitions: dict[str, str] | None = None,
     ) -> None:
         """Find labels and weights, and begin with a fresh adapter.
 
@@ -443,19 +435,19 @@ class InstructionNERPipe(TrainablePipe):
     def _initialize(
         self,
         get_examples: Callable[[], Iterable[Example]],
-        nlp: Optional[Language],
-        labels: Optional[List[str]],
-        names: Optional[Dict[str, str]],
-        definitions: Optional[Dict[str, str]],
-    ) -> Optional[Lost]:
+        nlp: Language | None,
+        labels: list[str] | None,
+        names: dict[str, str] | None,
+        definitions: dict[str, str] | None,
+    ) -> Lost | None:
         """RETURNS (Optional[Lost]): annotation that is missing, where some is."""
         if nlp is not None:
             check_paths(nlp)
         validate_get_examples(get_examples, "InstructionNERPipe.initialize")
         counts: Counter = Counter()
-        misaligned: List[Span] = []
-        unlabelled: List[Span] = []
-        torn: List[Example] = []
+        misaligned: list[Span] = []
+        unlabelled: list[Span] = []
+        torn: list[Example] = []
         asks = False
         for example in get_examples():
             read = read_example(example)
@@ -485,7 +477,7 @@ class InstructionNERPipe(TrainablePipe):
         begin_afresh(self.model)
         return Lost(torn, misaligned, unlabelled) if torn and self.labels else None
 
-    def _config_words(self, setting: str) -> Dict[str, str]:
+    def _config_words(self, setting: str) -> dict[str, str]:
         """What is said now of the labels that the config has words for: they must be
         there, too."""
         now = self.cfg[setting]
@@ -511,9 +503,9 @@ class InstructionNERPipe(TrainablePipe):
         examples: Iterable[Example],
         *,
         drop: float = 0.0,
-        sgd: Optional[Optimizer] = None,
-        losses: Optional[Dict[str, float]] = None,
-    ) -> Dict[str, float]:
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
         """Learn from a batch of Examples.
 
         examples (Iterable[Example]): tokens without entity annotation teach
@@ -540,7 +532,7 @@ class InstructionNERPipe(TrainablePipe):
         total = sum(sum(record.weights) for record in records)
         if total:
             backbone.set_dropout(drop)
-            objectives: Dict[str, Objective] = self.model.attrs["objectives"]
+            objectives: dict[str, Objective] = self.model.attrs["objectives"]
             terms = {name: each.terms(records) for name, each in objectives.items()}
             try:
                 for pack in backbone.packs(records, spec.pack_tokens):
@@ -557,7 +549,7 @@ class InstructionNERPipe(TrainablePipe):
             self.finish_update(sgd)
         return losses
 
-    def records(self, examples: Sequence[Example]) -> List[TrainingRecord]:
+    def records(self, examples: Sequence[Example]) -> list[TrainingRecord]:
         """What the task learns from Examples, cut into windows as when annotating."""
         backbone = get_backbone(self.model)
         golds = self._golds(backbone, examples)
@@ -577,7 +569,7 @@ class InstructionNERPipe(TrainablePipe):
 
     def _golds(
         self, backbone: Backbone, examples: Sequence[Example]
-    ) -> List[GoldWindow]:
+    ) -> list[GoldWindow]:
         docs = [example.predicted for example in examples]
         tasks = self._tasks(backbone, docs, None)
         windows, words = self._cut(backbone, tasks, docs)
@@ -600,9 +592,7 @@ class InstructionNERPipe(TrainablePipe):
 
     # Steps shared by annotating and training.
 
-    def _label_set(
-        self, labels: Optional[Labels], doc: Optional[Doc] = None
-    ) -> LabelSet:
+    def _label_set(self, labels: Labels | None, doc: Doc | None = None) -> LabelSet:
         """Those of the call, else those that the Doc brings, else the component's."""
         if labels is None and doc is not None:
             labels = labels_of(doc)
@@ -614,8 +604,8 @@ class InstructionNERPipe(TrainablePipe):
         return with_own_words(asked, cfg["label_names"], cfg["label_definitions"])
 
     def _tasks(
-        self, backbone: Backbone, docs: Sequence[Doc], labels: Optional[Labels]
-    ) -> List[BoundTask]:
+        self, backbone: Backbone, docs: Sequence[Doc], labels: Labels | None
+    ) -> list[BoundTask]:
         """The task of each Doc."""
         return [self._bind(backbone, self._label_set(labels, doc)) for doc in docs]
 
@@ -634,7 +624,7 @@ class InstructionNERPipe(TrainablePipe):
 
         return self._bound.get((backbone.encoder, labels, shown), bind)
 
-    def _shown(self) -> List[Demonstration]:
+    def _shown(self) -> list[Demonstration]:
         """The examples to show, read once and then saved with the pipeline."""
         if self.task.examples is None:
             return []
@@ -658,15 +648,15 @@ class InstructionNERPipe(TrainablePipe):
         ]
 
     def _cut(
-        self, backbone: Backbone, tasks: Sequence[BoundTask], docs: List[Doc]
-    ) -> Tuple[List[Window], List[TokenizedWords]]:
+        self, backbone: Backbone, tasks: Sequence[BoundTask], docs: list[Doc]
+    ) -> tuple[list[Window], list[TokenizedWords]]:
         """Cut Docs into windows and encode them. tasks: of each Doc."""
         room = {task: self._room(backbone, task) for task in dict.fromkeys(tasks)}
         return encode_windows(
             backbone.encoder, self.windows, docs, [room[task] for task in tasks]
         )
 
-    def _room(self, backbone: Backbone, task: BoundTask) -> Tuple[int, int]:
+    def _room(self, backbone: Backbone, task: BoundTask) -> tuple[int, int]:
         """Most model tokens in a window, and how many of them cut windows share."""
         # Prompt, text and answer share the model's positions; an answer says the
         # text once at most, and labels besides.
@@ -689,7 +679,7 @@ class InstructionNERPipe(TrainablePipe):
         window: Window,
         request: DecodingRequest,
         answer: Answer,
-    ) -> Dict[str, Any]:
+    ) -> dict[str, Any]:
         decode = backbone.encoder.decode
         return {
             "start": window.start,
@@ -700,7 +690,7 @@ class InstructionNERPipe(TrainablePipe):
 
     # Saving and loading.
 
-    def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write settings, weights, tokenizer and adapter into a folder."""
         if self.bundle == "full" and self.labels and not has_backbone(self.model):
             # Ready for zero-shot use: what is saved must work elsewhere.
@@ -724,7 +714,7 @@ class InstructionNERPipe(TrainablePipe):
             srsly.write_json(Path(path) / CHECKSUMS, {"cfg": sha256_of([saved])})
 
     def from_disk(
-        self, path: Union[str, Path], *, exclude: Iterable[str] = ()
+        self, path: str | Path, *, exclude: Iterable[str] = ()
     ) -> "InstructionNERPipe":
         """Read what `to_disk` wrote; no network, no pickle.
 
@@ -776,7 +766,7 @@ class InstructionNERPipe(TrainablePipe):
             util.from_bytes(bytes_data, readers, exclude)
         return self
 
-    def _cfg_to_save(self) -> Dict[str, Any]:
+    def _cfg_to_save(self) -> dict[str, Any]:
         # A pipeline whose weights were not needed yet is saved without them; one
         # that lost them on the way must not be taken for it.
         return {
@@ -786,7 +776,7 @@ class InstructionNERPipe(TrainablePipe):
         }
 
     def _read_cfg(
-        self, cfg: Dict[str, Any], given: Optional[Dict[str, Any]] = None
+        self, cfg: dict[str, Any], given: dict[str, Any] | None = None
     ) -> None:
         """given: what the config says now, where that may win."""
         self._weights_saved = cfg.pop("weights")
@@ -802,15 +792,15 @@ class InstructionNERPipe(TrainablePipe):
 
 
 def overridden(
-    saved: Dict[str, Any], before: Dict[str, Any], given: Dict[str, Any]
-) -> Dict[str, Any]:
+    saved: dict[str, Any], before: dict[str, Any], given: dict[str, Any]
+) -> dict[str, Any]:
     """The settings that were given for this load, where they are not those of the config
     that was saved. No labels and no words are nothing given; words are those of the
     labels that they were given for, beside the saved ones.
 
     saved: settings as they are kept; before, given: as the config had them then, and has
     them now."""
-    found: Dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in given.items():
         if isinstance(value, dict):
             new = {k: said for k, said in value.items() if before[key].get(k) != said}
@@ -820,7 +810,7 @@ def overridden(
     return found
 
 
-def _on_doc(window: Window, answer: Answer) -> List[Found]:
+def _on_doc(window: Window, answer: Answer) -> list[Found]:
     """An answer's spans, counted from the start of the Doc."""
     return [
         Found(

@@ -1,6 +1,7 @@
 """The factory `instruction_ner`: settings, their defaults and meanings."""
 
-from typing import Any, Callable, Dict, List, Literal, Optional
+from collections.abc import Callable
+from typing import Any, Literal
 
 from spacy.language import Language
 from thinc.api import Config, Model
@@ -78,10 +79,10 @@ def make_instruction_ner(
     task: Task,
     loss: Literal["vocabulary", "grammar"],
     # Objectives by name; said so, a config could not give them as blocks of their own.
-    objectives: Dict[str, Any],
-    labels: List[str],
-    label_names: Dict[str, str],
-    label_definitions: Dict[str, str],
+    objectives: dict[str, Any],
+    labels: list[str],
+    label_names: dict[str, str],
+    label_definitions: dict[str, str],
     decoder: DecodingConfig,
     windows: SpanGetter,
     max_window: int,
@@ -93,7 +94,7 @@ def make_instruction_ner(
     bundle: Literal["full", "adapter"],
     save_io: bool,
     device: str,
-    scorer: Optional[Callable],
+    scorer: Callable | None,
 ) -> InstructionNERPipe:
     """Make the component; cheap: no weights are read, no network is touched.
 

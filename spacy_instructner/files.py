@@ -4,8 +4,9 @@ ours."""
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Iterable, Optional
+from typing import Any
 from uuid import uuid4
 
 
@@ -33,9 +34,9 @@ def put_folder(new: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def to_json(value: Any, indent: Optional[int] = 2, sort_keys: bool = False) -> bytes:
+def to_json(value: Any, indent: int | None = 2, sort_keys: bool = False) -> bytes:
     text = json.dumps(value, ensure_ascii=False, indent=indent, sort_keys=sort_keys)
-    return f"{text}\n".encode("utf8")
+    return f"{text}\n".encode()
 
 
 def to_lines(rows: Iterable[Any]) -> bytes:

@@ -1,8 +1,8 @@
 """From the answers about windows to one set of spans for a Doc. Source: ours."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Sequence, Tuple
 
 from .windows import Window
 
@@ -17,14 +17,14 @@ class Found:
     score: float
 
 
-def merge(windows: Sequence[Window], found: Sequence[Sequence[Found]]) -> List[Found]:
+def merge(windows: Sequence[Window], found: Sequence[Sequence[Found]]) -> list[Found]:
     """One list of spans, in text order, from the windows of one Doc.
 
     A span that several windows saw keeps its best score. One that touches its
     window's edge, where another window saw past that edge, counts only if that
     fuller view found it too.
     """
-    best: Dict[Tuple[int, int, str], Found] = {}
+    best: dict[tuple[int, int, str], Found] = {}
     for window, spans in zip(windows, found):
         for span in spans:
             if any(_fuller(other, window, span) for other in windows):
@@ -48,15 +48,15 @@ def _fuller(other: Window, window: Window, span: Found) -> bool:
 
 
 def choose(
-    found: Iterable[Found], taken: Iterable[Tuple[int, int]], threshold: float = 0.0
-) -> List[Found]:
+    found: Iterable[Found], taken: Iterable[tuple[int, int]], threshold: float = 0.0
+) -> list[Found]:
     """The best spans that overlap neither each other nor what is taken.
 
     By score, then length, then position, then label. Spans under the threshold
     and spans of unknown score (unless the threshold is 0) are left out.
     taken: token borders of earlier annotation.
     """
-    chosen: List[Found] = []
+    chosen: list[Found] = []
     busy = {token for start, end in taken for token in range(start, end)}
     for span in sorted(found, key=_rank):
         if threshold > 0.0 and not span.score >= threshold:
@@ -68,6 +68,6 @@ def choose(
     return sorted(chosen, key=lambda span: span.start)
 
 
-def _rank(span: Found) -> Tuple[float, int, int, str]:
+def _rank(span: Found) -> tuple[float, int, int, str]:
     score = -1.0 if math.isnan(span.score) else span.score
     return (-score, span.start - span.end, span.start, span.label)

@@ -3,13 +3,13 @@
 Span getters of spacy-transformers do so, too, where it is installed. Pipelines saved by
 versions before 0.2 name one of them even if nobody chose it."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Callable, List
 
 from spacy.tokens import Doc, Span
 from spacy.util import registry
 
-SpanGetter = Callable[[List[Doc]], List[List[Span]]]
+SpanGetter = Callable[[list[Doc]], list[list[Span]]]
 
 
 def build_whole_docs_v1() -> SpanGetter:
@@ -29,11 +29,11 @@ def build_sentences_v1() -> SpanGetter:
     return sentences
 
 
-def whole_docs(docs: List[Doc]) -> List[List[Span]]:
+def whole_docs(docs: list[Doc]) -> list[list[Span]]:
     return [[doc[:]] for doc in docs]
 
 
-def sentences(docs: List[Doc]) -> List[List[Span]]:
+def sentences(docs: list[Doc]) -> list[list[Span]]:
     return [list(doc.sents) for doc in docs]
 
 

@@ -5,10 +5,11 @@ cut at the Doc's token borders, with overlap. Nothing is left out silently. Sour
 """
 
 import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING
 
 from spacy.errors import Errors
 from spacy.tokens import Doc
@@ -30,15 +31,13 @@ class UnreadWarning(UserWarning):
 
 
 # Who counts what this thread's texts give rise to, in place of a warning.
-_counting: "ContextVar[Optional[List[UnreadWarning]]]" = ContextVar(
-    "unread", default=None
-)
+_counting: "ContextVar[list[UnreadWarning] | None]" = ContextVar("unread", default=None)
 
 
 @contextmanager
-def counted() -> Iterator[List[UnreadWarning]]:
+def counted() -> Iterator[list[UnreadWarning]]:
     """Within it, what this thread leaves unread is collected, and nobody is warned."""
-    found: List[UnreadWarning] = []
+    found: list[UnreadWarning] = []
     before = _counting.get()
     try:
         _counting.set(found)
@@ -65,7 +64,7 @@ class Window:
     end: int
 
 
-def propose(getter: SpanGetter, docs: List[Doc]) -> List[List[Tuple[int, int]]]:
+def propose(getter: SpanGetter, docs: list[Doc]) -> list[list[tuple[int, int]]]:
     """The getter's windows as token borders, for each Doc.
 
     Raises ValueError where it needs sentence boundaries that nobody set."""
@@ -100,13 +99,13 @@ def propose(getter: SpanGetter, docs: List[Doc]) -> List[List[Tuple[int, int]]]:
 
 def cut(
     lengths: Sequence[int], start: int, end: int, budget: int, overlap: int
-) -> List[Tuple[int, int]]:
+) -> list[tuple[int, int]]:
     """Cut tokens [start, end) into windows of at most `budget` model tokens.
 
     lengths: model tokens of each token of the Doc; overlap: model tokens that
     neighbours share, at most. A token over the budget stands alone.
     """
-    windows: List[Tuple[int, int]] = []
+    windows: list[tuple[int, int]] = []
     begin = start
     while begin < end:
         stop, size = begin, 0
@@ -129,16 +128,16 @@ def cut(
 def encode_windows(
     encoder: "TextEncoder",
     getter: SpanGetter,
-    docs: List[Doc],
-    room: Sequence[Tuple[int, int]],
-) -> Tuple[List[Window], List[TokenizedWords]]:
+    docs: list[Doc],
+    room: Sequence[tuple[int, int]],
+) -> tuple[list[Window], list[TokenizedWords]]:
     """All windows of Docs, and their words as ids.
 
     room: for each Doc, most model tokens in a window, and how many of them cut windows
     share. Tokens that cannot be read are passed over, with a warning."""
-    windows: List[Window] = []
-    words: List[TokenizedWords] = []
-    unreadable: List[str] = []
+    windows: list[Window] = []
+    words: list[TokenizedWords] = []
+    unreadable: list[str] = []
     for at, (doc, borders) in enumerate(zip(docs, propose(getter, docs))):
         budget, overlap = room[at]
         if not borders:
@@ -169,7 +168,7 @@ def encode_windows(
     return windows, words
 
 
-def spaces_before(doc: Doc) -> List[bool]:
+def spaces_before(doc: Doc) -> list[bool]:
     """Whether each token has whitespace before it, be it a token of its own."""
     before = [bool(token.whitespace_ or token.is_space) for token in doc]
     return [False, *before[:-1]]

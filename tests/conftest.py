@@ -4,9 +4,10 @@ import math
 import os
 import string
 from collections import Counter
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Callable, List, Tuple
+from typing import Any
 
 # Tests run side by side, and so do the processes that they start: threads of torch would
 # take the cores from one another. Read once, when torch is imported.
@@ -57,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 # Before xdist, which reads the groups.
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: List) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list) -> None:
     for item in items:
         if "slow" in item.keywords and not config.getoption("--slow", False):
             item.add_marker(pytest.mark.skip(reason="needs --slow"))
@@ -95,7 +96,7 @@ def byte_level_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def unigram_pieces(most: int = 70) -> List[Tuple[str, float]]:
+def unigram_pieces(most: int = 70) -> list[tuple[str, float]]:
     """A vocabulary with log-probabilities: letters, and what the sentences repeat.
 
     Not by a trainer: that of tokenizers gives another one in every process."""

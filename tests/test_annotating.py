@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any
 
 import pytest
 import spacy
@@ -91,7 +92,7 @@ def make_pipeline(slow: bool = False) -> Language:
     return nlp
 
 
-def items_of(path: Path, **config: str) -> List[Tuple[str, str, str]]:
+def items_of(path: Path, **config: str) -> list[tuple[str, str, str]]:
     return [(item.id, item.text, item.problem) for item in Source(str(path), **config)]
 
 
@@ -267,7 +268,7 @@ def test_chunks() -> None:
 # One chunk.
 
 
-def rows_of(content: bytes) -> List[Dict[str, Any]]:
+def rows_of(content: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in content.decode("utf8").splitlines()]
 
 
@@ -392,13 +393,13 @@ class Batched(TrainablePipe):
             Model("none", lambda m, x, t: x),
             None,
         )
-        self.cfg: Dict[str, Any] = {}
+        self.cfg: dict[str, Any] = {}
 
-    def predict(self, docs: List[Doc]) -> None:
+    def predict(self, docs: list[Doc]) -> None:
         if any("THUD" in doc.text for doc in docs):
             raise RuntimeError("no such batch")
 
-    def set_annotations(self, docs: List[Doc], scores: None) -> None:
+    def set_annotations(self, docs: list[Doc], scores: None) -> None:
         for doc in docs:
             doc.user_data["batched"] = True
 
@@ -497,12 +498,12 @@ def run(corpus: Path, output: Path, scored: bool = False, **more: Any) -> Any:
     return annotate_corpus(nlp, job, **more)
 
 
-def files(folder: Path) -> Dict[str, bytes]:
+def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def test_a_run(corpus: Path, tmp_path: Path) -> None:
-    seen: List[Tuple[int, int]] = []
+    seen: list[tuple[int, int]] = []
     report = run(
         corpus, tmp_path / "out", said=lambda p: seen.append((p.texts, p.position))
     )
@@ -616,8 +617,8 @@ def test_when_every_text_fails_nothing_counts_as_done(
 
 def test_chunks_with_problems_can_be_done_again(corpus: Path, tmp_path: Path) -> None:
     run(corpus, tmp_path / "out")
-    seen: List[int] = []
-    more: Dict[str, Any] = {"said": lambda p: seen.append(p.annotated), "resume": True}
+    seen: list[int] = []
+    more: dict[str, Any] = {"said": lambda p: seen.append(p.annotated), "resume": True}
     run(corpus, tmp_path / "out", **more)
     assert seen[-1] == 0
     run(corpus, tmp_path / "out", retry=True, **more)
@@ -627,9 +628,9 @@ def test_chunks_with_problems_can_be_done_again(corpus: Path, tmp_path: Path) ->
 def test_it_is_the_same_input_wherever_it_lies(corpus: Path, tmp_path: Path) -> None:
     run(corpus, tmp_path / "out")
     elsewhere_ = corpus.rename(tmp_path / "elsewhere.txt")
-    seen: List[int] = []
+    seen: list[int] = []
     options = {"batch_size": 3}
-    more: Dict[str, Any] = {"said": lambda p: seen.append(p.annotated), "resume": True}
+    more: dict[str, Any] = {"said": lambda p: seen.append(p.annotated), "resume": True}
     run(elsewhere_, tmp_path / "out", options=options, **more)
     assert seen[-1] == 0
     # A marker that a power cut emptied is none.
@@ -656,7 +657,7 @@ def test_what_is_done_is_not_done_again(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "out" / "part-000003.json").unlink()
     (tmp_path / "out" / "part-000007.jsonl").write_bytes(b"half")
     (tmp_path / "out" / "manifest.json").unlink()
-    seen: List[int] = []
+    seen: list[int] = []
     run(
         corpus,
         tmp_path / "out",
@@ -694,12 +695,12 @@ def pipeline(tmp_path: Path) -> Path:
     return tmp_path / "pipeline"
 
 
-def line(pipeline: Path, corpus: Path, output: Path, *more: str) -> List[str]:
+def line(pipeline: Path, corpus: Path, output: Path, *more: str) -> list[str]:
     own = ["annotate", str(pipeline), str(corpus), str(output), "--chunk", "5"]
     return [*own, *more]
 
 
-def elsewhere(pipeline: Path, command: List[str]) -> List[str]:
+def elsewhere(pipeline: Path, command: list[str]) -> list[str]:
     """The command for another process, which has yet to learn the components."""
     code = str(pipeline.parent / "code.py")
     return [sys.executable, "-m", "spacy", "instructner", *command, "--code", code]
@@ -758,7 +759,7 @@ def test_what_a_component_warns_of_is_heard_once(
     assert "have a care" in strict.stdout + strict.stderr
 
 
-def kill_at(command: List[str], output: Path, share: float, chunks_: int) -> float:
+def kill_at(command: list[str], output: Path, share: float, chunks_: int) -> float:
     """Start a command, kill it when about this share of the chunks is done. RETURNS:
     the share that was."""
     process = subprocess.Popen(

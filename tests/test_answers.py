@@ -4,7 +4,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 import spacy
@@ -18,7 +18,7 @@ TEXTS = HERE.parent / "assets" / "workshop" / "test.jsonl"
 LABELS = {"PART": "a part of a bicycle", "BIKE": "a kind of bicycle", "TOOL": ""}
 
 
-def answers() -> List[Dict[str, Any]]:
+def answers() -> list[dict[str, Any]]:
     fetch()
     nlp = spacy.blank("en")
     config = {

@@ -2,7 +2,7 @@
 loaded, read, trained and saved, or refused in words."""
 
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 import spacy
@@ -34,7 +34,7 @@ SMALL = {
 SLIDING = {"sliding_window": 24, "use_sliding_window": True}
 ALTERNATELY = ["sliding_attention", "full_attention"] * 2
 EXPERTS = {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2}
-MODELS: Dict[str, Dict[str, Any]] = {
+MODELS: dict[str, dict[str, Any]] = {
     "llama": {  # Llama 3.2: scaled rotary embeddings, one matrix for both ends
         "tie_word_embeddings": True,
         "rope_scaling": {
@@ -80,7 +80,7 @@ TEXT = "Anna met Bert in Paris ."
 ENTITIES = [(0, 1, "PERSON"), (2, 3, "PERSON"), (4, 5, "PLACE")]
 
 
-def known(kinds: Dict[str, Any]) -> List[Any]:
+def known(kinds: dict[str, Any]) -> list[Any]:
     """Those that this version of transformers has, the others as skipped."""
     return [
         pytest.param(
@@ -93,7 +93,7 @@ def known(kinds: Dict[str, Any]) -> List[Any]:
     ]
 
 
-def make_model(kind: str, settings: Dict[str, Any]) -> Any:
+def make_model(kind: str, settings: dict[str, Any]) -> Any:
     tokenizer = byte_level_tokenizer()
     ids = {"vocab_size": len(tokenizer)}
     for name in ("bos", "eos", "pad", "cls", "sep"):
@@ -162,7 +162,7 @@ def example(nlp: Language) -> Example:
     return Example(nlp.make_doc(TEXT), doc)
 
 
-def scored(doc: Doc) -> List[Any]:
+def scored(doc: Doc) -> list[Any]:
     group = doc.spans["instruction_ner"]
     scores = [pytest.approx(float(score), abs=1e-5) for score in group.attrs["scores"]]
     return [(s.start, s.end, s.label_, x) for s, x in zip(group, scores)]

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Dict, List
 
 import spacy
 import srsly
@@ -13,11 +12,11 @@ from spacy_instructner.data.corpora import read_docs
 ASSETS = Path(__file__).parents[1] / "assets" / "workshop"
 
 
-def rows(split: str) -> List[Dict]:
+def rows(split: str) -> list[dict]:
     return list(srsly.read_jsonl(ASSETS / f"{split}.jsonl"))
 
 
-def frame(row: Dict) -> str:
+def frame(row: dict) -> str:
     """The sentence with its entities replaced by their labels."""
     text, out, end = row["text"], "", 0
     for span in row["spans"]:

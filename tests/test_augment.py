@@ -2,8 +2,8 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, List, Optional, Tuple
 
 import pytest
 import spacy
@@ -18,7 +18,7 @@ from spacy_instructner.data.augment import MentionSwap, build_mention_swap_v1
 from spacy_instructner.data.corpora import build_few_shot_corpus_v1, without_annotation
 
 MakeNLP = Callable[..., Language]
-Entities = List[Tuple[int, int, str]]
+Entities = list[tuple[int, int, str]]
 NAME = "spacy-instructner.MentionSwap.v1"
 CONFIG = Path(__file__).parents[1] / "configs" / "instructionner.cfg"
 
@@ -41,7 +41,7 @@ def gold(nlp: Language, text: str, entities: Entities) -> Example:
     return Example(without_annotation(doc), doc)
 
 
-def support(nlp: Language) -> List[Example]:
+def support(nlp: Language) -> list[Example]:
     return [
         gold(nlp, "Anna lives in New  York.", [(0, 1, "PER"), (3, 6, "LOC")]),
         gold(nlp, "('Bert Brown' met Anna)", [(2, 4, "PER"), (6, 7, "PER")]),
@@ -51,11 +51,11 @@ def support(nlp: Language) -> List[Example]:
     ]
 
 
-def said(doc: Doc) -> List[Tuple[str, str]]:
+def said(doc: Doc) -> list[tuple[str, str]]:
     return [(ent.text, ent.label_) for ent in doc.ents]
 
 
-def swapped(nlp: Language, at: int) -> List[Tuple[str, List[Tuple[str, str]]]]:
+def swapped(nlp: Language, at: int) -> list[tuple[str, list[tuple[str, str]]]]:
     """What becomes of a text, all ways that were drawn."""
     examples = support(nlp)
     swap = build_mention_swap_v1(1.0).among(examples)
@@ -166,7 +166,7 @@ def write(nlp: Language, path: Path) -> Path:
     return path
 
 
-def read(path: Path, augmenter: Optional[MentionSwap], **draw: object) -> List[str]:
+def read(path: Path, augmenter: MentionSwap | None, **draw: object) -> list[str]:
     reader = build_few_shot_corpus_v1(path, augmenter=augmenter, **draw)  # type: ignore[arg-type]
     return [example.reference.text for example in reader(spacy.blank("en"))]
 

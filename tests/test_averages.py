@@ -1,7 +1,7 @@
 """`[training.optimizer] use_averages`: what is measured and saved is the average."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict, List
 
 import numpy
 import pytest
@@ -21,19 +21,19 @@ from spacy_instructner.models.thinc_model import get_backbone
 MakeNLP = Callable[..., Language]
 
 
-def learned(nlp: Language) -> Dict[str, torch.Tensor]:
+def learned(nlp: Language) -> dict[str, torch.Tensor]:
     """All that the optimizer moves."""
     hf = get_backbone(nlp.get_pipe("instruction_ner").model).hf
     named = hf.named_parameters()
     return {f"hf.{n}": p.detach().clone() for n, p in named if p.requires_grad}
 
 
-def scores(nlp: Language) -> List[float]:
+def scores(nlp: Language) -> list[float]:
     docs = nlp.pipe([text for text, _ in TRAIN])
     return [float(x) for d in docs for x in d.spans["instruction_ner"].attrs["scores"]]
 
 
-def by_definition(steps: List[Dict[str, torch.Tensor]]) -> Dict[str, torch.Tensor]:
+def by_definition(steps: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """thinc's moving average: it begins at nothing and soon forgets that."""
     mean = {name: torch.zeros_like(weights) for name, weights in steps[0].items()}
     for number, step in enumerate(steps, 1):

@@ -3,7 +3,7 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 import pytest
 import spacy
@@ -43,7 +43,7 @@ def nlp() -> Any:
 
 
 @pytest.fixture
-def support(nlp: Any) -> List[Doc]:
+def support(nlp: Any) -> list[Doc]:
     docs = []
     for text, entities in TEXTS:
         doc = nlp.make_doc(text)
@@ -53,13 +53,13 @@ def support(nlp: Any) -> List[Doc]:
     return docs
 
 
-def said(docs: Any) -> List[List[Any]]:
+def said(docs: Any) -> list[list[Any]]:
     return [[(e.start, e.end, e.label_) for e in doc.ents] for doc in docs]
 
 
 @pytest.mark.parametrize("twice", [False, True])
 def test_the_token_classifier_learns(
-    nlp: Any, support: List[Doc], tiny_causal: Path, twice: bool
+    nlp: Any, support: list[Doc], tiny_causal: Path, twice: bool
 ) -> None:
     # As before each cell of a benchmark: the classifier's first weights are drawn.
     fix_random_seed(0)
@@ -80,7 +80,7 @@ def test_the_token_classifier_learns(
 
 
 def test_a_text_is_read_alike_beside_others(
-    support: List[Doc], tiny_causal: Path
+    support: list[Doc], tiny_causal: Path
 ) -> None:
     tags = ["O", "B-PERSON", "I-PERSON"]
     for twice in (False, True):
@@ -96,7 +96,7 @@ def test_a_text_is_read_alike_beside_others(
         assert reads[0][0] == once[0] * (1 + twice)
 
 
-def test_tags_and_spans(support: List[Doc]) -> None:
+def test_tags_and_spans(support: list[Doc]) -> None:
     assert tags_of(support[1]) == ["B-PERSON", "O", "O", "B-PLACE", "I-PLACE"]
     tags = ["I-A", "I-A", "B-A", "I-B", "O", "B-B"]
     assert spans_of(tags, [0.5, 0.5, 1.0, 0.25, 1.0, 0.75]) == [
@@ -108,7 +108,7 @@ def test_tags_and_spans(support: List[Doc]) -> None:
 
 
 def test_spacy_llm_is_asked_for_the_labels_of_the_support_set(
-    nlp: Any, support: List[Doc], tiny_causal: Path, tmp_path: Path
+    nlp: Any, support: list[Doc], tiny_causal: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("spacy_llm")
     folder = tmp_path / "chat"
@@ -141,7 +141,7 @@ def make_encoder(folder: Path) -> Path:
     return folder / "encoder"
 
 
-def test_span_marker_learns(nlp: Any, support: List[Doc], tmp_path: Path) -> None:
+def test_span_marker_learns(nlp: Any, support: list[Doc], tmp_path: Path) -> None:
     pytest.importorskip("span_marker")
     encoder = make_encoder(tmp_path)
     annotate = span_marker_model.fit(
@@ -154,7 +154,7 @@ def test_span_marker_learns(nlp: Any, support: List[Doc], tmp_path: Path) -> Non
 
 
 def test_span_marker_without_padding_is_the_same(
-    nlp: Any, support: List[Doc], tmp_path: Path
+    nlp: Any, support: list[Doc], tmp_path: Path
 ) -> None:
     span_marker = pytest.importorskip("span_marker")
     model = span_marker.SpanMarkerModel.from_pretrained(
@@ -184,7 +184,7 @@ def test_span_marker_without_padding_is_the_same(
 
 
 def test_an_encoder_learns_before_and_goes_on_where_it_was(
-    support: List[Doc], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    support: list[Doc], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = make_encoder(tmp_path)
     own = first_trained.tagged(support)

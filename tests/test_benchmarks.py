@@ -2,9 +2,10 @@
 
 import re
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import pytest
 from spacy.language import Language
@@ -83,7 +84,7 @@ def test_rows_replace_those_of_their_groups_only() -> None:
 
 
 def test_in_turns() -> None:
-    calls: List[str] = []
+    calls: list[str] = []
     seconds = in_turns({n: partial(calls.append, n) for n in "ab"}, 3)
     assert calls == list("ababab")
     assert [len(seconds[n]) for n in "ab"] == [3, 3]
@@ -319,7 +320,7 @@ def test_markers_out_of_order_are_refused(page: Path, text: str, message: str) -
 # Plots.
 
 
-def written(folder: Path, kept: Results) -> Dict[str, bytes]:
+def written(folder: Path, kept: Results) -> dict[str, bytes]:
     page = folder / "page.md"
     folder.mkdir()
     names = dict.fromkeys([row.group for row in kept.rows])
@@ -555,7 +556,7 @@ def test_a_base_is_asked_for_other_labels_than_it_learned(make_nlp: Callable) ->
 
 
 def test_what_a_base_knows_and_forgets() -> None:
-    def cell(data: str, method: str, f1: float, seen: bool = False) -> Dict[str, Any]:
+    def cell(data: str, method: str, f1: float, seen: bool = False) -> dict[str, Any]:
         return {"data": data, "method": method, "f1": f1, "seen": seen}
 
     assert base.zero_shot([cell("films", "minilm", 0.5)]) == "Not measured yet."

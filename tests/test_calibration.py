@@ -4,8 +4,9 @@ import json
 import math
 import random
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, List, Tuple
+from typing import Any
 
 import pytest
 import spacy
@@ -46,7 +47,7 @@ TEXTS = [
 ] * 2
 
 
-def drawn(slope: float, intercept: float, count: int) -> List[Tuple[float, bool]]:
+def drawn(slope: float, intercept: float, count: int) -> list[tuple[float, bool]]:
     """Scores whose log-odds mean that much less than they say."""
     rng = random.Random(0)
     truth = Calibration(slope, intercept)
@@ -64,7 +65,7 @@ def test_what_is_fitted_is_what_the_scores_mean(slope: float, intercept: float) 
     assert expected_error(reliability(other)) < 0.015
 
 
-def slopes_of_loss(found: Calibration, judged: List[Tuple[float, bool]]) -> List[float]:
+def slopes_of_loss(found: Calibration, judged: list[tuple[float, bool]]) -> list[float]:
     """Of the negative log-likelihood with its prior, by slope and by intercept."""
     by_slope = PRIOR * (found.slope - 1.0)
     by_intercept = PRIOR * found.intercept
@@ -99,7 +100,7 @@ def test_overconfident_scores_come_down() -> None:
         max_size=80,
     )
 )
-def test_nothing_is_more_likely(judged: List[Tuple[float, bool]]) -> None:
+def test_nothing_is_more_likely(judged: list[tuple[float, bool]]) -> None:
     found = fit(judged)
     by_slope, by_intercept = slopes_of_loss(found, judged)
     assert abs(by_intercept) < 1e-5
@@ -129,7 +130,7 @@ def test_a_few_spans_change_little() -> None:
     st.floats(0, 1),
 )
 def test_higher_scores_stay_higher(
-    judged: List[Tuple[float, bool]], one: float, other: float
+    judged: list[tuple[float, bool]], one: float, other: float
 ) -> None:
     calibration = fit(judged)
     low, high = sorted((one, other))
@@ -181,7 +182,7 @@ def test_folds() -> None:
 # In a pipeline.
 
 
-def scores_of(nlp: Language, texts: List[str]) -> List[List[Tuple]]:
+def scores_of(nlp: Language, texts: list[str]) -> list[list[tuple]]:
     return [
         [
             (span.start, span.end, span.label_, float(score))
@@ -317,9 +318,9 @@ def test_each_part_is_left_out_of_its_own_training(
     nlp.config["training"]["train_corpus"] = "corpora.shots"
     nlp.get_pipe(NAME).set_labels(["PLACE", "THING"], {"THING": "good"}, {"PLACE": "a"})
     nlp.to_disk(tmp_path / "other")
-    learned: List[Tuple[List[str], List[str]]] = []
+    learned: list[tuple[list[str], list[str]]] = []
 
-    def train_and_look(config: Any, rest: List[Doc], overrides: Any) -> Language:
+    def train_and_look(config: Any, rest: list[Doc], overrides: Any) -> Language:
         found = train_on(config, rest, overrides)
         ((name, pipe),) = found.pipeline
         assert pipe.labels == ("PLACE", "THING")
@@ -330,7 +331,7 @@ def test_each_part_is_left_out_of_its_own_training(
         learned.append(([doc.text for doc in rest], []))
         return found
 
-    def judge_and_look(nlp: Language, docs: List[Doc]) -> List[Tuple[float, bool]]:
+    def judge_and_look(nlp: Language, docs: list[Doc]) -> list[tuple[float, bool]]:
         learned[-1][1].extend(doc.text for doc in docs)
         return [(0.5, True)]
 

@@ -4,8 +4,8 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, List
 
 import pytest
 import spacy
@@ -348,7 +348,7 @@ def test_debug_data_knows_what_labels_mean(tiny_causal: Path, tmp_path: Path) ->
     words.write_text(json.dumps({"PER": "somebody's name"}))
     given = ("--paths.definitions", words)
 
-    def without(*arguments: object, task: str = "CLLMFS") -> List[str]:
+    def without(*arguments: object, task: str = "CLLMFS") -> list[str]:
         output = debug(tiny_causal, tmp_path, source, *arguments, task=task)
         # An empty answer is learnt from every label that does not occur.
         assert ("Every text has an entity" in output) == (task == "InstructionNER")

@@ -3,8 +3,8 @@ types that do not occur, both grammars, and answers of tiny models."""
 
 import random
 import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ from spacy_instructner.tasks.cllmfs import BoundCLLMFS, build_cllmfs_v1
 from spacy_instructner.tasks.labels import LabelSet, make_label_set
 
 MakeNLP = Callable[..., Language]
-Ids = Tuple[int, ...]
+Ids = tuple[int, ...]
 NAMES = ["TITLE", "genre", "Actor", "RATINGS-AVERAGE"]
 MEANT = {
     "TITLE": "the name of a film",
@@ -72,7 +72,7 @@ def encoder() -> TextEncoder:
 
 
 def encoded(
-    encoder: TextEncoder, words: Sequence[str], spaces: Optional[Sequence[bool]] = None
+    encoder: TextEncoder, words: Sequence[str], spaces: Sequence[bool] | None = None
 ) -> TokenizedWords:
     spaces = [bool(at) for at in range(len(words))] if spaces is None else spaces
     return encoder.words(words, spaces, 50)
@@ -90,14 +90,14 @@ def bind(
 
 def prompts(
     encoder: TextEncoder, bound: BoundCLLMFS, words: TokenizedWords
-) -> List[str]:
+) -> list[str]:
     requests = bound.requests(words)
     return [encoder.tokenizer.decode(q.prefix + q.own) for q in requests]
 
 
 def answers(
     encoder: TextEncoder, bound: BoundCLLMFS, gold: Gold = GOLD
-) -> List[Tuple[str, str]]:
+) -> list[tuple[str, str]]:
     """Of every record its last line, and what it answers."""
     decode = encoder.tokenizer.decode
     return [
@@ -135,7 +135,7 @@ def test_text_last_is_the_papers_record(encoder: TextEncoder) -> None:
     [({"layout": "text_first"}, 1), ({"layout": "text_twice"}, 2), ({}, 2)],
 )
 def test_all_types_are_listed_and_one_is_asked_for(
-    encoder: TextEncoder, config: Dict[str, str], times: int
+    encoder: TextEncoder, config: dict[str, str], times: int
 ) -> None:
     sentence = "Sentence: are there any slow burn war movies with ada quill\n"
     found = prompts(encoder, bind(encoder, **config), encoded(encoder, TEXT))
@@ -199,7 +199,7 @@ def test_an_answer_without_entities(encoder: TextEncoder, layout: str) -> None:
     ],
 )
 def test_each_piece_can_be_replaced(
-    encoder: TextEncoder, pieces: Dict, answers: Optional[Tuple[str, str]]
+    encoder: TextEncoder, pieces: dict, answers: tuple[str, str] | None
 ) -> None:
     bound = bind(encoder, AB, **pieces)
     words = encoded(encoder, ["a", "b", "c"])
@@ -433,7 +433,7 @@ def test_text_last_shares_nothing_but_what_is_constant(encoder: TextEncoder) -> 
     ],
 )
 def test_what_is_shared_follows_from_the_template(
-    encoder: TextEncoder, template: Optional[str], shared: str
+    encoder: TextEncoder, template: str | None, shared: str
 ) -> None:
     bound = bind(encoder, template=template)
     requests = bound.requests(encoded(encoder, ["war"]))
@@ -455,7 +455,7 @@ def test_what_is_shared_follows_from_the_template(
 @every_layout
 @pytest.mark.parametrize("count", [1, 4])
 def test_questions_are_what_is_learned(
-    encoder: TextEncoder, template: Optional[str], layout: str, count: int
+    encoder: TextEncoder, template: str | None, layout: str, count: int
 ) -> None:
     labels = make_label_set(NAMES[:count], {}, MEANT)
     bound = bind(encoder, labels, template=template, layout=layout, absent=9.0)
@@ -497,7 +497,7 @@ def test_of_a_text_given_twice_the_last_is_meant(
 # Types that do not occur.
 
 
-def tasks_of(records: Iterable[TrainingRecord]) -> List[str]:
+def tasks_of(records: Iterable[TrainingRecord]) -> list[str]:
     return [record.task for record in records]
 
 
@@ -552,7 +552,7 @@ def test_a_fraction_holds_on_the_average_and_all_types_come(
     counts = [tasks_of(records).count("absent") for records in drawn]
     assert sum(counts) / 1000 == pytest.approx(expected, abs=0.06)
     assert set(counts) == {int(expected), int(expected) + 1}
-    names: Dict[str, int] = {}
+    names: dict[str, int] = {}
     for records in drawn:
         for record in records:
             if record.task == "absent":
@@ -568,7 +568,7 @@ def test_a_fraction_holds_on_the_average_and_all_types_come(
     assert [bound.records(words, gold) for _ in range(1000)] == drawn
 
 
-def counted_of(encoder: TextEncoder, records: List[TrainingRecord]) -> List[str]:
+def counted_of(encoder: TextEncoder, records: list[TrainingRecord]) -> list[str]:
     """What of the answers carries loss."""
     return [
         encoder.tokenizer.decode([t for t, w in zip(r.answer, r.weights) if w])
@@ -628,7 +628,7 @@ def test_an_entity_that_is_lost_costs_its_own_label_alone(encoder: TextEncoder) 
     bound = bind(encoder, absent=9.0)
     words = encoded(encoder, TEXT)
 
-    def learnt(gold: Gold) -> Dict[str, str]:
+    def learnt(gold: Gold) -> dict[str, str]:
         made = bound.records(words, gold)
         by_prompt = {(r.prefix, r.suffix): r for r in made}
         return {
@@ -669,7 +669,7 @@ def test_ids_that_a_hidden_entity_begins_with_are_not_learnt(
 
 
 @st.composite
-def golds(draw: st.DrawFn, words: st.SearchStrategy[List[str]]) -> Tuple:
+def golds(draw: st.DrawFn, words: st.SearchStrategy[list[str]]) -> tuple:
     """Words, and entities of two labels that do not overlap."""
     text = draw(words)
     borders = sorted(draw(st.sets(st.integers(0, len(text)), max_size=6)))
@@ -684,7 +684,7 @@ def golds(draw: st.DrawFn, words: st.SearchStrategy[List[str]]) -> Tuple:
 
 def said_of(
     bound: BoundCLLMFS, words: TokenizedWords, gold: Gold
-) -> List[Tuple[str, DecodingRequest, TrainingRecord]]:
+) -> list[tuple[str, DecodingRequest, TrainingRecord]]:
     """Records by label, with the question each answers."""
     records = {(r.prefix, r.suffix): r for r in bound.records(words, gold)}
     requests = bound.requests(words)
@@ -695,7 +695,7 @@ def said_of(
     ]
 
 
-def accepted(request: DecodingRequest, ids: Sequence[int]) -> List[Clause]:
+def accepted(request: DecodingRequest, ids: Sequence[int]) -> list[Clause]:
     """Step by step; the answer is finished at its end, and not before."""
     state = request.grammar.start()
     for token in ids:
@@ -712,7 +712,7 @@ def accepted(request: DecodingRequest, ids: Sequence[int]) -> List[Clause]:
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(data=golds(st.lists(letters, max_size=6, unique=True)))
 def test_what_is_learned_is_read_back(
-    encoder: TextEncoder, layout: str, grammar: str, data: Tuple
+    encoder: TextEncoder, layout: str, grammar: str, data: tuple
 ) -> None:
     text, entities = data
     bound = bind(encoder, AB, layout=layout, grammar=grammar, absent=9.0)
@@ -735,7 +735,7 @@ awkward = st.sampled_from(
     spaces=st.lists(st.booleans(), min_size=6, max_size=6),
 )
 def test_repeated_words_and_words_like_markers_are_accepted(
-    encoder: TextEncoder, layout: str, grammar: str, data: Tuple, spaces: List[bool]
+    encoder: TextEncoder, layout: str, grammar: str, data: tuple, spaces: list[bool]
 ) -> None:
     """What is read back may be another place, but writes the same."""
     text, entities = data
@@ -771,7 +771,7 @@ def test_repeated_words_and_words_like_markers_are_accepted(
 
 # The bag, in words: a dictionary stands in for the tokenizer.
 
-VOCABULARY: Dict[str, int] = {}
+VOCABULARY: dict[str, int] = {}
 
 
 def ids_of(text: str) -> Ids:
@@ -799,7 +799,7 @@ def stepped(grammar: TokenBagGrammar, ids: Sequence[int]) -> TokenBagState:
     return state
 
 
-def bag_reads(grammar: TokenBagGrammar, answer: str) -> List[Tuple[int, int]]:
+def bag_reads(grammar: TokenBagGrammar, answer: str) -> list[tuple[int, int]]:
     state = stepped(grammar, ids_of(answer + " the end <end>"))
     assert state.done
     return [(start, end) for start, end, _, _ in state.read()]
@@ -838,7 +838,7 @@ def bag_reads(grammar: TokenBagGrammar, answer: str) -> List[Tuple[int, int]]:
     ],
 )
 def test_the_bag_finds_what_stands_in_the_text(
-    text: str, answer: str, spans: List[Tuple[int, int]]
+    text: str, answer: str, spans: list[tuple[int, int]]
 ) -> None:
     assert bag_reads(TokenBagGrammar(worded(text), FORMAT), answer) == spans
 
@@ -930,7 +930,7 @@ def test_the_bag_finds_a_word_written_either_way() -> None:
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(data=golds(st.lists(letters, max_size=8, unique=True)))
-def test_the_bag_reads_what_is_written(data: Tuple) -> None:
+def test_the_bag_reads_what_is_written(data: tuple) -> None:
     text, entities = data
     words = worded(" ".join(text))
     clauses = [(start, end, 0) for start, end, _ in entities]
@@ -1014,7 +1014,7 @@ DOCS = [
 DEFINED = {"PERSON": "a human", "PLACE": "a town or land", "WORK": "a creative work"}
 TASK = {"@misc": "spacy-instructner.CLLMFS.v1"}
 # With signs that the tests' T5 can write.
-PLAIN: Dict[str, Dict[str, object]] = {
+PLAIN: dict[str, dict[str, object]] = {
     "text_twice": {"separator": ","},
     "text_first": {"separator": ","},
     "text_last": {
@@ -1030,14 +1030,14 @@ PLAIN: Dict[str, Dict[str, object]] = {
 def asking(make_nlp: MakeNLP, layout: str = "text_twice", **config: object) -> Language:
     """With the layout as it is, but for T5, which cannot write its signs."""
     name = make_nlp().get_pipe("instruction_ner").model.attrs["spec"].name
-    task: Dict[str, object] = {**TASK, "layout": layout}
+    task: dict[str, object] = {**TASK, "layout": layout}
     task.update(PLAIN[layout] if "t5" in name else {})
     task.update(config.pop("task", {}))  # type: ignore[call-overload]
     labels = config.pop("labels", list(DEFINED))
     return make_nlp(task=task, labels=labels, label_definitions=DEFINED, **config)
 
 
-def spans_of(doc: Doc) -> List[Tuple]:
+def spans_of(doc: Doc) -> list[tuple]:
     group = doc.spans["instruction_ner"]
     scores = [pytest.approx(float(x), abs=1e-4) for x in group.attrs["scores"]]
     return [(s.start, s.end, s.label_, x) for s, x in zip(group, scores)]
@@ -1080,7 +1080,7 @@ def test_spans_of_labels_may_overlap_and_the_best_are_entities(
             zip(spans, map(float, spans.attrs["scores"])),
             key=lambda item: (-item[1], item[0].start - item[0].end, item[0].start),
         )
-        chosen: List[Span] = []
+        chosen: list[Span] = []
         for span, _ in ranked:
             clash = [s for s in chosen if s.start < span.end and span.start < s.end]
             overlaps += any(other.label != span.label for other in clash)
@@ -1187,7 +1187,7 @@ def test_an_answer_that_does_not_fit_is_broken_off(
     bound = pipe._bind(backbone, pipe._label_set(None))
     room = backbone.positions - bound.constant()
     (one,) = backbone.encoder.text(" in")
-    requests: List[DecodingRequest] = []
+    requests: list[DecodingRequest] = []
     for size in (3, room + 100, room + 1, room, room - 1, room - 20, 5):
         words = TokenizedWords(((one,),) * size, ((one,),) * size)
         requests.extend(bound.requests(words))
@@ -1246,7 +1246,7 @@ def test_a_prompt_without_room_for_a_text_is_refused(make_nlp: MakeNLP) -> None:
 # Learning.
 
 
-def examples(nlp: Language) -> List[Example]:
+def examples(nlp: Language) -> list[Example]:
     found = []
     for text, entities in TRAIN:
         doc = nlp.make_doc(text)
@@ -1299,7 +1299,7 @@ def test_a_few_sentences_are_learned_by_heart(
     ],
 )
 def test_bad_settings_are_refused_when_read(
-    make_nlp: MakeNLP, config: Dict, message: str
+    make_nlp: MakeNLP, config: dict, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         build_cllmfs_v1(**config)
@@ -1308,7 +1308,7 @@ def test_bad_settings_are_refused_when_read(
 
 
 @pytest.mark.parametrize("config", [{"layout": "wrong"}, {"grammar": "wrong"}])
-def test_unknown_choices_are_refused_when_read(make_nlp: MakeNLP, config: Dict) -> None:
+def test_unknown_choices_are_refused_when_read(make_nlp: MakeNLP, config: dict) -> None:
     with pytest.raises(ValueError, match="'wrong' is not typing.Literal"):
         make_nlp(task={**TASK, **config})
 

@@ -5,7 +5,6 @@ import json
 import random
 from collections import Counter
 from pathlib import Path
-from typing import List
 
 import pytest
 import spacy
@@ -22,11 +21,11 @@ def nlp() -> Language:
     return spacy.blank("en")
 
 
-def ents(doc: Doc) -> List:
+def ents(doc: Doc) -> list:
     return [(e.start_char, e.end_char, e.label_) for e in doc.ents]
 
 
-def write_jsonl(path: Path, rows: List) -> Path:
+def write_jsonl(path: Path, rows: list) -> Path:
     path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf8")
     return path
 
@@ -115,7 +114,7 @@ def test_bad_lines_are_named(
         ["PER", "PER", "O", "PER", "LOC", "O"],  # bare types
     ],
 )
-def test_conll_schemes(nlp: Language, tmp_path: Path, tags: List) -> None:
+def test_conll_schemes(nlp: Language, tmp_path: Path, tags: list) -> None:
     words = ["Anna", "Brown", "met", "Bert", "Rome", "."]
     lines = [f"{word} NN x {tag}" for word, tag in zip(words, tags)]
     text = "-DOCSTART- -X- O O\n\n" + "\n".join(lines) + "\n\n\nNone NN x O\n"
@@ -179,7 +178,7 @@ def test_unknown_and_missing_files(nlp: Language, tmp_path: Path) -> None:
         read_docs(tmp_path / "a.spacy", nlp)
 
 
-def make_docs(nlp: Language, count: int = 60) -> List[Doc]:
+def make_docs(nlp: Language, count: int = 60) -> list[Doc]:
     rng = random.Random(1)
     docs = []
     for number in range(count):

@@ -5,8 +5,9 @@ import copy
 import json
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import pytest
 import spacy
@@ -30,7 +31,7 @@ ENCODERS = [
 ]
 
 
-def each(names: List[str]) -> List[Any]:
+def each(names: list[str]) -> list[Any]:
     return [
         pytest.param(
             name, marks=[pytest.mark.spacy_transformers] if name in ENCODERS else []
@@ -122,7 +123,7 @@ def trained(
     small: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Path]:
     """`spacy train` with a config, once."""
-    made: Dict[str, Path] = {}
+    made: dict[str, Path] = {}
 
     def train(name: str) -> Path:
         if name not in made:
@@ -199,7 +200,7 @@ def test_pretrain_of_spacys_is_refused(
     assert done.exit_code == 1 and "[pretraining] block" in done.output
 
 
-def functions(block: Any) -> List[str]:
+def functions(block: Any) -> list[str]:
     """All registered functions that a config names, as "registry name"."""
     found = [f"{k[1:]} {v}" for k, v in block.items() if k.startswith("@")]
     for value in block.values():
@@ -217,7 +218,7 @@ def test_find_function(name: str) -> None:
             assert "spacy_instructner" in "".join(said.split())
 
 
-def rates(optimizer: Optimizer, count: int) -> List[float]:
+def rates(optimizer: Optimizer, count: int) -> list[float]:
     """The learn rates of the first steps."""
     found = []
     for _ in range(count):
@@ -237,7 +238,7 @@ def test_a_pipeline_in_memory(small: Callable[[str], Path], name: str) -> None:
     assert isinstance(nlp.resume_training(), Optimizer)
     nlp = load_model_from_config(config, auto_fill=True)
     assert isinstance(nlp.initialize(lambda: examples(nlp)), Optimizer)
-    losses: Dict[str, float] = {}
+    losses: dict[str, float] = {}
     nlp.update(examples(nlp), losses=losses)
     assert sum(losses.values()) > 0
     # The optimizer that training takes, and what stands in the config.
@@ -270,7 +271,7 @@ def test_training_goes_on_from_a_trained_pipeline(
     for method in ("create_optimizer", "resume_training"):
         nlp = spacy.load(trained(name))
         optimizer = getattr(nlp, method)()
-        losses: Dict[str, float] = {}
+        losses: dict[str, float] = {}
         nlp.update(labelled(nlp, name), sgd=optimizer, losses=losses)
         assert sum(losses.values()) > 0
     reference = "${training.max_steps}"
@@ -294,7 +295,7 @@ def test_commands_that_take_a_trained_pipeline(
 ) -> None:
     pipeline, texts = trained(name), data / "train.spacy"
     component = "ner" if name in NER else "instruction_ner"
-    commands: List[List[object]] = [
+    commands: list[list[object]] = [
         ["evaluate", pipeline, texts],
         ["benchmark", "accuracy", pipeline, texts],
         ["benchmark", "speed", pipeline, texts, "--batch-size", "1", "--warmup", "1"],

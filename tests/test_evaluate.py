@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import pytest
 import spacy
@@ -19,7 +20,7 @@ from spacy_instructner.resolve import Found
 
 MakeNLP = Callable[..., Language]
 # The words of a text, and its entities.
-GOLD: List[Tuple[str, List[Tuple[int, int, str]]]] = [
+GOLD: list[tuple[str, list[tuple[int, int, str]]]] = [
     ("Anna met Bert", [(0, 1, "PERSON")]),
     ("old Rome fell", [(1, 2, "PLACE")]),
     ("nothing at all", []),
@@ -28,10 +29,10 @@ GOLD: List[Tuple[str, List[Tuple[int, int, str]]]] = [
 ]
 # Where the fake model says that there is an entity of each label.
 FAKE = {"PERSON": (0, 1), "PLACE": (1, 2)}
-Call = Tuple[Tuple[str, ...], List[str]]
+Call = tuple[tuple[str, ...], list[str]]
 
 
-def gold_docs(nlp: Language) -> List[Doc]:
+def gold_docs(nlp: Language) -> list[Doc]:
     docs = []
     for text, entities in GOLD:
         doc = Doc(nlp.vocab, words=text.split())
@@ -41,17 +42,17 @@ def gold_docs(nlp: Language) -> List[Doc]:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> List[Call]:
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     """The model says every label that it is asked for, at the label's own place. What
     it is asked, call by call."""
-    made: List[Call] = []
+    made: list[Call] = []
 
     def predict(
         self: InstructionNERPipe,
         docs: Sequence[Doc],
         *,
-        labels: Optional[Sequence[str]] = None,
-    ) -> List[Prediction]:
+        labels: Sequence[str] | None = None,
+    ) -> list[Prediction]:
         asked = tuple(self.labels if labels is None else labels)
         made.append((asked, [doc.text.strip() for doc in docs]))
         found = tuple(Found(*FAKE[label], label, 0.5) for label in asked)
@@ -80,7 +81,7 @@ KNOWN_BY_LABEL = {
 BY_HAND = {"all_types": (ALL, ALL_BY_LABEL), "types_known": (KNOWN, KNOWN_BY_LABEL)}
 
 
-def check(scores: Dict[str, Any]) -> None:
+def check(scores: dict[str, Any]) -> None:
     for protocol, (figures, by_label) in BY_HAND.items():
         own = scores[protocol]
         assert {key: own[key] for key in figures} == pytest.approx(figures)
@@ -90,7 +91,7 @@ def check(scores: Dict[str, Any]) -> None:
         assert own["seconds"] > 0.0
 
 
-def test_both_protocols_by_hand(make_nlp: MakeNLP, calls: List[Call]) -> None:
+def test_both_protocols_by_hand(make_nlp: MakeNLP, calls: list[Call]) -> None:
     nlp = make_nlp()
     docs = gold_docs(nlp)
     before = [doc.to_json() for doc in docs]
@@ -106,14 +107,14 @@ def test_both_protocols_by_hand(make_nlp: MakeNLP, calls: List[Call]) -> None:
     assert [doc.to_json() for doc in docs] == before
 
 
-def test_labels_keep_the_pipelines_order(make_nlp: MakeNLP, calls: List[Call]) -> None:
+def test_labels_keep_the_pipelines_order(make_nlp: MakeNLP, calls: list[Call]) -> None:
     nlp = make_nlp(labels=["PLACE", "PERSON"])
     evaluate(nlp, gold_docs(nlp))
     assert {asked for asked, _ in calls if len(asked) == 2} == {("PLACE", "PERSON")}
 
 
 def test_a_text_without_entities_counts_in_all_types_alone(
-    make_nlp: MakeNLP, calls: List[Call]
+    make_nlp: MakeNLP, calls: list[Call]
 ) -> None:
     nlp = make_nlp()
     docs = gold_docs(nlp)[2:3]
@@ -142,7 +143,7 @@ def test_all_types_is_what_spacy_says(make_nlp: MakeNLP) -> None:
         assert own["ents_per_type"]["PERSON"]["r"] >= 0.5
 
 
-def test_the_command(make_nlp: MakeNLP, calls: List[Call], tmp_path: Path) -> None:
+def test_the_command(make_nlp: MakeNLP, calls: list[Call], tmp_path: Path) -> None:
     nlp = make_nlp()
     nlp.meta.update(name="tiny", version="1.2.3")
     nlp.to_disk(tmp_path / "pipeline")
@@ -182,7 +183,7 @@ def test_the_command(make_nlp: MakeNLP, calls: List[Call], tmp_path: Path) -> No
 
 
 def test_the_command_takes_a_threshold(
-    make_nlp: MakeNLP, calls: List[Call], tmp_path: Path
+    make_nlp: MakeNLP, calls: list[Call], tmp_path: Path
 ) -> None:
     nlp = make_nlp()
     nlp.to_disk(tmp_path / "pipeline")
@@ -193,7 +194,7 @@ def test_the_command_takes_a_threshold(
 
 
 def test_the_command_reads_other_files(
-    make_nlp: MakeNLP, calls: List[Call], tmp_path: Path
+    make_nlp: MakeNLP, calls: list[Call], tmp_path: Path
 ) -> None:
     make_nlp().to_disk(tmp_path / "pipeline")
     spans = [

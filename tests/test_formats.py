@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, List, Tuple
+from typing import Any
 
 import pytest
 import spacy
@@ -31,18 +31,18 @@ def nlp() -> Language:
     return spacy.blank("en")
 
 
-def read(tmp_path: Path, nlp: Language, *rows: Any, **given: Any) -> Tuple[List, List]:
+def read(tmp_path: Path, nlp: Language, *rows: Any, **given: Any) -> tuple[list, list]:
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf8")
     docs, problems = read_docs(path, nlp, **given)
     return docs, problems
 
 
-def entities(docs: List) -> List:
+def entities(docs: list) -> list:
     return [[(ent.text, ent.label_) for ent in doc.ents] for doc in docs]
 
 
-def tags(docs: List) -> List[List[str]]:
+def tags(docs: list) -> list[list[str]]:
     return [[token.ent_iob_ for token in doc] for doc in docs]
 
 

@@ -2,7 +2,7 @@
 label outside the set, the same in a stream as alone."""
 
 import random
-from typing import Callable, Iterator, List, Tuple
+from collections.abc import Callable, Iterator
 
 import pytest
 import spacy
@@ -40,7 +40,7 @@ def texts(count: int, seed: int) -> Iterator[str]:
         yield glue.join(rng.choice(part) for part in parts)
 
 
-def found(doc: Doc) -> List[Tuple[int, int, str, float]]:
+def found(doc: Doc) -> list[tuple[int, int, str, float]]:
     group = doc.spans["instruction_ner"]
     return [
         (span.start, span.end, span.label_, float(score))
@@ -59,7 +59,7 @@ def check(doc: Doc, text: str) -> None:
     assert len(taken) == len(set(taken))
 
 
-def run(nlp: Language, count: int, seed: int) -> Tuple[int, int, float]:
+def run(nlp: Language, count: int, seed: int) -> tuple[int, int, float]:
     """Spans; of them those that differ alone from in a stream; largest difference of
     their scores."""
     spans, other, apart = 0, 0, 0.0

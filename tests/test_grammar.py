@@ -3,7 +3,7 @@ over alphabets so small that one answer often says several things."""
 
 import itertools
 import random
-from typing import Dict, Iterator, List, Tuple, Type
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,12 +16,12 @@ from spacy_instructner.decoding.answers import (
 from spacy_instructner.decoding.grammar import Grammar, read
 
 END = 99
-Ids = Tuple[int, ...]
+Ids = tuple[int, ...]
 
 
 def random_words(rng: random.Random, alphabet: int) -> TokenizedWords:
-    first: List[Ids] = []
-    following: List[Ids] = []
+    first: list[Ids] = []
+    following: list[Ids] = []
     for _ in range(rng.randint(0, 4)):
         ids = tuple(rng.randint(1, alphabet) for _ in range(rng.choice((1, 1, 2))))
         other = tuple(rng.randint(1, alphabet) for _ in range(rng.choice((1, 1, 2))))
@@ -43,7 +43,7 @@ def random_format(rng: random.Random, alphabet: int) -> AnswerFormat:
     def piece(least: int, most: int) -> Ids:
         return tuple(rng.randint(1, alphabet) for _ in range(rng.randint(least, most)))
 
-    tails: Dict[Ids, str] = {}
+    tails: dict[Ids, str] = {}
     for name in "AB"[: rng.randint(1, 2)]:
         tails.setdefault(piece(0, 2), name)
     return AnswerFormat(
@@ -57,7 +57,7 @@ def random_format(rng: random.Random, alphabet: int) -> AnswerFormat:
 
 def legal_sets(
     words: TokenizedWords, labels: int, max_span: int
-) -> Iterator[List[Clause]]:
+) -> Iterator[list[Clause]]:
     """Every legal set of clauses, by enumeration."""
     size = len(words)
     spans = [
@@ -77,13 +77,13 @@ def legal_sets(
                     yield [(s, e, label) for (s, e), label in zip(chosen, said)]
 
 
-def written(words: TokenizedWords, format: AnswerFormat, clauses: List[Clause]) -> Ids:
+def written(words: TokenizedWords, format: AnswerFormat, clauses: list[Clause]) -> Ids:
     return tuple(i for piece in write(words, format, clauses) for i in piece.ids)
 
 
-def accepted(grammar: Grammar, limit: int = 4000) -> List[Ids]:
+def accepted(grammar: Grammar, limit: int = 4000) -> list[Ids]:
     """Every answer the automaton admits, by walking it."""
-    found: List[Ids] = []
+    found: list[Ids] = []
     stack = [((), grammar.start())]
     while stack:
         ids, state = stack.pop()
@@ -96,11 +96,11 @@ def accepted(grammar: Grammar, limit: int = 4000) -> List[Ids]:
 
 
 def violations(
-    make: Type[Grammar], words: TokenizedWords, format: AnswerFormat, max_span: int
-) -> List[str]:
+    make: type[Grammar], words: TokenizedWords, format: AnswerFormat, max_span: int
+) -> list[str]:
     """What is wrong with a grammar, in words; nothing, if it is right."""
-    wrong: List[str] = []
-    by_ids: Dict[Ids, List[List[Clause]]] = {}
+    wrong: list[str] = []
+    by_ids: dict[Ids, list[list[Clause]]] = {}
     for clauses in legal_sets(words, len(format.tails), max_span):
         by_ids.setdefault(written(words, format, clauses), []).append(clauses)
     grammar = make(words, format, max_span)
@@ -118,7 +118,7 @@ def violations(
     return wrong
 
 
-def cases(count: int, seed: int) -> Iterator[Tuple[TokenizedWords, AnswerFormat, int]]:
+def cases(count: int, seed: int) -> Iterator[tuple[TokenizedWords, AnswerFormat, int]]:
     rng = random.Random(seed)
     for _ in range(count):
         alphabet = rng.randint(2, 4)
@@ -182,7 +182,7 @@ class LongestSpan(Grammar):
     "mutant",
     [AnyBorder, AnyLength, Gaps, Backwards, Overlapping, LatestStart, LongestSpan],
 )
-def test_dropping_a_rule_is_noticed(mutant: Type[Grammar]) -> None:
+def test_dropping_a_rule_is_noticed(mutant: type[Grammar]) -> None:
     for words, format, max_span in cases(1500, 7):
         try:
             wrong = violations(mutant, words, format, max_span)
@@ -195,7 +195,7 @@ def test_dropping_a_rule_is_noticed(mutant: Type[Grammar]) -> None:
 
 # A worked example, in words: a dictionary stands in for the tokenizer.
 
-VOCABULARY: Dict[str, int] = {}
+VOCABULARY: dict[str, int] = {}
 
 
 def ids_of(text: str) -> Ids:
@@ -260,7 +260,7 @@ FORMAT = AnswerFormat(
         ("", "none . <end>", []),
     ],
 )
-def test_reading(text: str, answer: str, clauses: "List[Clause] | None") -> None:
+def test_reading(text: str, answer: str, clauses: "list[Clause] | None") -> None:
     assert read(Grammar(worded(text), FORMAT), ids_of(answer)) == clauses
 
 

@@ -1,8 +1,8 @@
 """Scripts without spaces, right to left, and with combining signs, one token a
 character, through encoding, grammar, windows and annotation."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import pytest
 from spacy.language import Language

@@ -4,8 +4,8 @@ import gzip
 import json
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Dict, Iterable, List
 
 import pytest
 from conftest import SHARED
@@ -22,9 +22,9 @@ def letters(text: str) -> str:
     return re.sub(r"[\W_]+", "", text.lower())
 
 
-def index(sentences: Iterable[str]) -> Dict[str, List[str]]:
+def index(sentences: Iterable[str]) -> dict[str, list[str]]:
     """Sentences by how they begin."""
-    found: Dict[str, List[str]] = {}
+    found: dict[str, list[str]] = {}
     for sentence in sentences:
         bare = letters(sentence)
         if len(re.findall(r"\w+", sentence)) >= WORDS and len(bare) >= SIGNS:
@@ -32,7 +32,7 @@ def index(sentences: Iterable[str]) -> Dict[str, List[str]]:
     return found
 
 
-def leaks(text: str, known: Dict[str, List[str]]) -> List[str]:
+def leaks(text: str, known: dict[str, list[str]]) -> list[str]:
     """The sentences that stand in a text."""
     bare = letters(text)
     return [

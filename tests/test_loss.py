@@ -3,7 +3,7 @@
 import itertools
 import math
 import random
-from typing import Callable, Dict, Iterator, List, Sequence, Tuple
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
@@ -54,7 +54,7 @@ LABELS = make_label_set(
 )
 
 
-def examples(nlp: Language) -> List[Example]:
+def examples(nlp: Language) -> list[Example]:
     made = []
     for text, entities in TRAIN:
         doc = nlp.make_doc(text)
@@ -84,7 +84,7 @@ def learned_of(
     logits: torch.Tensor,
     targets: Sequence[int],
     weights: Sequence[float],
-    allowed: Tuple,
+    allowed: tuple,
 ) -> ForwardOutput:
     return ForwardOutput(
         logits,
@@ -156,7 +156,7 @@ def encoded(encoder: TextEncoder, text: str) -> TokenizedWords:
     return encoder.words(parts, [bool(i) for i in range(len(parts))], 50)
 
 
-def all_clauses(words: int, labels: int, first: int = 0) -> Iterator[List[Clause]]:
+def all_clauses(words: int, labels: int, first: int = 0) -> Iterator[list[Clause]]:
     yield []
     for start in range(first, words):
         for end in range(start + 1, words + 1):
@@ -167,7 +167,7 @@ def all_clauses(words: int, labels: int, first: int = 0) -> Iterator[List[Clause
 
 def all_answers(
     words: TokenizedWords, format: AnswerFormat, sets: Sequence
-) -> List[Ids]:
+) -> list[Ids]:
     return [
         tuple(i for piece in write(words, format, clauses) for i in piece.ids)
         for clauses in sets
@@ -196,7 +196,7 @@ def check_allowed(record: TrainingRecord, answers: Sequence[Ids]) -> None:
     ],
 )
 def test_allowed_is_what_other_answers_go_on_with(
-    encoder: TextEncoder, text: str, entities: List
+    encoder: TextEncoder, text: str, entities: list
 ) -> None:
     task = build_instruction_ner_v1().bind(
         encoder, LABELS, encoder.tokenizer.eos_token_id
@@ -297,7 +297,7 @@ def test_only_decisions_count(encoder: TextEncoder) -> None:
     )
     words = encoded(encoder, "old Rome and Paris")
     gold = Gold(((0, 2, "OLD"), (3, 4, "PLACE")))
-    counted: Dict[str, str] = {}
+    counted: dict[str, str] = {}
     for record in task.records(words, gold, choices=True):
         weight = 0.5 if record.task == "extraction" else 1.0
         weights = decisions(record).weights
@@ -392,7 +392,7 @@ def check_scores(
     them. RETURNS: how many spans."""
     rows = iter(logits.double())
     # By place: the probability of the choice, and its part that ends a label.
-    chances: Dict[int, Tuple[float, float]] = {}
+    chances: dict[int, tuple[float, float]] = {}
     state = grammar.start()
     for place, (token, weight) in enumerate(zip(record.answer, record.weights)):
         if weight:
@@ -464,7 +464,7 @@ def test_the_loss_is_a_mean_over_decisions(make_nlp: MakeNLP) -> None:
 @pytest.mark.parametrize("make_nlp", ["causal", "causal cllmfs"], indirect=True)
 @pytest.mark.parametrize("objectives", [{}, OBJECTIVES], ids=["alone", "together"])
 def test_decisions_alone_are_learned_by_heart(
-    make_nlp: MakeNLP, objectives: Dict
+    make_nlp: MakeNLP, objectives: dict
 ) -> None:
     nlp = ready(make_nlp, objectives=objectives)
     sgd = Adam(1e-2)

@@ -2,8 +2,8 @@
 
 import math
 import random
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ from spacy_instructner.training.likelihood import likelihood
 from spacy_instructner.training.objective import Objective
 
 MakeNLP = Callable[..., Language]
-Entities = List[Tuple[int, int, str]]
+Entities = list[tuple[int, int, str]]
 INFO_NCE = "spacy-instructner.InfoNCE.v1"
 FAST_GRADIENT = "spacy-instructner.FGM.v1"
 LORA = {"@misc": "spacy-instructner.LoRA.v1", "r": 4, "alpha": 8}
@@ -37,7 +37,7 @@ CLLMFS = {
     "separator": ",",
 }
 TASKS = {"instructionner": INSTRUCTION_NER, "cllmfs": CLLMFS}
-TRAIN: List[Tuple[str, Entities]] = [
+TRAIN: list[tuple[str, Entities]] = [
     ("Anna met Bert in Paris.", [(0, 1, "PERSON"), (2, 3, "PERSON"), (4, 5, "PLACE")]),
     ("Paris Brown lives in Rome.", [(0, 2, "PERSON"), (4, 5, "PLACE")]),
     ("It is an old place.", []),
@@ -50,7 +50,7 @@ on_every_model = pytest.mark.parametrize("make_nlp", KINDS, indirect=True)
 on_every_task = pytest.mark.parametrize("task", list(TASKS))
 
 
-def examples(nlp: Language, train: Sequence[Tuple[str, Entities]] = TRAIN) -> List:
+def examples(nlp: Language, train: Sequence[tuple[str, Entities]] = TRAIN) -> list:
     found = []
     for text, entities in train:
         doc: Doc = nlp.make_doc(text)
@@ -78,7 +78,7 @@ def pipe_of(nlp: Language):  # type: ignore[no-untyped-def]
     return nlp.get_pipe("instruction_ner")
 
 
-def gradients(nlp: Language) -> Dict[str, torch.Tensor]:
+def gradients(nlp: Language) -> dict[str, torch.Tensor]:
     named = get_backbone(pipe_of(nlp).model).hf.named_parameters()
     return {n: p.grad.clone() for n, p in named if p.grad is not None}
 
@@ -88,9 +88,9 @@ def gradients(nlp: Language) -> Dict[str, torch.Tensor]:
 
 def made_up(
     prefix: int,
-    text: Tuple[int, int],
+    text: tuple[int, int],
     length: int,
-    spans: Sequence[Tuple[int, int]],
+    spans: Sequence[tuple[int, int]],
     answer: int = 5,
     type: int = 0,
 ) -> TrainingRecord:
@@ -115,8 +115,8 @@ def laid_out(
 ) -> TokenPositions:
     """Records one behind the other, with something between them; where `shares` says
     so, a record has the prefix of the one before."""
-    prefixes: List[int] = []
-    owns: List[int] = []
+    prefixes: list[int] = []
+    owns: list[int] = []
     end = gap
     for record, share in zip(records, shares):
         if not share:
@@ -142,7 +142,7 @@ def plain_contrast(
     records: Sequence[TrainingRecord],
     states: torch.Tensor,
     places: TokenPositions,
-) -> Tuple[torch.Tensor, int]:
+) -> tuple[torch.Tensor, int]:
     """The definition, number by number: the sum of the losses, and how many."""
     total, count = torch.zeros((), dtype=torch.float64), 0
     for index, record in enumerate(records):
@@ -191,7 +191,7 @@ def compare(
     records: Sequence[TrainingRecord],
     states: torch.Tensor,
     places: TokenPositions,
-) -> Optional[float]:
+) -> float | None:
     """Loss and gradient are those of the definition. RETURNS: the loss."""
     states = states.requires_grad_()
     loss = objective.loss(records, learned_of(states, objective.layer, places))
@@ -217,10 +217,10 @@ def random_states(count: int, seed: int, dtype: torch.dtype) -> torch.Tensor:
 
 
 @st.composite
-def packs(draw: st.DrawFn) -> Tuple[List[TrainingRecord], TokenPositions]:
+def packs(draw: st.DrawFn) -> tuple[list[TrainingRecord], TokenPositions]:
     """A few records, some of them behind the same prefix."""
-    records: List[TrainingRecord] = []
-    shares: List[bool] = []
+    records: list[TrainingRecord] = []
+    shares: list[bool] = []
     for _ in range(draw(st.integers(1, 4))):
         share = bool(records) and draw(st.booleans())
         prefix = len(records[-1].prefix) if share else draw(st.integers(0, 3))
@@ -255,7 +255,7 @@ contrasts = st.builds(
 @given(contrasts, packs(), st.integers(0, 99), st.sampled_from(["float32", "float64"]))
 def test_contrast_and_its_gradient_are_the_definitions(
     objective: InfoNCE,
-    pack: Tuple[List[TrainingRecord], TokenPositions],
+    pack: tuple[list[TrainingRecord], TokenPositions],
     seed: int,
     dtype: str,
 ) -> None:
@@ -290,10 +290,10 @@ EVERYWHERE = TokenPositions((0,), (2,))
 )
 def test_which_tokens_are_drawn_and_pushed(
     form: str,
-    spans: List[Tuple[int, int]],
+    spans: list[tuple[int, int]],
     positives: str,
-    near: List[List[int]],
-    far: List[List[int]],
+    near: list[list[int]],
+    far: list[list[int]],
 ) -> None:
     """With the anchor along the first axis, its cosine with a state is the state's
     first number."""
@@ -400,7 +400,7 @@ def test_a_prompt_that_names_no_type_has_no_anchor() -> None:
 # Where the states come from, and what records point to.
 
 
-def whole(record: TrainingRecord) -> Tuple[int, ...]:
+def whole(record: TrainingRecord) -> tuple[int, ...]:
     return record.prefix + record.suffix + record.answer
 
 
@@ -523,7 +523,7 @@ def test_mentions_point_to_text_type_and_answer(make_nlp: MakeNLP, task: str) ->
     encoder = get_backbone(pipe.model).encoder
     decode = encoder.tokenizer.decode
     names = {"PERSON": " person", "PLACE": " old place"}
-    seen: List[Tuple[str, str]] = []
+    seen: list[tuple[str, str]] = []
     for text, entities in TRAIN:
         (example,) = examples(nlp, [(text, entities)])
         doc = example.reference
@@ -600,8 +600,8 @@ def test_the_loss_is_likelihood_and_contrast_each_by_its_own_count(
 
 
 def plain_pass(
-    backbone: Backbone, record: TrainingRecord, more: Optional[torch.Tensor] = None
-) -> Tuple[torch.Tensor, torch.Tensor]:
+    backbone: Backbone, record: TrainingRecord, more: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """transformers' own pass over this record alone: its likelihood, summed, and the
     (ids, width) embeddings. more: what to add to these."""
     prompt = [*record.prefix, *record.suffix]
@@ -638,11 +638,11 @@ class Seen:
 
 
 @pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[[Language], List[Seen]]:
+def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[[Language], list[Seen]]:
     """Begin to note down the passes of a pipeline."""
 
-    def begin(nlp: Language) -> List[Seen]:
-        passes: List[Seen] = []
+    def begin(nlp: Language) -> list[Seen]:
+        passes: list[Seen] = []
         backbone = get_backbone(pipe_of(nlp).model)
         forward_records = backbone.forward_records
 
@@ -662,7 +662,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[[Language], List[Seen]]:
     return begin
 
 
-def places_of(seen: Seen, index: int, ids: Sequence[int]) -> List[int]:
+def places_of(seen: Seen, index: int, ids: Sequence[int]) -> list[int]:
     return [seen.places.of(index, seen.records[index], at) for at in ids]
 
 
@@ -677,10 +677,10 @@ def plain_gradient(backbone: Backbone, seen: Seen) -> torch.Tensor:
     return found
 
 
-def disturbed_groups(seen: Seen, positions: str) -> List[List[int]]:
+def disturbed_groups(seen: Seen, positions: str) -> list[list[int]]:
     """What is disturbed together: of a record what is its own, each prefix, and what
     the records of a window share."""
-    groups: Dict[Tuple[str, int], List[int]] = {}
+    groups: dict[tuple[str, int], list[int]] = {}
     for index, record in enumerate(seen.records):
         prompt = len(record.prefix) + len(record.suffix)
         ids = {"text": range(*record.text), "prompt": range(prompt)}.get(
@@ -777,8 +777,8 @@ def test_uniform_noise_takes_one_pass(
 
 
 def gradients_by_hand(
-    nlp: Language, weighted: Sequence[Tuple[Seen, float]]
-) -> Dict[str, torch.Tensor]:
+    nlp: Language, weighted: Sequence[tuple[Seen, float]]
+) -> dict[str, torch.Tensor]:
     """The gradient of the likelihood of these passes' records, each with what was
     added to it, record by record through transformers' own pass."""
     backbone = get_backbone(pipe_of(nlp).model)
@@ -797,7 +797,7 @@ def gradients_by_hand(
 
 
 def assert_gradients_close(
-    found: Dict[str, torch.Tensor], expected: Dict[str, torch.Tensor]
+    found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]
 ) -> None:
     assert found and set(found) == set(expected)
     assert any(gradient.abs().max() > 1e-3 for gradient in found.values())
@@ -812,7 +812,7 @@ def assert_gradients_close(
 @on_every_task
 @pytest.mark.parametrize("adapter", [None, LORA], ids=["all weights", "adapter"])
 def test_a_step_is_the_clean_gradient_and_the_disturbed_one(
-    make_nlp: MakeNLP, watch: Callable, task: str, adapter: Optional[Dict]
+    make_nlp: MakeNLP, watch: Callable, task: str, adapter: dict | None
 ) -> None:
     attack = {"@misc": FAST_GRADIENT, "strength": 0.2, "weight": 0.7}
     nlp = ready(
@@ -833,7 +833,7 @@ def test_a_step_is_the_clean_gradient_and_the_disturbed_one(
 @on_every_model
 @pytest.mark.parametrize("adapter", [None, LORA], ids=["all weights", "adapter"])
 def test_noise_and_attack_go_together(
-    make_nlp: MakeNLP, watch: Callable, adapter: Optional[Dict]
+    make_nlp: MakeNLP, watch: Callable, adapter: dict | None
 ) -> None:
     """The second pass has the first's noise, and goes from there."""
     noise = {"@misc": FAST_GRADIENT, "kind": "uniform", "strength": 0.2}
@@ -861,7 +861,7 @@ def test_noise_and_attack_go_together(
 @pytest.mark.parametrize("kind", ["gradient", "uniform"])
 @pytest.mark.parametrize("adapter", [None, LORA], ids=["all weights", "adapter"])
 def test_weights_are_as_before_and_gradients_are_there(
-    make_nlp: MakeNLP, kind: str, adapter: Optional[Dict]
+    make_nlp: MakeNLP, kind: str, adapter: dict | None
 ) -> None:
     attack = {"@misc": FAST_GRADIENT, "kind": kind, "strength": 1.0}
     nlp = ready(make_nlp, model={"adapter": adapter}, objectives={"attack": attack})
@@ -876,7 +876,7 @@ def test_weights_are_as_before_and_gradients_are_there(
     assert all(g.isfinite().all() and g.abs().sum() > 0 for g in found.values())
 
 
-def batch() -> Tuple[List[TrainingRecord], TokenPositions, torch.Tensor]:
+def batch() -> tuple[list[TrainingRecord], TokenPositions, torch.Tensor]:
     records = [
         made_up(3, (4, 8), 10, []),
         made_up(3, (5, 6), 9, []),
@@ -1055,7 +1055,7 @@ NAMELESS = {**INSTRUCTION_NER, "main_template": "Sentence: {sentence}"}
     indirect=["make_nlp"],
 )
 def test_what_cannot_work_is_refused_when_the_config_is_read(
-    make_nlp: MakeNLP, objective: Dict, task: Dict, message: str
+    make_nlp: MakeNLP, objective: dict, task: dict, message: str
 ) -> None:
     attacks = {"positions", "strength", "share"} & set(objective)
     name = FAST_GRADIENT if attacks else INFO_NCE
@@ -1078,7 +1078,7 @@ def test_what_cannot_work_is_refused_when_the_config_is_read(
     indirect=["make_nlp"],
 )
 def test_what_can_work_is_not_refused(
-    make_nlp: MakeNLP, objective: Dict, task: Dict
+    make_nlp: MakeNLP, objective: dict, task: dict
 ) -> None:
     nlp = make_nlp(task=task, objectives={"mine": objective})
     nlp.initialize(lambda: examples(nlp))
@@ -1118,7 +1118,7 @@ def test_all_objectives_together_learn(make_nlp: MakeNLP, task: str) -> None:
     ],
 )
 @on_every_task
-def test_each_objective_learns(make_nlp: MakeNLP, objective: Dict, task: str) -> None:
+def test_each_objective_learns(make_nlp: MakeNLP, objective: dict, task: str) -> None:
     nlp = ready(make_nlp, task, objectives={"mine": objective})
     losses = list(losses_of(nlp))
     assert all(map(math.isfinite, losses))
@@ -1128,7 +1128,7 @@ def test_each_objective_learns(make_nlp: MakeNLP, objective: Dict, task: str) ->
 @on_every_task
 @pytest.mark.parametrize("adapter", [None, LORA], ids=["all weights", "adapter"])
 def test_computing_layers_again_changes_nothing(
-    make_nlp: MakeNLP, task: str, adapter: Optional[Dict]
+    make_nlp: MakeNLP, task: str, adapter: dict | None
 ) -> None:
     found = []
     for checkpointing in (False, True):

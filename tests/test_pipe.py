@@ -4,8 +4,9 @@ import json
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ NAME = "instruction_ner"
 TEXT = "Anna met Bert in Paris and Carl in Rome."
 
 
-def spans(doc: Doc) -> List:
+def spans(doc: Doc) -> list:
     scores = doc.spans["instruction_ner"].attrs["scores"]
     return [
         (span.start, span.end, span.label_, pytest.approx(float(score), abs=1e-4))
@@ -193,16 +194,16 @@ def test_labels_for_one_call(make_nlp: MakeNLP) -> None:
 def test_labels_that_a_doc_brings(make_nlp: MakeNLP) -> None:
     """Each Doc of a batch is asked for its own; the call's labels come first."""
     nlp = make_nlp(save_io=True, label_definitions={"PLACE": "a town"})
-    own: List[Any] = [None, ["THING"], {"THING": "what is made", "PLACE": ""}, []]
+    own: list[Any] = [None, ["THING"], {"THING": "what is made", "PLACE": ""}, []]
 
-    def docs() -> List[Doc]:
+    def docs() -> list[Doc]:
         made = [nlp.make_doc(TEXT) for _ in own]
         for doc, labels in zip(made, own):
             if labels is not None:
                 doc.user_data["instruction_ner_labels"] = labels
         return made
 
-    said: List[str] = []
+    said: list[str] = []
     nlp.set_error_handler(lambda name, proc, docs, error: said.append(str(error)))
     found = list(nlp.pipe(docs()))
     # An empty list is nothing to look for; the others do not suffer from it.
@@ -327,7 +328,7 @@ def test_a_bad_document_goes_alone_to_the_error_handler(make_nlp: MakeNLP) -> No
     texts = ["Anna", "bad one", "Bert", "Carl", "bad two", "Rome"]
     with pytest.raises(RuntimeError, match="this text is bad"):
         list(nlp.pipe(texts))
-    failed: List[str] = []
+    failed: list[str] = []
     nlp.set_error_handler(
         lambda name, proc, docs, error: failed.extend(doc.text for doc in docs)
     )
@@ -464,7 +465,7 @@ def test_an_error_while_annotating_is_handled_doc_by_doc(make_nlp: MakeNLP) -> N
         original(docs, scores)
 
     pipe.set_annotations = set_annotations
-    failed: List[str] = []
+    failed: list[str] = []
     nlp.set_error_handler(lambda name, proc, docs, error: failed.append(docs[0].text))
     docs = list(nlp.pipe(["Anna", "bad", "Rome"]))
     assert [doc.text for doc in docs] == ["Anna", "Rome"] and failed == ["bad"]

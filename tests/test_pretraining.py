@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import pytest
 import spacy
@@ -26,7 +27,7 @@ from thinc.api import Adam, Config
 from typer.testing import CliRunner
 
 from spacy_instructner.cli import app
-from spacy_instructner.models import starts
+from spacy_instructner.models import pretrained_adapters
 from spacy_instructner.models.lora import adapter_state
 from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.pretraining import checkpoints
@@ -65,7 +66,7 @@ def wording(tmp_path: Path) -> Path:
 
 
 def variety(wording: Path, **more: Any) -> LabelVariety:
-    config: Dict[str, Any] = {
+    config: dict[str, Any] = {
         "sources": {"workshop": WORKSHOP},
         "shares": {"workshop": 1.0},
         "wording": wording,
@@ -75,8 +76,8 @@ def variety(wording: Path, **more: Any) -> LabelVariety:
     return build_label_variety_v1(**config)
 
 
-def asked(example: Example) -> Dict[str, Dict[str, str]]:
-    labels: Dict[str, Dict[str, str]] = example.predicted.user_data[
+def asked(example: Example) -> dict[str, dict[str, str]]:
+    labels: dict[str, dict[str, str]] = example.predicted.user_data[
         "instruction_ner_labels"
     ]
     return labels
@@ -179,7 +180,7 @@ def test_held_out(wording: Path) -> None:
     assert [row(each) for each in read(nlp)] == [row(each) for each in examples]
 
 
-def annotated(path: Path, *rows: Dict[str, str]) -> Path:
+def annotated(path: Path, *rows: dict[str, str]) -> Path:
     """A file of texts: word to label, in order."""
     with path.open("w") as file_:
         for words in rows:
@@ -293,7 +294,7 @@ def test_all_that_templates_make(tmp_path: Path) -> None:
         text: [(text[start:end], label) for start, end, label in entities]
         for text, entities in made
     }
-    expected: Dict[str, List] = {"what is that": [], "who is that": []}
+    expected: dict[str, list] = {"what is that": [], "who is that": []}
     for before in ("", "please "):
         for city in ("New York", "New Haven", "New Delhi", "Oslo"):
             for when in ("", " on monday", " on next friday", " now"):
@@ -327,7 +328,7 @@ def test_choices_inside_choices_and_spaces(tmp_path: Path) -> None:
 def test_templates_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     lists = FILE["lists"]
     assert isinstance(lists, dict)
-    cases: List[Any] = [
+    cases: list[Any] = [
         ({"texts": []}, "templates.json has an empty list, or no texts"),
         ({"lists": {**lists, "end": []}}, "has an empty list, or no texts"),
         ({"texts": ["{city} {weekday:day} {country:city}"]}, "no lists .'country'."),
@@ -643,7 +644,7 @@ def test_a_mixture_learns_all_and_asks_one(make_nlp: MakeNLP) -> None:
         ({"shares": {"one": -1, "all": 2}}, "must not be negative"),
     ],
 )
-def test_mixtures_that_make_no_sense(config: Dict, message: str) -> None:
+def test_mixtures_that_make_no_sense(config: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         mixture(**config)
     shows = build_instruction_ner_v1(examples=lambda nlp: [])
@@ -673,11 +674,11 @@ def config(tiny_causal: Path, wording: Path) -> Config:
     return config
 
 
-def steps_of(folder: Path) -> List[int]:
+def steps_of(folder: Path) -> list[int]:
     return [line["step"] for line in read_log(folder / LOG)]
 
 
-def result(folder: Path) -> Dict[str, Any]:
+def result(folder: Path) -> dict[str, Any]:
     found = (folder / MODEL).rglob("adapter.safetensors")
     return {
         name: values.tolist()
@@ -686,7 +687,7 @@ def result(folder: Path) -> Dict[str, Any]:
     }
 
 
-def told(folder: Path) -> List[Dict]:
+def told(folder: Path) -> list[dict]:
     lines = read_log(folder / LOG)
     for line in lines:
         line.pop("seconds")
@@ -696,7 +697,7 @@ def told(folder: Path) -> List[Dict]:
 def test_stages_do_what_one_run_does(config: Config, tmp_path: Path) -> None:
     assert pretrain(config, tmp_path / "one")
     assert steps_of(tmp_path / "one") == [0, 2, 4, 6, 8, 9]
-    said: List[int] = []
+    said: list[int] = []
     stages = 0
     while not pretrain(
         config,
@@ -759,7 +760,7 @@ def test_a_killed_run_goes_on(config: Config, tmp_path: Path) -> None:
     assert result(tmp_path / "two") == result(tmp_path / "one")
 
 
-def read_lines(path: Path) -> List[str]:
+def read_lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
@@ -918,18 +919,18 @@ def test_the_command(config: Config, tmp_path: Path) -> None:
 # Starting from what was learned.
 
 
-def state_of(nlp: Language) -> Dict[str, torch.Tensor]:
+def state_of(nlp: Language) -> dict[str, torch.Tensor]:
     return adapter_state(get_backbone(nlp.get_pipe("instruction_ner").model).hf)
 
 
-def lora(**config: Any) -> Dict[str, Any]:
+def lora(**config: Any) -> dict[str, Any]:
     return {"@misc": "spacy-instructner.LoRA.v1", **config}
 
 
 TEXTS = ["Anna met Bert in Paris.", "Rome is an old place.", "Bert lives in Rome."]
 
 
-def said(nlp: Language) -> List:
+def said(nlp: Language) -> list:
     return [
         [
             (s.start, s.end, s.label_, pytest.approx(float(x), abs=0.02))
@@ -996,7 +997,7 @@ def test_the_start_that_comes_with_the_package(
     given = said(make_nlp(model={"start": str(start)}))
     bare = said(make_nlp())
     shutil.copytree(start, tmp_path / "shipped" / "tiny")
-    monkeypatch.setattr(starts, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(pretrained_adapters, "SHIPPED", tmp_path / "shipped")
     assert said(make_nlp()) == given
     # It can be switched off, and is not for other weights, nor for other shapes.
     assert said(make_nlp(model={"start": None})) == bare
@@ -1025,7 +1026,7 @@ def test_the_mean_of_starts(config: Config, make_nlp: MakeNLP, tmp_path: Path) -
     first, second = tmp_path / "one" / ADAPTER, tmp_path / "two" / ADAPTER
     config["components"]["instruction_ner"]["model"]["start"] = str(first)
     assert pretrain(config, tmp_path / "two")
-    starts.average_starts([first, second], tmp_path / "mean")
+    pretrained_adapters.average_starts([first, second], tmp_path / "mean")
     kept, one, two = (
         load_file(path / "adapter.safetensors")
         for path in (tmp_path / "mean", first, second)
@@ -1038,12 +1039,12 @@ def test_the_mean_of_starts(config: Config, make_nlp: MakeNLP, tmp_path: Path) -
     for name, values in state_of(make_nlp(model=model)).items():
         assert values.equal(kept[name].float())
     # The mean of equal ones is what they are; their order is no matter.
-    starts.average_starts([first, first], tmp_path / "same")
+    pretrained_adapters.average_starts([first, first], tmp_path / "same")
     assert all(
         values.equal(one[name])
         for name, values in load_file(tmp_path / "same" / "adapter.safetensors").items()
     )
-    starts.average_starts([second, first], tmp_path / "turned")
+    pretrained_adapters.average_starts([second, first], tmp_path / "turned")
     digests = [
         json.loads((tmp_path / name / "info.json").read_text())["files"]
         for name in ("mean", "turned")
@@ -1054,9 +1055,9 @@ def test_the_mean_of_starts(config: Config, make_nlp: MakeNLP, tmp_path: Path) -
 def test_starts_without_a_mean_are_told(start: Path, tmp_path: Path) -> None:
     target = tmp_path / "mean"
     with pytest.raises(ValueError, match="two adapters or more, not 1"):
-        starts.average_starts([start], target)
+        pretrained_adapters.average_starts([start], target)
     with pytest.raises(ValueError, match="no saved model in .*nowhere"):
-        starts.average_starts([start, tmp_path / "nowhere"], target)
+        pretrained_adapters.average_starts([start, tmp_path / "nowhere"], target)
     other = tmp_path / "other"
     shutil.copytree(start, other)
     info = json.loads((start / "info.json").read_text())
@@ -1069,14 +1070,14 @@ def test_starts_without_a_mean_are_told(start: Path, tmp_path: Path) -> None:
     ]:
         (other / "info.json").write_text(json.dumps({**info, **part}))
         with pytest.raises(ValueError, match=message):
-            starts.average_starts([start, other], target)
+            pretrained_adapters.average_starts([start, other], target)
     assert not target.exists()
 
 
 def test_starts_that_do_not_fit_are_told(
     make_nlp: MakeNLP, start: Path, tmp_path: Path
 ) -> None:
-    def begun(**model: Any) -> List:
+    def begun(**model: Any) -> list:
         return said(make_nlp(model={"start": str(start), **model}))
 
     with pytest.raises(ValueError, match="r = 4 .* cannot begin from it. Make them"):

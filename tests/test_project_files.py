@@ -2,10 +2,11 @@
 
 import json
 import re
+from collections.abc import Iterator
 from configparser import RawConfigParser
 from itertools import product
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Set
+from typing import Any
 
 import pytest
 import srsly
@@ -37,11 +38,11 @@ def declared() -> RawConfigParser:
     return parser
 
 
-def extras() -> Set[str]:
+def extras() -> set[str]:
     return set(declared()["options.extras_require"])
 
 
-def pythons() -> List[str]:
+def pythons() -> list[str]:
     said = declared()["metadata"]["classifiers"]
     return re.findall(r"Python :: (3\.\d+)", said)
 
@@ -58,12 +59,12 @@ def texts(node: Any) -> Iterator[str]:
         yield node
 
 
-def steps(workflow: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
+def steps(workflow: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for job in workflow["jobs"].values():
         yield from job.get("steps", ())
 
 
-def matrix_of_tests() -> Dict[str, Any]:
+def matrix_of_tests() -> dict[str, Any]:
     workflow = srsly.read_yaml(ROOT / ".github" / "workflows" / "tests.yml")
     return workflow["jobs"]["test"]["strategy"]["matrix"]
 

@@ -2,13 +2,19 @@
 
 import random
 import warnings
-from typing import Any, Dict, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from conftest import byte_level_tokenizer, unigram_tokenizer
 
 from spacy_instructner.models.tokenization import TextEncoder
-from spacy_instructner.tasks.base import Demonstration, Gold, Layout, TrainingRecord
+from spacy_instructner.tasks.base import (
+    Demonstration,
+    Gold,
+    PromptOrder,
+    TrainingRecord,
+)
 from spacy_instructner.tasks.instruction_ner import (
     BoundInstructionNER,
     InstructionNER,
@@ -45,7 +51,7 @@ def records(
     gold: Gold = GOLD,
     layout: str = "text_last",
     text: Sequence[str] = TEXT,
-) -> Dict[str, TrainingRecord]:
+) -> dict[str, TrainingRecord]:
     end = encoder.tokenizer.eos_token_id
     bound = task.bind(encoder, LABELS, end, layout=layout)  # type: ignore[arg-type]
     words = encoder.words(text, [bool(i) for i in range(len(text))], 50)
@@ -178,7 +184,7 @@ def test_missing_annotation_teaches_no_absence(encoder: TextEncoder) -> None:
     """Which span is next, where one may be hidden, is not learnt; all else is."""
     gold = Gold(GOLD.entities, frozenset({0}))
     made = records(encoder, build_instruction_ner_v1(), gold)
-    counted: Dict[str, List[str]] = {}
+    counted: dict[str, list[str]] = {}
     for name, record in made.items():
         ids = [t for t, weight in zip(record.answer, record.weights) if weight]
         counted[name] = [encoder.tokenizer.decode(ids)]
@@ -226,7 +232,7 @@ def test_missing_annotation_teaches_no_absence(encoder: TextEncoder) -> None:
         ({"no_entity": " "}, "no_entity"),
     ],
 )
-def test_bad_settings_are_refused_when_read(settings: Dict, message: str) -> None:
+def test_bad_settings_are_refused_when_read(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_instruction_ner_v1(**settings)
 
@@ -255,7 +261,7 @@ def test_default_name(label: str, name: str) -> None:
         (["A", "B"], {"A": "thing", "B": "Thing"}, "both called"),
     ],
 )
-def test_bad_labels_are_refused(labels: List, names: Dict, message: str) -> None:
+def test_bad_labels_are_refused(labels: list, names: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_label_set(labels, names, {})
 
@@ -284,7 +290,7 @@ def test_other_words_are_refused(said: Any) -> None:
 @pytest.mark.parametrize(
     "names", [{"A": "rock, pop"}, {"A": 'the "A" list'}, {"A": "two\nlines"}]
 )
-def test_awkward_label_names_are_handled(encoder: TextEncoder, names: Dict) -> None:
+def test_awkward_label_names_are_handled(encoder: TextEncoder, names: dict) -> None:
     from spacy_instructner.decoding.grammar import Grammar, read
 
     labels = make_label_set(["A", "B"], {**names, "B": "rock"}, {})
@@ -306,7 +312,7 @@ SHOWN = (
 
 @pytest.mark.parametrize("layout", ["text_last", "text_first"])
 def test_examples_stand_in_front_of_the_main_prompt(
-    encoder: TextEncoder, layout: Layout
+    encoder: TextEncoder, layout: PromptOrder
 ) -> None:
     end = encoder.tokenizer.eos_token_id
     task = build_instruction_ner_v1()
@@ -338,7 +344,7 @@ def test_examples_stand_in_front_of_the_main_prompt(
 
 @pytest.mark.parametrize("layout", ["text_last", "text_first"])
 @pytest.mark.parametrize(
-    "text,shown",
+    "text,demonstrations",
     [
         # Spacing does not tell them apart.
         ("ada quill !", ["hm"]),
@@ -351,14 +357,14 @@ def test_examples_stand_in_front_of_the_main_prompt(
     ],
 )
 def test_a_text_to_learn_from_is_not_shown_with_its_answer(
-    encoder: TextEncoder, layout: Layout, text: str, demonstrations: List[str]
+    encoder: TextEncoder, layout: PromptOrder, text: str, demonstrations: list[str]
 ) -> None:
     """When asked, all examples are shown."""
     end = encoder.tokenizer.eos_token_id
     task = build_instruction_ner_v1(typing_weight=0.0, extraction_weight=0.0)
     bound = task.bind(encoder, LABELS, end, layout=layout, demonstrations=SHOWN)
 
-    def texts(prompt: str) -> List[str]:
+    def texts(prompt: str) -> list[str]:
         lines = [line for line in prompt.split("\n") if line.startswith("Sentence: ")]
         return [line.removeprefix("Sentence: ") for line in lines]
 
@@ -381,14 +387,14 @@ def test_a_text_to_learn_from_is_not_shown_with_its_answer(
 # Options in another order.
 
 
-def options_of(text: str) -> List[str]:
+def options_of(text: str) -> list[str]:
     (line,) = (line for line in text.split("\n") if line.startswith("Options: "))
     return line.removeprefix("Options: ").split(", ")
 
 
 @pytest.mark.parametrize("layout", ["text_last", "text_first"])
 def test_options_are_shuffled_for_learning(
-    encoder: TextEncoder, layout: Layout
+    encoder: TextEncoder, layout: PromptOrder
 ) -> None:
     task = build_instruction_ner_v1(shuffle_options=True)
     end = encoder.tokenizer.eos_token_id
@@ -447,7 +453,7 @@ MEANT = "title: the name of a film; genre: a {kind} of film; actor: a player"
 
 
 def defined(
-    encoder: TextEncoder, layout: Layout = "text_last", **settings: object
+    encoder: TextEncoder, layout: PromptOrder = "text_last", **settings: object
 ) -> BoundInstructionNER:
     templates = {
         "main_template": "Find {options}\nMeant: {definitions}\nIn: {sentence}\nSay:",
@@ -457,7 +463,7 @@ def defined(
     return task.bind(encoder, DEFINED, encoder.tokenizer.eos_token_id, layout=layout)
 
 
-def prompts_of(encoder: TextEncoder, bound: BoundInstructionNER) -> Dict[str, str]:
+def prompts_of(encoder: TextEncoder, bound: BoundInstructionNER) -> dict[str, str]:
     words = encoder.words(TEXT, [bool(i) for i in range(len(TEXT))], 50)
     return {r.task: prompt(encoder, r) for r in bound.records(words, GOLD)}
 
@@ -498,7 +504,7 @@ def test_prompts_say_what_labels_mean(encoder: TextEncoder) -> None:
     ],
 )
 def test_how_definitions_are_said(
-    encoder: TextEncoder, settings: Dict, expected: str
+    encoder: TextEncoder, settings: dict, expected: str
 ) -> None:
     made = prompts_of(encoder, defined(encoder, **settings))
     assert f"Meant: {expected}\nIn:" in made["main"]

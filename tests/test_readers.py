@@ -5,9 +5,10 @@ import gzip
 import json
 import random
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any
 
 import pytest
 import spacy
@@ -21,14 +22,14 @@ VOCABULARY = (
     "the chain saddle René torque wrench broke yesterday Åsa rides 12 mm # old "
     "Größe 小 明 naïve no.7 e-mail B-52 today fork said"
 ).split()
-Entities = Tuple[Tuple[int, int, str], ...]
+Entities = tuple[tuple[int, int, str], ...]
 
 
 @dataclass(frozen=True)
 class Text:
     """What a mutated file says: words, and entities by words."""
 
-    words: Tuple[str, ...]
+    words: tuple[str, ...]
     entities: Entities
 
     @property
@@ -36,14 +37,14 @@ class Text:
         return " ".join(self.words)
 
     @property
-    def spans(self) -> List[Tuple[int, int, str]]:
+    def spans(self) -> list[tuple[int, int, str]]:
         starts = [0]
         for word in self.words:
             starts.append(starts[-1] + len(word) + 1)
         return [(starts[a], starts[b] - 1, label) for a, b, label in self.entities]
 
     @property
-    def truth(self) -> Tuple:
+    def truth(self) -> tuple:
         """Words of entities, as no tokenizer changes them."""
         return tuple(
             ("".join(self.words[start:end]), label)
@@ -51,7 +52,7 @@ class Text:
         )
 
 
-def make_texts(rng: random.Random) -> List[Text]:
+def make_texts(rng: random.Random) -> list[Text]:
     texts = []
     for _ in range(rng.randint(2, 4)):
         words = tuple(rng.choices(VOCABULARY, k=rng.randint(2, 7)))
@@ -73,16 +74,16 @@ def make_texts(rng: random.Random) -> List[Text]:
 Row = Callable[[Text], Any]
 
 
-def span(start: int, end: int, label: str) -> Dict:
+def span(start: int, end: int, label: str) -> dict:
     return {"start": start, "end": end, "label": label}
 
 
-def prodigy(text: Text) -> Dict:
+def prodigy(text: Text) -> dict:
     spans = [{**span(*each), "answer": "accept"} for each in text.spans]
     return {"text": text.text, "spans": spans, "answer": "accept"}
 
 
-def label_studio(text: Text) -> Dict:
+def label_studio(text: Text) -> dict:
     result = [
         {
             "type": "labels",
@@ -93,7 +94,7 @@ def label_studio(text: Text) -> Dict:
     return {"data": {"text": text.text}, "annotations": [{"id": 3, "result": result}]}
 
 
-def label_studio_min(text: Text) -> Dict:
+def label_studio_min(text: Text) -> dict:
     found = [
         {"start": a, "end": b, "text": text.text[a:b], "labels": [label]}
         for a, b, label in text.spans
@@ -102,7 +103,7 @@ def label_studio_min(text: Text) -> Dict:
     return {**row, "label": found} if found else row
 
 
-def doccano_entities(text: Text) -> Dict:
+def doccano_entities(text: Text) -> dict:
     entities = [
         {"label": label, "start_offset": a, "end_offset": b}
         for a, b, label in text.spans
@@ -110,7 +111,7 @@ def doccano_entities(text: Text) -> Dict:
     return {"text": text.text, "entities": entities, "relations": []}
 
 
-def tags_of(text: Text, scheme: str) -> List[str]:
+def tags_of(text: Text, scheme: str) -> list[str]:
     letters = {"IOB2": "BIIB", "BIOES": "BIES", "BILUO": "BILU", "BMES": "BMES"}
     tags = ["O"] * len(text.words)
     for start, end, label in text.entities:
@@ -127,7 +128,7 @@ def tags_of(text: Text, scheme: str) -> List[str]:
     return tags
 
 
-def training_json(text: Text) -> Dict:
+def training_json(text: Text) -> dict:
     tokens = [
         {"orth": word, "ner": tag}
         for word, tag in zip(text.words, tags_of(text, "BILUO"))
@@ -135,12 +136,12 @@ def training_json(text: Text) -> Dict:
     return {"id": 0, "paragraphs": [{"sentences": [{"tokens": tokens}]}]}
 
 
-def gliner(text: Text) -> Dict:
+def gliner(text: Text) -> dict:
     ner = [[start, end - 1, label] for start, end, label in text.entities]
     return {"tokenized_text": list(text.words), "ner": ner}
 
 
-ROWS: Dict[str, Row] = {
+ROWS: dict[str, Row] = {
     "prodigy": prodigy,
     "doccano": lambda t: {"id": 1, "text": t.text, "label": [list(s) for s in t.spans]},
     "doccano-entities": doccano_entities,
@@ -165,8 +166,8 @@ SPARE = {"id", "relations", "annotator", "annotation_id", "answer", "type", "sen
 
 
 def columns(scheme: str, *before: str, lower: bool = False, between: str = "\t") -> Any:
-    def write(texts: Sequence[Text]) -> List[List[str]]:
-        lines: List[List[str]] = []
+    def write(texts: Sequence[Text]) -> list[list[str]]:
+        lines: list[list[str]] = []
         for text in texts:
             for word, tag in zip(text.words, tags_of(text, scheme)):
                 tag = tag[0].lower() + tag[1:] if lower else tag
@@ -177,7 +178,7 @@ def columns(scheme: str, *before: str, lower: bool = False, between: str = "\t")
     return write, between
 
 
-def nested(texts: Sequence[Text]) -> List[List[str]]:
+def nested(texts: Sequence[Text]) -> list[list[str]]:
     """As GermEval: numbered, the outer entities in front of the inner ones."""
     lines = [["#", "http://example.org", "[2009-10-17]"]]
     for text in texts:
@@ -187,7 +188,7 @@ def nested(texts: Sequence[Text]) -> List[List[str]]:
     return lines
 
 
-def conllu(texts: Sequence[Text]) -> List[List[str]]:
+def conllu(texts: Sequence[Text]) -> list[list[str]]:
     lines = [["# global.columns = ID FORM UPOS NER"]]
     for text in texts:
         lines.append(["# sent_id = 1"])
@@ -197,7 +198,7 @@ def conllu(texts: Sequence[Text]) -> List[List[str]]:
     return lines
 
 
-def ontonotes(texts: Sequence[Text]) -> List[List[str]]:
+def ontonotes(texts: Sequence[Text]) -> list[list[str]]:
     lines = [["#begin document (a); part 000"]]
     for text in texts:
         brackets = ["*"] * len(text.words)
@@ -216,7 +217,7 @@ def ontonotes(texts: Sequence[Text]) -> List[List[str]]:
     return [*lines, ["#end document"]]
 
 
-COLUMNS: Dict[str, Tuple[Callable, str]] = {
+COLUMNS: dict[str, tuple[Callable, str]] = {
     "iob1": columns("IOB1", between=" "),
     "iob2": columns("IOB2"),
     "iob2-lower": columns("IOB2", "NN", lower=True),
@@ -297,7 +298,7 @@ def of_bytes(
     return Damaged(whole[:at], name)
 
 
-def dicts_of(value: Any) -> List[Any]:
+def dicts_of(value: Any) -> list[Any]:
     """All objects of a value, and all lists that are spans."""
     found = [value] if isinstance(value, dict) else []
     if isinstance(value, list):
@@ -333,7 +334,7 @@ def of_json(row: Any, rng: random.Random) -> None:
         own[key] = rng.choice(wrong.get(type(own[key]), ("x", 7)))
 
 
-def of_columns(lines: List[List[str]], rng: random.Random, place: int = -1) -> None:
+def of_columns(lines: list[list[str]], rng: random.Random, place: int = -1) -> None:
     """Damage lines of columns: the last one is elsewhere, in one line or in all, is
     missing, or of another scheme."""
     wordy = [
@@ -363,7 +364,7 @@ def of_columns(lines: List[List[str]], rng: random.Random, place: int = -1) -> N
         line[tag] = ""
 
 
-def read(path: Path, damaged: Damaged, nlp: Any) -> Tuple[Any, str]:
+def read(path: Path, damaged: Damaged, nlp: Any) -> tuple[Any, str]:
     """What is read, by the letters of entities, and what is said."""
     try:
         docs, problems = read_docs(path, nlp, damaged.encoding)
@@ -412,7 +413,7 @@ def check(
     return "right"
 
 
-def outcomes(run: Callable[[random.Random], str], seed: int) -> Dict[str, int]:
+def outcomes(run: Callable[[random.Random], str], seed: int) -> dict[str, int]:
     rng = random.Random(seed)
     counts = {"right": 0, "told": 0}
     for _ in range(COUNT):

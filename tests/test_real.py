@@ -3,8 +3,8 @@
 import gzip
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List, Tuple
 
 import pytest
 import spacy
@@ -89,7 +89,7 @@ def test_few_shots_and_stopping(weights: Path) -> None:
     assert (said == reader.tokenizer.eos_token_id).sum() == 1
 
 
-def sentences(path: Path) -> Iterator[Tuple[List[str], List]]:
+def sentences(path: Path) -> Iterator[tuple[list[str], list]]:
     with gzip.open(path, "rt", encoding="utf8") as file_:
         for line in file_:
             row = json.loads(line)
@@ -105,11 +105,11 @@ def sentences(path: Path) -> Iterator[Tuple[List[str], List]]:
             )
 
 
-def all_files() -> List[Path]:
+def all_files() -> list[Path]:
     return sorted(SHARED.glob("*/*.jsonl.gz"))
 
 
-def check_targets(encoder: TextEncoder, path: Path, most: int) -> Tuple[int, int]:
+def check_targets(encoder: TextEncoder, path: Path, most: int) -> tuple[int, int]:
     """Every gold target is an accepted path, id for id; how many spans there are,
     and how many the documented reading puts elsewhere."""
     rows = list(sentences(path))

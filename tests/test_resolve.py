@@ -1,6 +1,5 @@
 import random
 from math import nan
-from typing import List
 
 import pytest
 
@@ -47,7 +46,7 @@ def test_a_span_seen_twice_keeps_its_best_score() -> None:
         ([(0, 12), (2, 6)], [[], [Found(4, 6, "A", 0.9)]], []),
     ],
 )
-def test_windows_edges(windows: List, found: List, expected: List) -> None:
+def test_windows_edges(windows: list, found: list, expected: list) -> None:
     assert merge([Window(0, *borders) for borders in windows], found) == expected
 
 

@@ -3,7 +3,6 @@
 import math
 import random
 from pathlib import Path
-from typing import List, Tuple
 from unittest import mock
 
 import pytest
@@ -126,7 +125,7 @@ def make_backbone(kind: str) -> Backbone:
     return CausalBackbone(model.eval(), tokenizer)
 
 
-def make_questions(backbone: Backbone, count: int, seed: int) -> List[DecodingRequest]:
+def make_questions(backbone: Backbone, count: int, seed: int) -> list[DecodingRequest]:
     rng = random.Random(seed)
     names = ["Anna", "Bert", "lives", "in", "Rome", "Paris", "is", "a", "person", ","]
     labels = make_label_set(
@@ -144,7 +143,7 @@ def make_questions(backbone: Backbone, count: int, seed: int) -> List[DecodingRe
     return requests
 
 
-def own_logits(backbone: Backbone, prompt: List[int], said: List[int]) -> torch.Tensor:
+def own_logits(backbone: Backbone, prompt: list[int], said: list[int]) -> torch.Tensor:
     """The model's own logits after a prompt and what was said."""
     with torch.no_grad():
         if not isinstance(backbone, Seq2SeqBackbone):
@@ -159,11 +158,11 @@ def own_logits(backbone: Backbone, prompt: List[int], said: List[int]) -> torch.
         )
 
 
-def plain_greedy(backbone: Backbone, request: DecodingRequest) -> Tuple[Tuple, List]:
+def plain_greedy(backbone: Backbone, request: DecodingRequest) -> tuple[tuple, list]:
     """Ids and the log-probability of each, reading everything anew every time."""
     ids = list(request.prefix + request.suffix)
-    said: List[int] = []
-    logprobs: List[float] = []
+    said: list[int] = []
+    logprobs: list[float] = []
     state = request.grammar.start()
     while not state.done:
         logits = own_logits(backbone, ids, said)
@@ -230,13 +229,13 @@ def test_batching_changes_nothing(batch_tokens: int, kind: str) -> None:
             assert a[3] == pytest.approx(b[3], abs=1e-4)
 
 
-def flat(answer: Answer) -> List[Tuple]:
+def flat(answer: Answer) -> list[tuple]:
     return [(s.start, s.end, s.label, s.score) for s in answer.spans]
 
 
-def every_answer(backbone: Backbone, request: DecodingRequest) -> List[Tuple]:
+def every_answer(backbone: Backbone, request: DecodingRequest) -> list[tuple]:
     """All legal answers with their log-probabilities, by trying them all."""
-    found: List[Tuple] = []
+    found: list[tuple] = []
     stack = [((), 0.0, request.grammar.start())]
     prompt = list(request.prefix + request.suffix)
     while stack:
@@ -251,7 +250,7 @@ def every_answer(backbone: Backbone, request: DecodingRequest) -> List[Tuple]:
     return found
 
 
-def short_questions(backbone: Backbone, count: int) -> List[DecodingRequest]:
+def short_questions(backbone: Backbone, count: int) -> list[DecodingRequest]:
     requests = make_questions(backbone, 60, 11)
     short = [q for q in requests if 1 <= len(q.grammar.words) <= 2]
     assert len(short) >= count
@@ -371,8 +370,8 @@ def test_a_pass_keeps_to_the_budget_and_long_texts_come_first(
     requests = [q for q in make_questions(backbone, 40, 1) if len(q.grammar.words)]
     lengths = {q.suffix: len(q.suffix) for q in requests}
     session = type(backbone.open([requests[0].prefix]))
-    admitted: List[List[int]] = []
-    under_way: List[int] = []
+    admitted: list[list[int]] = []
+    under_way: list[int] = []
 
     add_requests, keep, extend = session.add_requests, session.reorder, session.forward
 
@@ -410,7 +409,7 @@ def test_guesses_save_passes_and_change_nothing(
 ) -> None:
     backbone = make_backbone("llama")
     requests = make_questions(backbone, 60, 8)
-    passes: List[int] = []
+    passes: list[int] = []
     session = type(backbone.open([requests[0].prefix]))
     extend = session.forward
 
@@ -420,7 +419,7 @@ def test_guesses_save_passes_and_change_nothing(
 
     monkeypatch.setattr(session, "forward", extends)
 
-    def run(worth_it: float, trials: int) -> Tuple[List[Answer], int, int]:
+    def run(worth_it: float, trials: int) -> tuple[list[Answer], int, int]:
         passes.clear()
         monkeypatch.setattr(SpeculativeDecoder, "WORTH_IT", worth_it)
         monkeypatch.setattr(SpeculativeDecoder, "TRIALS", trials)
@@ -440,7 +439,7 @@ def test_guesses_save_passes_and_change_nothing(
 
 def test_no_vocabulary_row_is_computed_but_the_reachable(tmp_path: Path) -> None:
     backbone = make_backbone("llama")
-    seen: List[int] = []
+    seen: list[int] = []
     original = backbone.logits
 
     def logits(hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

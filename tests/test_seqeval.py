@@ -1,8 +1,9 @@
 """Our counts are those of seqeval, strict, on the same annotation as IOB2 tags."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any
 
 import pytest
 import spacy
@@ -23,11 +24,11 @@ LABELS = ("PER", "creative-work", "B", "I")
 NLP = spacy.blank("en")
 
 
-def tags(doc: Doc) -> List[str]:
+def tags(doc: Doc) -> list[str]:
     return [f"{t.ent_iob_}-{t.ent_type_}" if t.ent_type_ else "O" for t in doc]
 
 
-def agree(gold: Sequence[Doc], predicted: Sequence[Doc]) -> Dict[str, Any]:
+def agree(gold: Sequence[Doc], predicted: Sequence[Doc]) -> dict[str, Any]:
     """Compare, and return what seqeval says."""
     theirs = classification_report(
         [tags(doc) for doc in gold],
@@ -48,7 +49,7 @@ def agree(gold: Sequence[Doc], predicted: Sequence[Doc]) -> Dict[str, Any]:
 
 
 @st.composite
-def pairs(draw: Any) -> Tuple[Doc, Doc]:
+def pairs(draw: Any) -> tuple[Doc, Doc]:
     """One text, annotated twice: borders and labels often agree, often nearly."""
     words = draw(st.lists(st.sampled_from(["a", "New", "York", "."]), min_size=1))
     spaces = [draw(st.booleans()) for _ in words]
@@ -68,7 +69,7 @@ def pairs(draw: Any) -> Tuple[Doc, Doc]:
 
 
 @given(st.lists(pairs(), min_size=1, max_size=4))
-def test_random_annotation(drawn: List[Tuple[Doc, Doc]]) -> None:
+def test_random_annotation(drawn: list[tuple[Doc, Doc]]) -> None:
     # Where nothing is annotated or predicted, seqeval has no averages.
     assume(any(doc.ents for pair in drawn for doc in pair))
     agree([pair[0] for pair in drawn], [pair[1] for pair in drawn])

@@ -11,8 +11,9 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -65,7 +66,7 @@ def later() -> float:
     return time.monotonic() + 60
 
 
-def rows(*texts: str) -> List[Dict[str, Any]]:
+def rows(*texts: str) -> list[dict[str, Any]]:
     """Examples in which Anna is a person and Paris a place."""
     found = []
     for text in texts:
@@ -269,7 +270,7 @@ def client(folder: Path) -> Iterator[Any]:
         yield client
 
 
-def lines(answer: Any) -> List[Dict[str, Any]]:
+def lines(answer: Any) -> list[dict[str, Any]]:
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"].startswith("application/x-ndjson")
     return [json.loads(line) for line in answer.text.splitlines()]
@@ -346,7 +347,7 @@ def test_who_comes_when_all_turns_are_taken_is_told_so(
 
     begun, may_end = threading.Event(), threading.Event()
 
-    def slow(*args: Any) -> Iterator[Dict[str, Any]]:
+    def slow(*args: Any) -> Iterator[dict[str, Any]]:
         begun.set()
         assert may_end.wait(60)
         yield {"step": 1}
@@ -363,7 +364,7 @@ def test_who_comes_when_all_turns_are_taken_is_told_so(
         ):
             begun.clear()
             may_end.clear()
-            answers: List[Any] = []
+            answers: list[Any] = []
             first = threading.Thread(target=lambda: answers.append(send()))  # noqa: B023
             first.start()
             assert begun.wait(60)
@@ -383,7 +384,7 @@ def test_many_ask_at_once_while_one_trains(client: Any, folder: Path) -> None:
     texts = [f"Anna met {name} in Paris." for name in ("Bert", "Rome", "Anna", "Carl")]
     own = Served(Pipeline(str(folder)))
     before = [list(own.annotate(text, LABELS, later())) for text in texts]
-    answers: Dict[int, List[Any]] = {at: [] for at in range(len(texts))}
+    answers: dict[int, list[Any]] = {at: [] for at in range(len(texts))}
     trained = threading.Event()
 
     def work(at: int) -> None:
@@ -432,19 +433,19 @@ def test_turns_are_given_back(folder: Path) -> None:
 
     from spacy_instructner.serving.app import Turns
 
-    closed: List[int] = []
+    closed: list[int] = []
 
-    def events() -> Iterator[Dict[str, Any]]:
+    def events() -> Iterator[dict[str, Any]]:
         try:
             yield {"step": 1}
             yield {"step": 2}
         finally:
             closed.append(1)
 
-    async def gone() -> Dict[str, Any]:
+    async def gone() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 
-    async def send(message: Dict[str, Any]) -> None:
+    async def send(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.body" and message.get("more_body"):
             raise OSError("the browser is gone")
 
@@ -479,8 +480,8 @@ def free_port() -> int:
 
 
 def serve_briefly(
-    *arguments: str, cwd: Optional[Path] = None
-) -> Tuple[Dict[str, Any], str]:
+    *arguments: str, cwd: Path | None = None
+) -> tuple[dict[str, Any], str]:
     """What /api/info and the output of `serve` say, at a free port, until Ctrl-C."""
     port = free_port()
     command = [sys.executable, "-m", "spacy", "instructner", "serve", *arguments]
@@ -492,7 +493,7 @@ def serve_briefly(
         cwd=cwd,
     )
     try:
-        said: Dict[str, Any] = {}
+        said: dict[str, Any] = {}
         while not said and process.poll() is None:
             try:
                 with urlopen(f"http://127.0.0.1:{port}/api/info") as answer:
@@ -555,7 +556,7 @@ def page(folder: Path) -> Iterator[Any]:
                 executable_path=browser_path, args=["--no-sandbox"]
             )
             page = browser.new_page(accept_downloads=True)
-            errors: List[str] = []
+            errors: list[str] = []
             page.on("pageerror", lambda error: errors.append(str(error)))
 
             def heard(said: Any) -> None:
@@ -573,7 +574,7 @@ def page(folder: Path) -> Iterator[Any]:
         thread.join()
 
 
-def entities(page: Any) -> List[List[str]]:
+def entities(page: Any) -> list[list[str]]:
     return page.eval_on_selector_all(
         "#result mark", "marks => marks.map(m => [m.textContent, m.dataset.label])"
     )
@@ -686,7 +687,7 @@ def test_a_refusal_is_shown(page: Any) -> None:
 @pytest.mark.usefixtures("tiny_settings")
 def test_corrections_are_kept_and_training_is_one(page: Any) -> None:
     ready(page)
-    sent: List[str] = []
+    sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url.rpartition("/")[2]))
     find(page, "Anna lives in Paris.")
     while entities(page):

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import List
 
 import pytest
 import spacy
@@ -24,7 +23,7 @@ from spacy_instructner.weights.sources import (
 ASSETS = Path(__file__).parents[1] / "assets" / "workshop"
 
 
-def shipped() -> List[Path]:
+def shipped() -> list[Path]:
     return sorted(path.parent for path in SHIPPED.glob("*/info.json"))
 
 

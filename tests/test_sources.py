@@ -8,7 +8,7 @@ import spacy
 import srsly
 from safetensors.torch import load_file, save_file
 
-from spacy_instructner.models import sources
+from spacy_instructner.weights import sources
 from spacy_instructner.weights.sources import DEFAULT_MODEL, cache_folder, fetch, locate
 
 

@@ -3,8 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, List
 
 import pytest
 import spacy
@@ -40,7 +40,7 @@ def test_a_pipeline_of_before_still_loads(
     make_nlp: Callable[..., Language], tmp_path: Path, ours: str, theirs: str
 ) -> None:
     """With spacy-transformers and without: it answers what it answered."""
-    answers: List[List] = []
+    answers: list[list] = []
     for name, windows in (("new", {"@misc": ours}), ("old", {"@span_getters": theirs})):
         nlp = make_nlp(windows=windows)
         nlp.add_pipe("sentencizer", first=True)

@@ -5,8 +5,8 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict, List
 
 import numpy
 import pytest
@@ -34,7 +34,7 @@ TRAIN = [
 HELD_OUT = ["Bert lives in Paris.", "Anna and Bert met in Rome and Paris.", "", "None."]
 
 
-def gold_docs(nlp: Language) -> List[Doc]:
+def gold_docs(nlp: Language) -> list[Doc]:
     docs = []
     for text, entities in TRAIN:
         doc = nlp.make_doc(text)
@@ -43,7 +43,7 @@ def gold_docs(nlp: Language) -> List[Doc]:
     return docs
 
 
-def examples(nlp: Language) -> List[Example]:
+def examples(nlp: Language) -> list[Example]:
     return [Example(nlp.make_doc(doc.text), doc) for doc in gold_docs(nlp)]
 
 
@@ -66,7 +66,7 @@ print(json.dumps(rows))
 """
 
 
-def spans_elsewhere(folder: Path, texts: List[str]) -> List:
+def spans_elsewhere(folder: Path, texts: list[str]) -> list:
     """What a pipeline on disk answers in a process of its own."""
     done = run("-c", SPANS, folder, json.dumps(texts))
     assert done.returncode == 0, done.stderr
@@ -143,7 +143,7 @@ def test_another_process_answers_the_same(trained: Path) -> None:
     assert sum(map(len, here)) > 8
 
 
-def train_by_hand(nlp: Language, steps: int, sgd: Adam) -> List[float]:
+def train_by_hand(nlp: Language, steps: int, sgd: Adam) -> list[float]:
     losses = []
     for _ in range(steps):
         losses.append(nlp.update(examples(nlp), sgd=sgd)["instruction_ner"])
@@ -163,7 +163,7 @@ def initialized(make_nlp: MakeNLP, **config: object) -> Language:
 def model_of(tiny_causal: Path, tiny_seq2seq: Callable[[str], Path]) -> Callable:
     """The model settings of a tiny model of each kind."""
 
-    def settings(kind: str) -> Dict:
+    def settings(kind: str) -> dict:
         if kind == "causal":
             return {"name": str(tiny_causal)}
         return {
@@ -178,7 +178,7 @@ KINDS = ["causal", "t5", "bart"]
 LORA = {"@misc": "spacy-instructner.LoRA.v1", "r": 4, "alpha": 8}
 
 
-def adapter(nlp: Language) -> Dict[str, torch.Tensor]:
+def adapter(nlp: Language) -> dict[str, torch.Tensor]:
     hf = get_backbone(nlp.get_pipe("instruction_ner").model).hf
     return {name: tensor.clone() for name, tensor in adapter_state(hf).items()}
 
@@ -499,7 +499,7 @@ def test_checkpointing_does_not_change_the_gradient(
         # Inside of a layer: what is hooked to the layer itself is not repeated by all
         # versions of transformers.
         inside = [m for m in layer.modules() if isinstance(m, torch.nn.Linear)][-1]
-        calls: List[int] = []
+        calls: list[int] = []
         inside.register_forward_pre_hook(lambda *_: calls.append(1))  # noqa: B023
         loss = pipe.update(examples(nlp))["instruction_ner"]
         results.append((loss, [p.grad for p in hf.parameters() if p.grad is not None]))
@@ -719,6 +719,6 @@ def test_training_that_runs_astray_is_told(make_nlp: MakeNLP) -> None:
     # Nor does a pipeline answer that was saved so.
     with pytest.raises(ValueError, match="scores are not numbers.*lower learn rate"):
         nlp("Anna met Bert in Paris.")
-    told: List[str] = []
+    told: list[str] = []
     nlp.set_error_handler(lambda name, proc, docs, error: told.append(str(error)))
     assert list(nlp.pipe(["Anna met Bert."])) == [] and len(told) == 1

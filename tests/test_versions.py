@@ -1,8 +1,9 @@
 """What differs between versions of transformers, and what is saved by one for another."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import pytest
 import spacy
@@ -13,9 +14,10 @@ from spacy.language import Language
 from spacy.training import Example
 from transformers import AutoConfig
 
-from spacy_instructner.models import layer, storage, versions
+from spacy_instructner.models import storage, thinc_model
 from spacy_instructner.models.causal import CausalBackbone
 from spacy_instructner.models.thinc_model import get_backbone
+from spacy_instructner.weights import versions
 from spacy_instructner.weights.sources import sha256_of
 from spacy_instructner.weights.versions import refuse_newer, write_for_older
 
@@ -30,7 +32,7 @@ def saved_by_5(folder: Path, **more: Any) -> Path:
     return folder
 
 
-def read(folder: Path, name: str = "config.json") -> Dict[str, Any]:
+def read(folder: Path, name: str = "config.json") -> dict[str, Any]:
     return json.loads((folder / name).read_text("utf8"))
 
 
@@ -82,7 +84,7 @@ def read(folder: Path, name: str = "config.json") -> Dict[str, Any]:
     ],
 )
 def test_older_versions_read_the_same_rotary_embeddings(
-    tmp_path: Path, parameters: Dict[str, Any], expected: Dict[str, Any]
+    tmp_path: Path, parameters: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     folder = saved_by_5(tmp_path, rope_parameters=parameters)
     write_for_older(folder)
@@ -179,13 +181,13 @@ def test_another_version_is_checked_as_new_weights_are(
     nlp = make_nlp()
     nlp("Anna")
     nlp.to_disk(tmp_path)
-    checked: List[str] = []
+    checked: list[str] = []
     monkeypatch.setattr(
         CausalBackbone, "check", lambda self: checked.append(type(self).__name__)
     )
     spacy.load(tmp_path)
     assert checked == []
-    monkeypatch.setattr(layer, "VERSION", Version("9.1.0"))
+    monkeypatch.setattr(thinc_model, "VERSION", Version("9.1.0"))
     spacy.load(tmp_path)
     assert checked == ["CausalBackbone"]
 

@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
 
 import pytest
 import spacy
@@ -38,7 +38,7 @@ print(json.dumps(rows))
 """
 
 
-def run(*arguments: object, cwd: Optional[Path] = None, **environment: str) -> str:
+def run(*arguments: object, cwd: Path | None = None, **environment: str) -> str:
     done = subprocess.run(
         [str(argument) for argument in arguments],
         capture_output=True,
@@ -51,7 +51,7 @@ def run(*arguments: object, cwd: Optional[Path] = None, **environment: str) -> s
     return done.stdout
 
 
-def answers(python: object, pipeline: object, home: Path) -> List:
+def answers(python: object, pipeline: object, home: Path) -> list:
     """What a pipeline says in a process with no caches at hand."""
     out = run(
         python,
@@ -67,7 +67,7 @@ def answers(python: object, pipeline: object, home: Path) -> List:
     return json.loads(out.splitlines()[-1])
 
 
-def close(one: List, other: List) -> bool:
+def close(one: list, other: list) -> bool:
     return len(one) == len(other) and all(
         a[:3] == b[:3] and abs(a[3] - b[3]) <= 1e-6
         for mine, theirs in zip(one, other)
@@ -171,7 +171,7 @@ def test_the_package_requires_this_one(
         "--name", "tiny", "--build", "none",
     )
     # fmt: on
-    meta: Dict = json.loads((tmp_path / "en_tiny-0.0.0" / "meta.json").read_text())
+    meta: dict = json.loads((tmp_path / "en_tiny-0.0.0" / "meta.json").read_text())
     required = {line.split(">")[0].split("=")[0] for line in meta["requirements"]}
     assert "spacy-instructner" in required
     inside = tmp_path / "en_tiny-0.0.0" / "en_tiny" / "en_tiny-0.0.0"

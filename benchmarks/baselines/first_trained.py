@@ -13,8 +13,9 @@ import argparse
 import json
 import random
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any
 
 import spacy
 import torch
@@ -35,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 # What cross_entropy passes over.
 NO_LABEL = -100
 # Words of a text and their tags.
-Tagged = Tuple[List[str], List[str]]
+Tagged = tuple[list[str], list[str]]
 
 
 class Heads(torch.nn.Module):
@@ -103,14 +104,14 @@ def first_train(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warmup, (len(plan) - step) / rest)
     )
-    parts: Dict[str, Any] = {
+    parts: dict[str, Any] = {
         "model": model,
         "optimizer": optimizer,
         "schedule": schedule,
     }
     output.mkdir(parents=True, exist_ok=True)
     checkpoint = output / "checkpoint.pt"
-    log: List[Dict[str, float]] = []
+    log: list[dict[str, float]] = []
     done, seconds = 0, 0.0
     if checkpoint.exists():
         kept = torch.load(checkpoint, weights_only=True)
@@ -145,13 +146,13 @@ def first_train(
     checkpoint.unlink(missing_ok=True)
 
 
-def tagged(docs: Sequence[Doc]) -> List[Tagged]:
+def tagged(docs: Sequence[Doc]) -> list[Tagged]:
     return [([word.text for word in doc], tags_of(doc)) for doc in docs]
 
 
 def _batches(
     sources: Mapping[str, Sequence[Tagged]], size: int, rng: random.Random
-) -> Iterator[Tuple[str, List[Tagged]]]:
+) -> Iterator[tuple[str, list[Tagged]]]:
     """Each text once, a batch of one source; in a random order."""
     batches = []
     for name, texts in sources.items():

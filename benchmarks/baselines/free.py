@@ -5,7 +5,7 @@ public code of the method reads it: cut at the separators, types that are not am
 options dropped, an entity taken where its words first stand and no other is yet."""
 
 import re
-from typing import Dict, Iterable, List, Sequence
+from collections.abc import Iterable, Sequence
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
@@ -48,9 +48,9 @@ def fit(
     return annotate
 
 
-def spans_of(doc: Doc, answer: str, named: Dict[str, str]) -> List[Span]:
+def spans_of(doc: Doc, answer: str, named: dict[str, str]) -> list[Span]:
     """The entities of an answer. named: labels by their words."""
-    found: List[Span] = []
+    found: list[Span] = []
     taken = [False] * len(doc.text)
     for clause in answer.strip().removesuffix(".").split(", "):
         match = CLAUSE.fullmatch(clause.strip())

@@ -1,7 +1,8 @@
 """spacy-llm's NER task over the same weights: nothing is learned, the support set gives
 the labels."""
 
-from typing import Any, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from spacy.language import Language
@@ -31,7 +32,7 @@ def fit(
     dtype = choose_dtype("auto", torch.device("cpu"))
     model: Any = AutoModelForCausalLM.from_pretrained(folder, torch_dtype=dtype)
 
-    def generate(prompts: List[str]) -> List[str]:
+    def generate(prompts: list[str]) -> list[str]:
         answers = []
         for prompt in prompts:
             message = [{"role": "user", "content": prompt}]

@@ -1,8 +1,9 @@
 """SpanMarker, trained by its own Trainer."""
 
 import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Callable, Dict, Iterable, List, Sequence
+from typing import Any
 
 import torch
 from spacy.language import Language
@@ -63,9 +64,9 @@ def fit(
 
 
 def trimmed(
-    collate: Callable[[List[Dict[str, Any]]], Dict[str, torch.Tensor]],
-    features: List[Dict[str, Any]],
-) -> Dict[str, torch.Tensor]:
+    collate: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]],
+    features: list[dict[str, Any]],
+) -> dict[str, torch.Tensor]:
     """A batch without the columns that are padding in all of its rows.
 
     SpanMarker pads each to the longest text and the most markers that there could be,
@@ -81,7 +82,7 @@ def trimmed(
     return batch
 
 
-def _tags(doc: Doc, labels: Sequence[str]) -> List[int]:
+def _tags(doc: Doc, labels: Sequence[str]) -> list[int]:
     """The label of each word, 0 for none; without begin tags, as SpanMarker reads
     entities of one type side by side as one."""
     return [1 + labels.index(word.ent_type_) if word.ent_type_ else 0 for word in doc]

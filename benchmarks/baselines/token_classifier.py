@@ -4,8 +4,8 @@ LoRA on the base, a linear layer over a word's last piece, BIO labels. The base 
 right context; `twice` gives it the text two times and classifies the second copy."""
 
 import random
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Iterable, Iterator, List, Sequence, Tuple
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -21,7 +21,7 @@ from spacy_instructner.weights.precision import choose_dtype
 from spacy_instructner.weights.sources import DEFAULT_MODEL, locate
 
 # Ids of a text, and for each word where its last piece stands.
-Read = Tuple[List[int], List[int]]
+Read = tuple[list[int], list[int]]
 
 
 def fit(
@@ -79,8 +79,8 @@ class Tagger(torch.nn.Module):
     def read(self, doc: Doc) -> Read:
         """The text as ids, once or twice, and its words' last pieces (of the second
         copy)."""
-        ids: List[int] = []
-        last: List[int] = []
+        ids: list[int] = []
+        last: list[int] = []
         for _ in range(1 + self.twice):
             ids += self.pieces("\n")
             last = []
@@ -89,8 +89,8 @@ class Tagger(torch.nn.Module):
                 last.append(len(ids) - 1)
         return ids, last
 
-    def pieces(self, text: str) -> List[int]:
-        ids: List[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+    def pieces(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
     def forward(self, texts: Sequence[Read]) -> torch.Tensor:
@@ -108,16 +108,16 @@ class Tagger(torch.nn.Module):
         return self.top(hidden[rows, at].float())
 
 
-def tags_of(doc: Doc) -> List[str]:
+def tags_of(doc: Doc) -> list[str]:
     return [
         f"{word.ent_iob_}-{word.ent_type_}" if word.ent_type_ else "O" for word in doc
     ]
 
 
-def spans_of(tags: Sequence[str], probabilities: Sequence[float]) -> List[Found]:
+def spans_of(tags: Sequence[str], probabilities: Sequence[float]) -> list[Found]:
     """Entities of BIO tags; an I that continues nothing begins. Score: the product of
     the words' probabilities."""
-    spans: List[Found] = []
+    spans: list[Found] = []
     for at, (tag, probability) in enumerate(zip(tags, probabilities, strict=True)):
         kind, _, label = tag.partition("-")
         if kind == "I" and spans and (spans[-1].end, spans[-1].label) == (at, label):
@@ -129,7 +129,7 @@ def spans_of(tags: Sequence[str], probabilities: Sequence[float]) -> List[Found]
     return spans
 
 
-def _batches(docs: Sequence[Doc], size: int, rng: random.Random) -> Iterator[List[Doc]]:
+def _batches(docs: Sequence[Doc], size: int, rng: random.Random) -> Iterator[list[Doc]]:
     """Without end; each text once before any comes again."""
     while True:
         order = rng.sample(range(len(docs)), len(docs))

@@ -1,14 +1,15 @@
 """What cells take: those that are measured, and by them those that are not."""
 
 import statistics
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from .cells import Record
 from .matrix import Cell, Matrix
 from .page import Table
 
 
-def left(matrix: Matrix, records: Sequence[Record]) -> Tuple[int, Optional[float]]:
+def left(matrix: Matrix, records: Sequence[Record]) -> tuple[int, float | None]:
     """How many cells are not measured, and about how many seconds they take: as the
     measured ones of the same method and data, else of the method, else all. None where
     nothing is measured."""
@@ -24,7 +25,7 @@ def budget(matrix: Matrix, records: Sequence[Record]) -> Table:
     """A row for each data set and method, and one for all: mean seconds of the cells
     that are measured, and minutes that the rest may take."""
     by_name = {record["name"]: record for record in records}
-    kinds: Dict[Tuple[str, str], List[Cell]] = {}
+    kinds: dict[tuple[str, str], list[Cell]] = {}
     for cell in matrix.cells:
         kinds.setdefault((cell.data.name, cell.method.name), []).append(cell)
     expected = _expected(records) if records else None
@@ -52,7 +53,7 @@ def budget(matrix: Matrix, records: Sequence[Record]) -> Table:
 
 def _expected(records: Sequence[Record]) -> Callable[[Cell], float]:
     """Seconds of a cell, by the measured ones that are most like it."""
-    known: Dict[Any, List[float]] = {}
+    known: dict[Any, list[float]] = {}
     for record in records:
         seconds = sum(record["seconds"].values())
         for key in ((record["method"], record["data"]), record["method"], None):

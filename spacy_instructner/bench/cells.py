@@ -4,19 +4,12 @@ never a text."""
 import gc
 import json
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import (
     Any,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
 )
 
 from confection import Config
@@ -40,7 +33,7 @@ from .matrix import Cell
 from .weights import folder_of
 
 FORMAT = 1
-Record = Dict[str, Any]
+Record = dict[str, Any]
 # Writes entities on Docs, and gives them back in order.
 Annotate = Callable[[Iterable[Doc]], Iterable[Doc]]
 # A method that is no config: learns from a support set. Called with a blank pipeline,
@@ -52,7 +45,7 @@ def path_of(cell: Cell, folder: Path) -> Path:
     return folder / f"{cell.name}.json"
 
 
-def measure(cells: Sequence[Cell], folder: Path) -> Iterator[Tuple[Cell, Any]]:
+def measure(cells: Sequence[Cell], folder: Path) -> Iterator[tuple[Cell, Any]]:
     """Measure those of the cells that the folder does not have, one after the other.
 
     Several processes may do so at once (`once`). Yields each cell that was worked at,
@@ -71,8 +64,8 @@ def measure(cells: Sequence[Cell], folder: Path) -> Iterator[Tuple[Cell, Any]]:
 
 
 def once(
-    path: Path, locks: Path, make: Callable[[], Record], indent: Optional[int] = None
-) -> Optional[Record]:
+    path: Path, locks: Path, make: Callable[[], Record], indent: int | None = None
+) -> Record | None:
     """Make a record and keep it as this file; None where it is there, or where another
     process is at it.
 
@@ -91,7 +84,7 @@ def once(
     return record
 
 
-def read_records(folder: Path) -> List[Record]:
+def read_records(folder: Path) -> list[Record]:
     """All records of a folder, by name."""
     return [
         json.loads(path.read_text(encoding="utf8"))
@@ -150,7 +143,7 @@ def run(cell: Cell) -> Record:
     }
 
 
-def make_config(cell: Cell) -> Optional[Config]:
+def make_config(cell: Cell) -> Config | None:
     """The method's config without what it leaves out; None where it has none."""
     if cell.method.config is None:
         return None
@@ -176,15 +169,15 @@ def settings_of(cell: Cell, nlp: Language) -> Record:
     return {part: used[part] for part in ("nlp", "components", "training")}
 
 
-def method_settings(cell: Cell) -> Dict[str, Any]:
+def method_settings(cell: Cell) -> dict[str, Any]:
     """The method's own settings, with the folders of its weights."""
     folders = {name: str(folder_of(own)) for name, own in cell.method.weights.items()}
     return {**folders, **cell.method.overrides}
 
 
-def overrides_of(cell: Cell, config: Config) -> Dict[str, Any]:
+def overrides_of(cell: Cell, config: Config) -> dict[str, Any]:
     """What a cell sets in its config."""
-    overrides: Dict[str, Any] = {"system.seed": cell.seed}
+    overrides: dict[str, Any] = {"system.seed": cell.seed}
     if "definitions" in config.get("paths", {}) and cell.data.definitions:
         overrides["paths.definitions"] = str(cell.data.definitions)
     return {**overrides, **method_settings(cell)}
@@ -205,7 +198,7 @@ def fitted(cell: Cell, nlp: Language, support: Sequence[Doc]) -> Annotate:
     return fit(nlp, support, cell.seed, **method_settings(cell))
 
 
-def rounded(score: Optional[float]) -> Optional[float]:
+def rounded(score: float | None) -> float | None:
     """Four digits of a score."""
     return None if score is None else round(score, 4)
 

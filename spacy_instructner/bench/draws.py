@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -16,8 +16,8 @@ from .matrix import EPISODES, GIVEN, Cell
 class Draw:
     """support: to learn from; test: to score. No sentence is in both."""
 
-    support: List[Doc]
-    test: List[Doc]
+    support: list[Doc]
+    test: list[Doc]
 
 
 def draws(cell: Cell, nlp: Language) -> Draw:

@@ -1,7 +1,6 @@
 """What the records say, as plots: what is plotted, not how."""
 
 import statistics
-from typing import Dict, List
 
 from ..evaluation.metrics import ERRORS
 from .page import Plot, Series
@@ -18,12 +17,12 @@ from .tables import (
 F1 = "F1 (%)"
 
 
-def f1(groups: Groups) -> List[Plot]:
+def f1(groups: Groups) -> list[Plot]:
     """One for each data set and protocol: over k where there are several, else by
     method. What is not few-shot is left out."""
     numbers = {method: number for number, method in enumerate(methods_of(groups))}
     groups = {of: records for of, records in groups.items() if not seen(records)}
-    panels: Dict[tuple, List[Setting]] = {}
+    panels: dict[tuple, list[Setting]] = {}
     for setting in settings_of(groups):
         panels.setdefault(setting[:2], []).append(setting)
     plots = []
@@ -64,7 +63,7 @@ def by_label(groups: Groups, setting: Setting) -> Plot:
     return Plot("bars", f"labels-{at}", called(setting), F1, tuple(series))
 
 
-def errors(groups: Groups) -> List[Plot]:
+def errors(groups: Groups) -> list[Plot]:
     """One for each setting."""
     plots = []
     for at, setting in enumerate(settings_of(groups)):

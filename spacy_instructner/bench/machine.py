@@ -4,12 +4,12 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any
 
 PACKAGES = ("spacy", "torch", "transformers", "peft", "thinc", "spacy-transformers")
 
 
-def machine() -> Dict[str, Any]:
+def machine() -> dict[str, Any]:
     """The processor, its threads, the system, and the versions of packages."""
     import torch
 
@@ -34,7 +34,7 @@ def machine() -> Dict[str, Any]:
     }
 
 
-def installed(name: str) -> Optional[str]:
+def installed(name: str) -> str | None:
     """A package's version, None where it is not there, as extras may not be."""
     try:
         return version(name)

@@ -1,8 +1,8 @@
 """A page as Markdown, its plots as files beside it."""
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Iterator, Mapping, Sequence
 
 from .page import Block, Marked, Page, Plot, Table
 

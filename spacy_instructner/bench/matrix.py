@@ -1,17 +1,11 @@
 """What is to be measured: a YAML file with data sets, methods and runs."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import (
     Any,
-    Dict,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
     get_args,
 )
 
@@ -40,9 +34,9 @@ class DataSet:
 
     name: str
     test: Path
-    train: Optional[Path] = None
-    support: Optional[str] = None
-    definitions: Optional[Path] = None
+    train: Path | None = None
+    support: str | None = None
+    definitions: Path | None = None
     encoding: str = UTF8
 
 
@@ -59,13 +53,13 @@ class Method:
     """
 
     name: str
-    config: Optional[Path] = None
+    config: Path | None = None
     function: str = ""
-    without: Tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, Weights] = field(default_factory=dict)
     train: bool = True
-    seen: Tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,11 +96,11 @@ class Matrix:
     """All cells: of each run the first seed of everything, then the next. published: a
     file with figures of others; title: of the report."""
 
-    cells: Tuple[Cell, ...]
-    published: Optional[Path] = None
+    cells: tuple[Cell, ...]
+    published: Path | None = None
     title: str = TITLE
 
-    def matching(self, patterns: Sequence[str]) -> List[Cell]:
+    def matching(self, patterns: Sequence[str]) -> list[Cell]:
         """The cells whose names one of these shell patterns fits; all without any."""
         return [
             cell
@@ -141,7 +135,7 @@ def read_matrix(path: Path, data: Path) -> Matrix:
     published = top.pop("published", str, "")
     title = top.pop("title", str, TITLE)
     top.done("data", "methods")
-    cells: Dict[str, Cell] = {}
+    cells: dict[str, Cell] = {}
     for number, run in enumerate(runs, 1):
         for cell in _run(Section(run, f"{path}, run {number}"), sets, methods):
             other = cells.setdefault(cell.name, cell)

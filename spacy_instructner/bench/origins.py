@@ -1,22 +1,22 @@
 """Where records come from: machines and versions."""
 
 import json
-from typing import Dict, List, Sequence
+from collections.abc import Sequence
 
 from .cells import Record
 from .page import Block, Table
 
 
-def origins(records: Sequence[Record]) -> List[Block]:
+def origins(records: Sequence[Record]) -> list[Block]:
     """A column for each machine with its versions, and what was measured there; a
     warning where there are several."""
-    found: Dict[str, List[Record]] = {}
+    found: dict[str, list[Record]] = {}
     for record in records:
         key = json.dumps(record["machine"], sort_keys=True)
         found.setdefault(key, []).append(record)
     machines = [own[0]["machine"] for own in found.values()]
     names = list(dict.fromkeys(name for machine in machines for name in machine))
-    rows: List[List[object]] = [
+    rows: list[list[object]] = [
         [name, *(machine.get(name, "") for machine in machines)] for name in names
     ]
     rows.append(["cells", *map(len, found.values())])

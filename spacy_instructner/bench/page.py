@@ -1,8 +1,9 @@
 """What a report says, as plain data: markdown.py and webpage.py write it down, plots.py
 draws its plots."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Iterator, Literal, Sequence, Tuple, Union
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Series:
 
     name: str
     number: int
-    places: Tuple[Any, ...]
-    values: Tuple[Tuple[float, ...], ...]
+    places: tuple[Any, ...]
+    values: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Plot:
     name: str
     title: str
     quantity: str
-    series: Tuple[Series, ...]
+    series: tuple[Series, ...]
     places: str = ""
 
     @property
@@ -53,11 +54,11 @@ class Plot:
 class Marked:
     """Texts in pieces, each with the label of the entity that it is, "" for none."""
 
-    texts: Sequence[Sequence[Tuple[str, str]]]
+    texts: Sequence[Sequence[tuple[str, str]]]
 
 
 # A string is a paragraph.
-Block = Union[str, Table, Plot, Marked]
+Block = str | Table | Plot | Marked
 
 
 @dataclass(frozen=True)

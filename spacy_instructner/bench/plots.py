@@ -1,8 +1,9 @@
 """Plots as SVG. Needs matplotlib, which comes with the extra `bench`."""
 
 import statistics
+from collections.abc import Sequence
 from io import StringIO
-from typing import Any, Dict, List, Sequence
+from typing import Any
 
 from .page import Page, Plot
 
@@ -14,7 +15,7 @@ HATCHES = ("", "///", "...")
 # What is written and drawn around the data, and on what.
 INK, PAPER = "#1b1b1b", "#ffffff"
 WIDTH = 4.6  # Inches: to be read on a phone, too.
-SETTINGS: Dict[Any, Any] = {
+SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "bench",
     "svg.fonttype": "none",
     # A dollar sign begins no formula.
@@ -42,7 +43,7 @@ SETTINGS: Dict[Any, Any] = {
 }
 
 
-def draw_all(page: Page) -> Dict[str, str]:
+def draw_all(page: Page) -> dict[str, str]:
     """SVG of all plots of a page, by name. Raises ModuleNotFoundError without
     matplotlib."""
     return {plot.name: draw(plot) for plot in page.plots()}
@@ -160,7 +161,7 @@ def _bars(axes: Any, plot: Plot, stacked: bool) -> float:
     return 0.9 + 0.3 * rows
 
 
-def _lines(axes: Any, plot: Plot) -> Dict[Any, int]:
+def _lines(axes: Any, plot: Plot) -> dict[Any, int]:
     """A line of the plot for each name of a place, the first on top."""
     names = list(dict.fromkeys(p for series in plot.series for p in series.places))
     axes.set_yticks(range(len(names)), [str(name) for name in names])
@@ -169,7 +170,7 @@ def _lines(axes: Any, plot: Plot) -> Dict[Any, int]:
     return {name: line for line, name in enumerate(names)}
 
 
-def _spreads(values: Sequence[Sequence[float]]) -> List[float]:
+def _spreads(values: Sequence[Sequence[float]]) -> list[float]:
     """Standard deviations; a single value has none."""
     return [statistics.stdev(own) if len(own) > 1 else 0.0 for own in values]
 

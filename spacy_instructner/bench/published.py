@@ -10,9 +10,10 @@
 The last three are optional. k is 0 where a model has seen no example.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List, Optional, Sequence
+from typing import Any
 
 from ..formats.text_files import read_yaml
 from .matrix import Section
@@ -31,14 +32,14 @@ class Figure:
     model: str
     size: str
     f1: float
-    sd: Optional[float]
+    sd: float | None
     protocol: str
     source: str
     note: str
     checked: bool
 
 
-def read_published(path: Path) -> List[Figure]:
+def read_published(path: Path) -> list[Figure]:
     """Raises OSError for a missing file, and ValueError with the place of what is
     wrong."""
     raw = read_yaml(path)
@@ -78,7 +79,7 @@ def _figure(row: Section, note: str, shared: dict) -> Figure:
     return figure
 
 
-def published(figures: Sequence[Figure]) -> List[Block]:
+def published(figures: Sequence[Figure]) -> list[Block]:
     """A table, by data set and k, and what to know before reading it."""
     said = (
         "Copied from where the column “source” says; nothing of it was measured here. "
@@ -87,7 +88,7 @@ def published(figures: Sequence[Figure]) -> List[Block]:
         "as a surrounding, not as a comparison."
     )
     header = ["data", "k", "model", "size", "F1", "protocol", "source", "note"]
-    rows: List[List[Any]] = []
+    rows: list[list[Any]] = []
     for figure in sorted(figures, key=lambda own: (own.data, own.k, -own.f1)):
         spread = "" if figure.sd is None else f" ± {figure.sd}"
         notes = ["" if figure.checked else f"{UNCHECKED}.", figure.note]

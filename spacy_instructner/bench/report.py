@@ -1,6 +1,6 @@
 """The report of a matrix: what stands on the page, in order."""
 
-from typing import Dict, List, Optional, Sequence
+from collections.abc import Sequence
 
 from . import figures, tables
 from .budget import budget
@@ -27,7 +27,7 @@ def report(
     records: Sequence[Record],
     reference: str = "",
     literature: Sequence[Figure] = (),
-    examples: Optional[Marked] = None,
+    examples: Marked | None = None,
 ) -> Page:
     """All that the records of a matrix say.
 
@@ -60,7 +60,7 @@ def report(
     )
 
 
-def _measured(groups: tables.Groups, reference: str) -> Dict[str, List[Block]]:
+def _measured(groups: tables.Groups, reference: str) -> dict[str, list[Block]]:
     methods = tables.methods_of(groups)
     reference = reference or methods[0]
     if reference not in methods:
@@ -70,7 +70,7 @@ def _measured(groups: tables.Groups, reference: str) -> Dict[str, List[Block]]:
     settings = tables.settings_of(groups)
     drawn = dict.fromkeys(protocol.split()[-1] for _, protocol, _ in settings)
     meant = [f"{name}: {PROTOCOLS[name]}" for name in drawn]
-    parts: Dict[str, List[Block]] = {
+    parts: dict[str, list[Block]] = {
         "F1": [
             "Strict micro F1 in percent over all labels, mean ± standard deviation "
             "over draws (number of draws). A seed is the same draw for all methods. "
@@ -85,7 +85,7 @@ def _measured(groups: tables.Groups, reference: str) -> Dict[str, List[Block]]:
             tables.beside(groups, reference),
         ]
     if means := tables.averaged(groups):
-        blocks: List[Block] = ["Of each draw the mean F1 over the data sets."]
+        blocks: list[Block] = ["Of each draw the mean F1 over the data sets."]
         blocks.append(tables.f1(means))
         if reference in tables.methods_of(means):
             blocks += [

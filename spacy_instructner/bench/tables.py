@@ -3,8 +3,9 @@ is not the same for all."""
 
 import json
 import statistics
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any
 
 from ..evaluation.metrics import ERRORS, Counts, Entity, Scored, best_threshold, total
 from .cells import Record
@@ -13,8 +14,8 @@ from .page import Table
 
 # A row of records that differ in the seed alone: data, protocol (with the ways of an
 # episode), k; and the method.
-Setting = Tuple[str, str, int]
-Groups = Dict[Tuple[Setting, str], List[Record]]
+Setting = tuple[str, str, int]
+Groups = dict[tuple[Setting, str], list[Record]]
 # Beside what a method says of data whose train split it has learned.
 SEEN = "†"
 
@@ -22,7 +23,7 @@ SEEN = "†"
 def group(matrix: Matrix, records: Iterable[Record]) -> Groups:
     """The matrix's records by setting and method: setting by setting, in its order."""
     by_name = {record["name"]: record for record in records}
-    found: Dict[Setting, Dict[str, List[Record]]] = {}
+    found: dict[Setting, dict[str, list[Record]]] = {}
     for cell in matrix.cells:
         own = found.setdefault(
             (cell.data.name, _drawn(cell.protocol, cell.ways), cell.k), {}
@@ -42,11 +43,11 @@ def _drawn(protocol: str, ways: int) -> str:
     return f"{ways}-way {protocol}" if ways else protocol
 
 
-def settings_of(groups: Groups) -> List[Setting]:
+def settings_of(groups: Groups) -> list[Setting]:
     return list(dict.fromkeys(setting for setting, _ in groups))
 
 
-def methods_of(groups: Groups) -> List[str]:
+def methods_of(groups: Groups) -> list[str]:
     return list(dict.fromkeys(method for _, method in groups))
 
 
@@ -71,7 +72,7 @@ def f1(groups: Groups) -> Table:
 def beside(groups: Groups, reference: str) -> Table:
     """The difference to a method, over the draws that both have."""
 
-    def entry(own: List[Record]) -> Optional[str]:
+    def entry(own: list[Record]) -> str | None:
         one = own[0]
         if seen(own):
             return None
@@ -91,7 +92,7 @@ def averaged(groups: Groups) -> Groups:
     that several have, of the methods that all of them have and the seeds that all of a
     method's have."""
     found: Groups = {}
-    alike: Dict[Tuple[str, int], List[Setting]] = {}
+    alike: dict[tuple[str, int], list[Setting]] = {}
     for setting in settings_of(groups):
         alike.setdefault(setting[1:], []).append(setting)
     for (protocol, k), settings in alike.items():
@@ -117,7 +118,7 @@ def averaged(groups: Groups) -> Groups:
 
 
 def error_shares(groups: Groups) -> Table:
-    def entries(own: List[Record]) -> List[str]:
+    def entries(own: list[Record]) -> list[str]:
         wrong = sum(sum(r["errors"].values()) for r in own)
         predicted = sum(total(counts_of(r).values()).predicted for r in own)
         shares = (sum(r["errors"][e] for r in own) / max(wrong, 1) for e in ERRORS)
@@ -128,7 +129,7 @@ def error_shares(groups: Groups) -> Table:
 
 
 def calibration(groups: Groups) -> Table:
-    def entry(own: List[Record]) -> Optional[str]:
+    def entry(own: list[Record]) -> str | None:
         known = [r["calibration_error"] for r in own]
         values = [value for value in known if value is not None]
         return f"{statistics.mean(values):.3f} ({len(values)})" if values else None
@@ -137,7 +138,7 @@ def calibration(groups: Groups) -> Table:
 
 
 def best_thresholds(groups: Groups) -> Table:
-    def entry(own: List[Record]) -> Optional[str]:
+    def entry(own: list[Record]) -> str | None:
         found = [(r, best_threshold(*_entities(r))) for r in own]
         gains = [best[1] - r["f1"] for r, best in found if best is not None]
         return mean_of(gains, 100) if gains else None
@@ -145,7 +146,7 @@ def best_thresholds(groups: Groups) -> Table:
     return _wide(groups, entry)
 
 
-def _entities(record: Record) -> Tuple[List[List[Entity]], List[List[Scored]]]:
+def _entities(record: Record) -> tuple[list[list[Entity]], list[list[Scored]]]:
     """Annotated and predicted ones, by text, as they were before JSON."""
     gold = [[(e[0], e[1], e[2]) for e in text] for text in record["gold"]]
     predicted = [[(*e[:3], e[3]) for e in text] for text in record["predicted"]]
@@ -173,7 +174,7 @@ def methods(matrix: Matrix, groups: Groups) -> Table:
 
 
 def costs(groups: Groups) -> Table:
-    def entries(own: List[Record]) -> List[str]:
+    def entries(own: list[Record]) -> list[str]:
         train = statistics.median(r["seconds"]["train"] for r in own)
         speed = statistics.median(r["texts"] / r["seconds"]["annotate"] for r in own)
         texts = statistics.mean(r["support"]["texts"] for r in own)
@@ -207,7 +208,7 @@ def by_label(groups: Groups, setting: Setting) -> Table:
     return Table(["label", *methods], rows)
 
 
-def f1_by_label(groups: Groups, setting: Setting) -> Dict[str, Dict[str, float]]:
+def f1_by_label(groups: Groups, setting: Setting) -> dict[str, dict[str, float]]:
     """By method, then by label: the same labels for all."""
     records = {m: own for (s, m), own in groups.items() if s == setting}
     labels = sorted({x for own in records.values() for r in own for x in r["counts"]})
@@ -230,11 +231,11 @@ def marked(text: str, records: Sequence[Record]) -> str:
     return f"{text} {SEEN}" if text and seen(records) else text
 
 
-def counts_of(record: Record) -> Dict[str, Counts]:
+def counts_of(record: Record) -> dict[str, Counts]:
     return {label: Counts(**own) for label, own in record["counts"].items()}
 
 
-def _wide(groups: Groups, entry: Callable[[List[Record]], Optional[str]]) -> Table:
+def _wide(groups: Groups, entry: Callable[[list[Record]], str | None]) -> Table:
     """One entry by method (down) and setting (across)."""
     settings = settings_of(groups)
     rows = [
@@ -253,7 +254,7 @@ def _wide(groups: Groups, entry: Callable[[List[Record]], Optional[str]]) -> Tab
 
 
 def _long(
-    groups: Groups, columns: Sequence[str], entries: Callable[[List[Record]], List[Any]]
+    groups: Groups, columns: Sequence[str], entries: Callable[[list[Record]], list[Any]]
 ) -> Table:
     """Several entries by setting and method."""
     rows = [

@@ -1,9 +1,9 @@
 """A page as one HTML file that needs nothing else, light or dark, wide or narrow."""
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Iterator, Mapping, Sequence
 
 from .page import Block, Marked, Page, Plot, Table
 from .plots import COLOURS, INK, PAPER

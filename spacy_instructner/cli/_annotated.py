@@ -1,7 +1,8 @@
 """What commands have in common that read annotated texts."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, List, Sequence
+from typing import Any
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -21,7 +22,7 @@ ENCODING: Any = Option(
 
 def read_annotated(
     path: Path, nlp: Language, encoding: str, tag_names: Sequence[str] = ()
-) -> List[Doc]:
+) -> list[Doc]:
     """A file's Docs; says what of it does not count. Raises as `data.docs.read_docs`."""
     docs, problems = read_docs(path, nlp, encoding, tag_names)
     for problem in problems:
@@ -34,7 +35,7 @@ def read_annotated(
     return docs
 
 
-def read_scored(path: Path, nlp: Language, encoding: str) -> List[Doc]:
+def read_scored(path: Path, nlp: Language, encoding: str) -> list[Doc]:
     """The same, to score against. Raises ValueError for a file without a text, too."""
     docs = read_annotated(path, nlp, encoding)
     if not docs:

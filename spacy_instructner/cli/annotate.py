@@ -2,9 +2,10 @@
 
 import time
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional, Set, Tuple, Type
+from typing import Any
 
 import tqdm
 from typer import Argument, Exit, Option
@@ -22,7 +23,7 @@ def annotate_cli(
         help="Texts: .txt (one a line), .jsonl, .csv or .spacy, .gz may follow; or - for standard input",
     ),
     output_path: Path = Argument(..., help="Folder for the annotated chunks"),
-    labels: Optional[List[str]] = Option(
+    labels: list[str] | None = Option(
         None,
         "--label",
         "-l",
@@ -51,7 +52,7 @@ def annotate_cli(
     ),
     workers: int = Option(1, "--workers", "-w", help="Processes, for --engine ray"),
     gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU, -1 for the CPU"),
-    code_path: Optional[Path] = Option(
+    code_path: Path | None = Option(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"
     ),
     encoding: str = ENCODING,
@@ -136,12 +137,12 @@ def annotate_cli(
 def shown_once() -> Iterator[None]:
     """Show a warning once, not with every text: each `catch_warnings`, which some of
     spaCy's components use, makes Python forget what it has shown."""
-    shown: Set[Tuple[str, Type[Warning], str, int]] = set()
+    shown: set[tuple[str, type[Warning], str, int]] = set()
     with warnings.catch_warnings():
         show = warnings.showwarning
 
         def show_once(
-            message: Any, category: Type[Warning], name: str, line: int, *more: Any
+            message: Any, category: type[Warning], name: str, line: int, *more: Any
         ) -> None:
             if (own := (str(message), category, name, line)) not in shown:
                 shown.add(own)

@@ -1,7 +1,6 @@
 """`python -m spacy instructner average`"""
 
 from pathlib import Path
-from typing import List
 
 from typer import Argument, Exit
 from wasabi import msg
@@ -13,7 +12,7 @@ from . import app
 @app.command("average")
 def average_cli(
     output_path: Path = Argument(..., help="Folder for the mean"),
-    starts: List[Path] = Argument(
+    starts: list[Path] = Argument(
         ..., help="Adapters of one lineage, as pretrain leaves them: FOLDER/adapter"
     ),
 ) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from traceback import format_exception
-from typing import TYPE_CHECKING, List, Optional
+from typing import TYPE_CHECKING
 
 from typer import Argument, Exit, Option, echo
 from wasabi import msg
@@ -26,17 +26,17 @@ def bench_cli(
     data_path: Path = Option(
         Path("."), "--data", "-d", help="Folder that the data sets lie in",
         exists=True, file_okay=False),
-    only: Optional[List[str]] = Option(
+    only: list[str] | None = Option(
         None, "--only", help="Cells by shell pattern; may be given several times"),
     list_only: bool = Option(
         False, "--list", help="Tell which cells are measured, and what the rest takes"),
-    report_path: Optional[List[Path]] = Option(
+    report_path: list[Path] | None = Option(
         None, "--report", "-r", help="A file for the tables and plots of all that is "
         "there: HTML by its name, else Markdown; may be given several times",
         dir_okay=False),
     reference: str = Option(
         "", "--reference", help="The method that others are compared with in the report"),
-    examples_path: Optional[Path] = Option(
+    examples_path: Path | None = Option(
         None, "--examples", help="A file of annotated texts that the report shows",
         exists=True, dir_okay=False),
     encoding: str = ENCODING,
@@ -107,7 +107,7 @@ def _examples(path: Path, encoding: str) -> "Marked":
     return examples
 
 
-def _write(page: "Page", paths: List[Path]) -> None:
+def _write(page: "Page", paths: list[Path]) -> None:
     from ..bench import markdown, webpage
     from ..bench.plots import draw_all
 

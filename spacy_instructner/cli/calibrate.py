@@ -1,7 +1,8 @@
 """`python -m spacy instructner calibrate`"""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, List, Optional, Sequence
+from typing import Any
 
 from spacy.cli._util import import_code, setup_gpu
 from spacy.language import Language
@@ -25,18 +26,18 @@ from .evaluate import find_component
 def calibrate_cli(
     pipeline: str = Argument(..., help="A trained pipeline: a folder or a package's name"),
     output_path: Path = Argument(..., help="Folder for the calibrated pipeline"),
-    dev_path: Optional[Path] = Option(
+    dev_path: Path | None = Option(
         None, "--dev", help="Annotated texts that it was not trained on", exists=True, dir_okay=False
     ),
-    train_path: Optional[Path] = Option(
+    train_path: Path | None = Option(
         None, "--train", help="Its support set, where its config does not say", exists=True, dir_okay=False
     ),
     count: int = Option(5, "--folds", help="Without --dev: parts of the support set, each predicted by a pipeline that learned from the others"),
-    plot_path: Optional[Path] = Option(
+    plot_path: Path | None = Option(
         None, "--plot", help="An SVG file for score against share that is right (needs matplotlib)", dir_okay=False
     ),
     gpu_id: int = Option(-1, "--gpu-id", "-g", help="Number of a GPU; -1 for the CPU"),
-    code_path: Optional[Path] = Option(
+    code_path: Path | None = Option(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"
     ),
     encoding: str = ENCODING,
@@ -79,7 +80,7 @@ def calibrate_cli(
             )
 
 
-def of_texts(nlp: Language, docs: Sequence[Doc]) -> List[Judged]:
+def of_texts(nlp: Language, docs: Sequence[Doc]) -> list[Judged]:
     """The bare scores of a pipeline's entities in annotated Docs, and whether they are
     right."""
     _, pipe = find_component(nlp)
@@ -95,7 +96,7 @@ def of_texts(nlp: Language, docs: Sequence[Doc]) -> List[Judged]:
         pipe.cfg.update(kept)
 
 
-def of_folds(nlp: Language, support: Sequence[Doc], count: int) -> List[Judged]:
+def of_folds(nlp: Language, support: Sequence[Doc], count: int) -> list[Judged]:
     """The same of a support set: of each part, by a pipeline that learned the others
     from the start, with the labels and words that the pipeline has now."""
     name, pipe = find_component(nlp)
@@ -104,13 +105,13 @@ def of_folds(nlp: Language, support: Sequence[Doc], count: int) -> List[Judged]:
     config["components"][name] |= {key: pipe.cfg[key] for key in own}
     config["initialize"]["components"].pop(name, None)
     seed = config.interpolate()["training"]["seed"]
-    found: List[Judged] = []
+    found: list[Judged] = []
     for rest, left_out in folds(support, count, seed):
         found += of_texts(train_on(config, rest, {}), left_out)
     return found
 
 
-def support_of(nlp: Language, path: Optional[Path], encoding: str = UTF8) -> List[Doc]:
+def support_of(nlp: Language, path: Path | None, encoding: str = UTF8) -> list[Doc]:
     """What a pipeline was trained on. Raises ValueError where that cannot be read."""
     if path is not None:
         return read_scored(path, nlp, encoding)

@@ -1,7 +1,7 @@
 """`python -m spacy instructner convert`"""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 import spacy
 from typer import Argument, Exit, Option

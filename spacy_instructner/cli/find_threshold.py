@@ -1,7 +1,6 @@
 """`python -m spacy instructner find-threshold`"""
 
 from pathlib import Path
-from typing import Optional
 
 from spacy.cli._util import import_code, setup_gpu
 from spacy.util import load_model
@@ -23,10 +22,10 @@ def find_threshold_cli(
     data_path: Path = Argument(
         ..., help=f"Annotated texts: {FORMATS}",
         exists=True, dir_okay=False),
-    output_path: Optional[Path] = Option(
+    output_path: Path | None = Option(
         None, "--output", "-o", help="Folder for the pipeline with this threshold"),
     gpu_id: int = Option(-1, "--gpu-id", "-g", help="Number of a GPU; -1 for the CPU"),
-    code_path: Optional[Path] = Option(
+    code_path: Path | None = Option(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"),
     encoding: str = ENCODING,
 ) -> None:  # fmt: skip

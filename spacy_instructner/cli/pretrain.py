@@ -1,7 +1,6 @@
 """`python -m spacy instructner pretrain`"""
 
 from pathlib import Path
-from typing import Optional
 
 from spacy.cli._util import import_code, parse_config_overrides, show_validation_error
 from spacy.util import load_config
@@ -23,10 +22,10 @@ def pretrain_cli(
     output_path: Path = Argument(
         ..., help="Folder for checkpoint, log and pipeline; goes on with what it has"
     ),
-    minutes: Optional[float] = Option(
+    minutes: float | None = Option(
         None, "--minutes", "-m", help="Stop at the first checkpoint after so many"
     ),
-    code_path: Optional[Path] = Option(
+    code_path: Path | None = Option(
         None, "--code", "-c", help="Python file with functions that the config names"
     ),
 ) -> None:

@@ -3,7 +3,7 @@
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
 from spacy.cli._util import import_code
 from typer import Argument, Exit, Option
@@ -31,10 +31,10 @@ def render_cli(
         ..., help="A trained pipeline: a folder or a package's name"
     ),
     output_path: Path = Argument(..., help="The HTML page to write", dir_okay=False),
-    text: Optional[List[str]] = Option(
+    text: list[str] | None = Option(
         None, "--text", "-t", help="A text; may be given several times"
     ),
-    input_path: Optional[Path] = Option(
+    input_path: Path | None = Option(
         None,
         "--input",
         "-i",
@@ -43,7 +43,7 @@ def render_cli(
         exists=True,
         dir_okay=False,
     ),
-    code_path: Optional[Path] = Option(
+    code_path: Path | None = Option(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"
     ),
     encoding: str = ENCODING,
@@ -99,19 +99,19 @@ def render_cli(
     msg.good(f"Wrote {output_path}")
 
 
-def to_rows(nlp: "Language", texts: List[Tuple[str, str]]) -> List[Dict[str, Any]]:
+def to_rows(nlp: "Language", texts: list[tuple[str, str]]) -> list[dict[str, Any]]:
     """Texts, and why they cannot be read, as displaCy's manual mode takes them; one that
     fails has a "problem"."""
     from ..corpus.piped import Problem, annotate_each
     from ..corpus.texts import pieces
 
-    def docs_of(text: str, unread: str) -> List["Doc"]:
+    def docs_of(text: str, unread: str) -> list["Doc"]:
         if unread:
             raise ValueError(unread)
         return [nlp.make_doc(piece) for piece in pieces(text, nlp.max_length)]
 
     makes = [partial(docs_of, *each) for each in texts]
-    rows: List[Dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for (text, _), answer in zip(texts, annotate_each(nlp, makes, nlp.batch_size)):
         if isinstance(answer, Problem):
             # displaCy escapes texts, but no titles.
@@ -123,7 +123,7 @@ def to_rows(nlp: "Language", texts: List[Tuple[str, str]]) -> List[Dict[str, Any
     return rows
 
 
-def write_page(rows: List[Dict[str, Any]], path: Path) -> None:
+def write_page(rows: list[dict[str, Any]], path: Path) -> None:
     from spacy import displacy
 
     labels = sorted({ent["name"] for row in rows for ent in row["ents"]})
@@ -141,7 +141,7 @@ def write_page(rows: List[Dict[str, Any]], path: Path) -> None:
     path.write_text(page, encoding="utf8")
 
 
-def texts_of(path: Path, encoding: str) -> List[Tuple[str, str]]:
+def texts_of(path: Path, encoding: str) -> list[tuple[str, str]]:
     """The texts of a file, and why they cannot be read, "" for those that can. Raises as
     `annotating.texts.Source`."""
     from ..corpus.texts import Source
@@ -155,11 +155,11 @@ def texts_of(path: Path, encoding: str) -> List[Tuple[str, str]]:
     return texts
 
 
-def to_row(doc: Any) -> Dict[str, Any]:
+def to_row(doc: Any) -> dict[str, Any]:
     """A Doc as displaCy's manual mode takes it, its scores in the labels."""
     from ..evaluation.support_set import scored_of
 
-    row: Dict[str, Any] = {"text": doc.text, "ents": []}
+    row: dict[str, Any] = {"text": doc.text, "ents": []}
     for start, end, label, score in scored_of(doc):
         shown = "" if score is None else f"{score:.2f}"
         row["ents"].append(

@@ -1,7 +1,6 @@
 """`python -m spacy instructner sample`"""
 
 from pathlib import Path
-from typing import Optional
 
 import spacy
 from typer import Argument, Exit, Option
@@ -29,7 +28,7 @@ def sample_cli(
     ),
     k: int = Option(10, "--k", "-k", help="Shots"),
     seed: int = Option(0, "--seed", "-s", help="Seed of the draw"),
-    exclude: Optional[Path] = Option(
+    exclude: Path | None = Option(
         None,
         "--exclude",
         "-x",

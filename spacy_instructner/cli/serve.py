@@ -2,7 +2,6 @@
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import List, Optional
 
 from typer import Argument, Exit, Option
 from wasabi import msg
@@ -15,19 +14,19 @@ def serve_cli(
     model: str = Argument(..., help="A pipeline: a folder, or the name of a package"),
     host: str = Option("127.0.0.1", "--host", help="Address to listen on"),
     port: int = Option(8000, "--port", "-p", help="Port to listen on"),
-    name: Optional[List[str]] = Option(
+    name: list[str] | None = Option(
         None,
         "--name",
         help="What else this machine is called in the browser's address; * for anything",
     ),
-    save_to: Optional[Path] = Option(
+    save_to: Path | None = Option(
         None, "--save-to", "-s", help="Folder for the pipeline after each training"
     ),
     characters: int = Option(20_000, "--characters", help="Longest text"),
     seconds: float = Option(120.0, "--seconds", help="Longest answer"),
     waiting: int = Option(8, "--waiting", help="Most texts at a time"),
     gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU, -1 for the CPU"),
-    code_path: Optional[Path] = Option(
+    code_path: Path | None = Option(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"
     ),
 ) -> None:

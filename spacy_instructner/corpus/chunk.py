@@ -2,9 +2,10 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple, Union
+from typing import Any, Literal
 
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
@@ -40,12 +41,12 @@ class Report:
     annotated."""
 
     texts: int = 0
-    spans: Dict[str, int] = field(default_factory=dict)
+    spans: dict[str, int] = field(default_factory=dict)
     replaced: int = 0
     cut: int = 0
     unread_tokens: int = 0
     unfinished_answers: int = 0
-    problems: List[Dict[str, str]] = field(default_factory=list)
+    problems: list[dict[str, str]] = field(default_factory=list)
 
     def add(self, other: "Report") -> None:
         self.texts += other.texts
@@ -63,7 +64,7 @@ class Annotated:
     the least certain first."""
 
     content: bytes
-    uncertain: List[Tuple[float, Dict[str, Any]]]
+    uncertain: list[tuple[float, dict[str, Any]]]
     report: Report
 
 
@@ -94,12 +95,12 @@ def _annotated(nlp: Language, items: Sequence[Item], options: Options) -> Annota
     name = pipeline_name(nlp)
     counts: Counter = Counter()
     docs = DocBin(store_user_data=True)
-    rows: List[Dict[str, Any]] = []
-    uncertain: List[Tuple[float, Dict[str, Any]]] = []
+    rows: list[dict[str, Any]] = []
+    uncertain: list[tuple[float, dict[str, Any]]] = []
     for item, answer in zip(items, answers):
         report.replaced += not item.doc and repaired(item.text)[1] > 0
         report.cut += not item.doc and len(item.text) > nlp.max_length
-        row: Dict[str, Any] = {"id": item.id, "pipeline": name}
+        row: dict[str, Any] = {"id": item.id, "pipeline": name}
         rows.append(row)
         try:
             written = _written(item, answer, options)
@@ -128,14 +129,12 @@ class _Written:
     """What there is to write of one text. row: for its row; packed: its Doc, for a
     .spacy file; to_correct: its lowest score, and the task."""
 
-    row: Dict[str, Any]
-    packed: Optional[DocBin]
-    to_correct: Optional[Tuple[float, Dict[str, Any]]]
+    row: dict[str, Any]
+    packed: DocBin | None
+    to_correct: tuple[float, dict[str, Any]] | None
 
 
-def _written(
-    item: Item, answer: Union[Doc, Problem], options: Options
-) -> Union[_Written, Problem]:
+def _written(item: Item, answer: Doc | Problem, options: Options) -> _Written | Problem:
     if isinstance(answer, Problem):
         return answer
     # Before it is packed: by this, span groups are where their characters are.
@@ -144,7 +143,7 @@ def _written(
     if options.format == "spacy":
         answer.user_data["id"] = item.id
         packed = pack(answer)
-    row: Dict[str, Any] = {"spans": [_span(span) for span in spans]}
+    row: dict[str, Any] = {"spans": [_span(span) for span in spans]}
     if options.with_text:
         row["text"] = answer.text
     # What is no JSON must fail for this text, not for its file.
@@ -157,7 +156,7 @@ def _written(
     return _Written(row, packed, to_correct)
 
 
-def _docs(nlp: Language, item: Item) -> List[Doc]:
+def _docs(nlp: Language, item: Item) -> list[Doc]:
     if item.problem:
         raise ValueError(item.problem)
     if item.doc:
@@ -169,15 +168,15 @@ def pipeline_name(nlp: Language) -> str:
     return f"{nlp.meta['lang']}_{nlp.meta['name']}-{nlp.meta['version']}"
 
 
-def _span(span: Scored) -> Dict[str, Any]:
+def _span(span: Scored) -> dict[str, Any]:
     start, end, label, score = span
     known = None if score is None else round(score, 4)
     return {"start": start, "end": end, "label": label, "score": known}
 
 
 def _to_correct(
-    id_: str, doc: Doc, spans: Sequence[Dict[str, Any]], score: float
-) -> Dict[str, Any]:
+    id_: str, doc: Doc, spans: Sequence[dict[str, Any]], score: float
+) -> dict[str, Any]:
     """A task as Prodigy's ner.manual reads it. spans: rows of the Doc's entities."""
     return {
         "text": doc.text,

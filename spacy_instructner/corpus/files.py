@@ -9,9 +9,10 @@ correct.jsonl                the least certain texts of all
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Set, Tuple
+from typing import Any
 
 from ..files import to_json, to_lines, write_whole
 from .chunk import Annotated, Report
@@ -22,7 +23,7 @@ TO_CORRECT = "correct.jsonl"
 
 
 # i and n: every n-th chunk, from the i-th on.
-Shard = Tuple[int, int]
+Shard = tuple[int, int]
 
 
 class Folder:
@@ -32,7 +33,7 @@ class Folder:
         self.path = path
         self.suffix = suffix
 
-    def begin(self, run: Dict[str, Any], resume: bool, shard: Shard) -> None:
+    def begin(self, run: dict[str, Any], resume: bool, shard: Shard) -> None:
         """Raises ValueError for a folder with another run in it, or with chunks of this
         shard unless it is to go on."""
         said = self.path / RUN
@@ -61,7 +62,7 @@ class Folder:
             raise ValueError(f"{self.path} is not empty. Name another folder.")
         write_whole(said, to_json(run))
 
-    def numbers(self, shard: Shard) -> Set[int]:
+    def numbers(self, shard: Shard) -> set[int]:
         """Chunks of a shard that are done."""
         which, of = shard
         said = self.path.glob("part-" + "[0-9]" * 6 + "*.json")
@@ -71,7 +72,7 @@ class Folder:
     def part(self, number: int, suffix: str) -> Path:
         return self.path / f"part-{number:06}{suffix}"
 
-    def done(self, number: int, made_of: str, retry: bool) -> Optional[Report]:
+    def done(self, number: int, made_of: str, retry: bool) -> Report | None:
         """A finished chunk's report; None where it is to be done. retry: so it is where
         a text had a problem. Raises ValueError where it was made of other texts."""
         said = self.part(number, ".json")
@@ -105,7 +106,7 @@ class Folder:
         }
         write_whole(self.part(number, ".json"), to_json(row))
 
-    def to_correct(self) -> Iterator[Dict[str, Any]]:
+    def to_correct(self) -> Iterator[dict[str, Any]]:
         """The least certain texts of each chunk: "score" and "task"."""
         for path in sorted(self.path.glob(f"part-*.{TO_CORRECT}")):
             with path.open(encoding="utf8") as file_:

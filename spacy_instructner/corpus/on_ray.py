@@ -8,9 +8,10 @@ and the output folder under the same path.
 
 import os
 import pickle
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any
 
 # Before Ray is imported: nothing is to be told to anybody.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -39,15 +40,15 @@ class Chunks(Datasource):
         super().__init__()
         self.job = job
 
-    def estimate_inmemory_data_size(self) -> Optional[int]:
+    def estimate_inmemory_data_size(self) -> int | None:
         return self.job.source.size
 
     def get_read_tasks(
         self,
         parallelism: int,
-        per_task_row_limit: Optional[int] = None,
-        data_context: Optional[DataContext] = None,
-    ) -> List[ReadTask]:
+        per_task_row_limit: int | None = None,
+        data_context: DataContext | None = None,
+    ) -> list[ReadTask]:
         job = self.job
 
         def read() -> Iterator[pyarrow.Table]:
@@ -64,7 +65,7 @@ class Annotator:
         self.nlp, self.job = pipeline.load(), job
         check_ready(self.nlp)
 
-    def __call__(self, batch: Dict[str, Any]) -> Dict[str, Any]:
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         found = [self.job.do(self.nlp, pickle.loads(row)) for row in batch[COLUMN]]
         return {COLUMN: [pickle.dumps(done) for done in found]}
 
@@ -141,6 +142,6 @@ def known_everywhere(pipeline: Pipeline) -> Pipeline:
     )
 
 
-def _unpickled(row: Dict[str, Any]) -> Done:
+def _unpickled(row: dict[str, Any]) -> Done:
     done: Done = pickle.loads(row[COLUMN])
     return done

@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Tuple
 
 from spacy.cli._util import import_code, setup_gpu
 from spacy.language import Language
@@ -20,8 +19,8 @@ class Pipeline:
     anything; code: a file with functions that it needs; gpu: which, -1 for the CPU."""
 
     name: str
-    labels: Tuple[str, ...] = ()
-    code: Optional[Path] = None
+    labels: tuple[str, ...] = ()
+    code: Path | None = None
     gpu: int = -1
 
     def load(self) -> Language:

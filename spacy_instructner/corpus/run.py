@@ -1,8 +1,9 @@
 """From chunk to chunk: what is done is skipped, what is not is done whole."""
 
 import heapq
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Callable, Dict, Iterable, Iterator, List
+from typing import Any
 
 from spacy.language import Language
 
@@ -22,7 +23,7 @@ class Chunk:
     that are read when they are."""
 
     number: int
-    items: List[Item]
+    items: list[Item]
     position: int
 
 
@@ -116,11 +117,11 @@ def annotate_corpus(
     return finish(job, run, (job.do(nlp, chunk) for chunk in job.chunks()), said)
 
 
-def begin(nlp: Language, job: Job, resume: bool) -> Dict[str, Any]:
+def begin(nlp: Language, job: Job, resume: bool) -> dict[str, Any]:
     """Prepare the folder. RETURNS: what is annotated with what. Raises ValueError and
     OSError for a pipeline that could annotate nothing."""
     check_ready(nlp)
-    run: Dict[str, Any] = {
+    run: dict[str, Any] = {
         "pipeline": pipeline_name(nlp),
         "sha256": fingerprint(nlp),
         "labels": {name: list(labels) for name, labels in nlp.pipe_labels.items()},
@@ -135,11 +136,11 @@ def begin(nlp: Language, job: Job, resume: bool) -> Dict[str, Any]:
 
 
 def finish(
-    job: Job, run: Dict[str, Any], chunks_: Iterable[Done], said: Said
+    job: Job, run: dict[str, Any], chunks_: Iterable[Done], said: Said
 ) -> Report:
     """Go through chunks as they are done, in any order; then write the manifest of the
     shard, and the texts to correct."""
-    reports: Dict[int, Report] = {}
+    reports: dict[int, Report] = {}
     texts = annotated = 0
     for done in chunks_:
         reports[done.number] = done.report

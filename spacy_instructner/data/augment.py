@@ -5,8 +5,8 @@ itself is learnt, too, and all of its mentions are replaced at once.
 """
 
 import random
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
@@ -15,7 +15,7 @@ from spacy.training import Example
 from .corpora import without_annotation
 
 # The words of a mention, and whether whitespace stands between each two of them.
-Mention = Tuple[Tuple[str, ...], Tuple[bool, ...]]
+Mention = tuple[tuple[str, ...], tuple[bool, ...]]
 
 
 def build_mention_swap_v1(level: float, copies: int = 1) -> "MentionSwap":
@@ -37,7 +37,7 @@ class MentionSwap:
 
     level: float
     copies: int = 1
-    mentions: Optional[Mapping[str, Tuple[Mention, ...]]] = None
+    mentions: Mapping[str, tuple[Mention, ...]] | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.level <= 1.0:
@@ -47,7 +47,7 @@ class MentionSwap:
 
     def among(self, examples: Iterable[Example]) -> "MentionSwap":
         """The augmenter with the mentions of these examples."""
-        found: Dict[str, Dict[Mention, None]] = {}
+        found: dict[str, dict[Mention, None]] = {}
         for example in examples:
             for entity in example.reference.ents:
                 found.setdefault(entity.label_, {})[_mention(entity)] = None
@@ -63,7 +63,7 @@ class MentionSwap:
                 if changed is not None:
                     yield Example(without_annotation(changed), changed)
 
-    def swapped(self, doc: Doc) -> Optional[Doc]:
+    def swapped(self, doc: Doc) -> Doc | None:
         """The text with another mention of the same label in the place of each; None
         where there is no other. What else was annotated is not known of it."""
         if self.mentions is None:
@@ -72,11 +72,11 @@ class MentionSwap:
                 "to spacy-instructner.FewShotCorpus.v1 as `augmenter`: no other reader "
                 "says which texts there are."
             )
-        words: List[str] = []
-        spaces: List[bool] = []
-        entities: List[Tuple[int, int, str]] = []
-        unknown: List[int] = []
-        blocked: List[int] = []
+        words: list[str] = []
+        spaces: list[bool] = []
+        entities: list[tuple[int, int, str]] = []
+        unknown: list[int] = []
+        blocked: list[int] = []
         changed = False
         inside = {entity.start: entity for entity in doc.ents}
         at = 0

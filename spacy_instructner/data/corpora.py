@@ -2,17 +2,14 @@
 there are, and how they are read, is in `data/`."""
 
 import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import (
-    Callable,
-    Iterable,
-    Iterator,
-    Optional,
-    runtime_checkable,
+    Protocol as Interface,
 )
 from typing import (
-    Protocol as Interface,
+    runtime_checkable,
 )
 
 from spacy.language import Language
@@ -52,14 +49,14 @@ class FromDraw(Interface):
 class FewShotCorpus:
     """Reads Examples of a draw. See `build_few_shot_corpus_v1`."""
 
-    path: Optional[Path]
+    path: Path | None
     protocol: Protocol
     k: int
     seed: int
-    exclude: Optional[Path]
-    augmenter: Optional[Augmenter] = None
+    exclude: Path | None
+    augmenter: Augmenter | None = None
     encoding: str = UTF8
-    instead: Optional[Path] = None
+    instead: Path | None = None
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
         if self.instead is not None:
@@ -102,14 +99,14 @@ class FewShotCorpus:
 
 
 def build_few_shot_corpus_v1(
-    path: Optional[Path],
+    path: Path | None,
     protocol: Protocol = "all",
     k: int = 0,
     seed: int = 0,
-    exclude: Optional[Path] = None,
-    augmenter: Optional[Callable] = None,
+    exclude: Path | None = None,
+    augmenter: Callable | None = None,
     encoding: str = UTF8,
-    instead: Optional[Path] = None,
+    instead: Path | None = None,
 ) -> Callable[[Language], Iterable[Example]]:
     """Registered as `spacy-instructner.FewShotCorpus.v1`.
 

@@ -2,16 +2,17 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Dict, Iterable, List, Literal, Sequence, Set, Tuple, get_args
+from typing import Literal, get_args
 
 from spacy.tokens import Doc
 
 Protocol = Literal["at-least-k", "at-most-k", "k-sentences", "sentences", "all"]
 
 
-def label_counts(docs: Iterable[Doc]) -> Dict[str, int]:
+def label_counts(docs: Iterable[Doc]) -> dict[str, int]:
     """Entities of each label, by label."""
     counts = Counter(span.label_ for doc in docs for span in doc.ents)
     return dict(sorted(counts.items()))
@@ -23,7 +24,7 @@ def draw(
     k: int = 0,
     seed: int = 0,
     exclude: Iterable[Doc] = (),
-) -> List[Doc]:
+) -> list[Doc]:
     """A support set.
 
     protocol: "at-least-k" shuffles and keeps a sentence while some label in it
@@ -67,9 +68,9 @@ def draw(
 class Episode:
     """Few texts of few labels, and others to ask about. See `episode`."""
 
-    labels: Tuple[str, ...]
-    support: List[Doc]
-    query: List[Doc]
+    labels: tuple[str, ...]
+    support: list[Doc]
+    query: list[Doc]
 
 
 def episode(docs: Iterable[Doc], ways: int, k: int, seed: int = 0) -> Episode:
@@ -91,11 +92,11 @@ def episode(docs: Iterable[Doc], ways: int, k: int, seed: int = 0) -> Episode:
     chosen = tuple(sorted(rng.sample(labels, ways)))
     rng.shuffle(shuffled)
     pool = [doc for doc in shuffled if _only(doc, chosen)]
-    sets: List[List[Doc]] = []
+    sets: list[list[Doc]] = []
     for _ in range(2):
         have: Counter = Counter()
-        kept: List[Doc] = []
-        rest: List[Doc] = []
+        kept: list[Doc] = []
+        rest: list[Doc] = []
         for doc in pool:
             own = Counter(span.label_ for span in doc.ents)
             wanted = any(have[label] < k for label in own)
@@ -118,7 +119,7 @@ def _only(doc: Doc, labels: Sequence[str]) -> bool:
     return bool(doc.ents) and all(span.label_ in labels for span in doc.ents)
 
 
-def too_few(docs: Iterable[Doc], drawn: Iterable[Doc], k: int) -> List[str]:
+def too_few(docs: Iterable[Doc], drawn: Iterable[Doc], k: int) -> list[str]:
     """The labels of the data that have fewer than k entities in a draw."""
     counts = label_counts(drawn)
     return [label for label in label_counts(docs) if counts.get(label, 0) < k]
@@ -129,10 +130,10 @@ def same_text(doc: Doc) -> str:
     return " ".join(doc.text.split())
 
 
-def _at_least_k(docs: Sequence[Doc], k: int) -> List[Doc]:
+def _at_least_k(docs: Sequence[Doc], k: int) -> list[Doc]:
     wanted = label_counts(docs)
     have: Counter = Counter()
-    drawn: List[Doc] = []
+    drawn: list[Doc] = []
     for doc in docs:
         if all(have[label] >= k for label in wanted):
             break
@@ -143,9 +144,9 @@ def _at_least_k(docs: Sequence[Doc], k: int) -> List[Doc]:
     return drawn
 
 
-def _at_most_k(docs: Sequence[Doc], k: int) -> List[Doc]:
+def _at_most_k(docs: Sequence[Doc], k: int) -> list[Doc]:
     have: Counter = Counter()
-    drawn: List[Doc] = []
+    drawn: list[Doc] = []
     for doc in docs:
         own = Counter(span.label_ for span in doc.ents)
         if own and all(have[label] + own[label] <= k for label in own):
@@ -154,10 +155,10 @@ def _at_most_k(docs: Sequence[Doc], k: int) -> List[Doc]:
     return drawn
 
 
-def _k_sentences(docs: Sequence[Doc], k: int) -> List[Doc]:
+def _k_sentences(docs: Sequence[Doc], k: int) -> list[Doc]:
     counts = label_counts(docs)
-    taken: Set[int] = set()
-    drawn: List[Doc] = []
+    taken: set[int] = set()
+    drawn: list[Doc] = []
     for label in sorted(counts, key=lambda label: (counts[label], label)):
         having = (
             at

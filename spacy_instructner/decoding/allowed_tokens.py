@@ -1,26 +1,26 @@
 """What an answer could have said instead, id by id: a loss over decisions is normalised
 over it. Pure Python, no torch. Source: ours."""
 
-from typing import Dict, Iterable, List, Sequence, Tuple, Union
+from collections.abc import Iterable, Sequence
 
 from .answers import Ids
 from .grammar import Grammar, GrammarState, Trie
 from .token_bag import TokenBagGrammar, TokenBagState
 
 
-def along(grammar: Union[Grammar, TokenBagGrammar], answer: Ids) -> Tuple[Ids, ...]:
+def along(grammar: Grammar | TokenBagGrammar, answer: Ids) -> tuple[Ids, ...]:
     """The ids that the grammar allows at each id of an answer.
 
     Raises ValueError for an answer that it does not admit."""
-    state: Union[GrammarState, TokenBagState] = grammar.start()
-    allowed: List[Ids] = []
+    state: GrammarState | TokenBagState = grammar.start()
+    allowed: list[Ids] = []
     for token in answer:
         allowed.append(state.allowed)
         state = state.step(token)
     return tuple(allowed)
 
 
-def filled_in(pieces: Sequence[Trie], answer: Ids) -> Tuple[Ids, ...]:
+def filled_in(pieces: Sequence[Trie], answer: Ids) -> tuple[Ids, ...]:
     """The same where every answer has the same pieces, and each piece says one of a few
     things: the trie of these.
 
@@ -28,7 +28,7 @@ def filled_in(pieces: Sequence[Trie], answer: Ids) -> Tuple[Ids, ...]:
     # Which piece, and the node of its trie; several where one word of a piece begins
     # another.
     standing = list(_settle(pieces, [(0, 0)]))
-    allowed: List[Ids] = []
+    allowed: list[Ids] = []
     for at, token in enumerate(answer):
         allowed.append(
             tuple(
@@ -55,10 +55,10 @@ def filled_in(pieces: Sequence[Trie], answer: Ids) -> Tuple[Ids, ...]:
 
 
 def _settle(
-    pieces: Sequence[Trie], standing: Iterable[Tuple[int, int]]
-) -> Dict[Tuple[int, int], None]:
+    pieces: Sequence[Trie], standing: Iterable[tuple[int, int]]
+) -> dict[tuple[int, int], None]:
     """Where a piece may end, the next may begin."""
-    found: Dict[Tuple[int, int], None] = {}
+    found: dict[tuple[int, int], None] = {}
     for piece, node in standing:
         found[piece, node] = None
         while pieces[piece].label[node] >= 0 and piece + 1 < len(pieces):

@@ -1,12 +1,12 @@
 """Answers as token ids: the words they are made of, their fixed pieces, and how a
 set of clauses is written. Plain data; `grammar.py` reads what is written here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Dict, List, Sequence, Tuple
 
-Ids = Tuple[int, ...]
+Ids = tuple[int, ...]
 # (start word, end word exclusive, index of the label)
-Clause = Tuple[int, int, int]
+Clause = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class TokenizedWords:
     passed over inside a span and can neither begin nor end one.
     """
 
-    first: Tuple[Ids, ...]
-    following: Tuple[Ids, ...]
+    first: tuple[Ids, ...]
+    following: tuple[Ids, ...]
 
     def __post_init__(self) -> None:
         if len(self.first) != len(self.following):
@@ -34,7 +34,7 @@ class TokenizedWords:
         return bool(self.first[word]) and bool(self.following[word])
 
     @property
-    def places(self) -> Tuple[int, ...]:
+    def places(self) -> tuple[int, ...]:
         """Where each word begins in `text`, and where the last one ends."""
         places = [0]
         for first, following in zip(self.first, self.following):
@@ -44,7 +44,7 @@ class TokenizedWords:
     @property
     def text(self) -> Ids:
         """Ids of the whole window, as they stand in a prompt."""
-        ids: List[int] = []
+        ids: list[int] = []
         for first, following in zip(self.first, self.following):
             ids.extend(following if ids else first)
         return tuple(ids)
@@ -63,7 +63,7 @@ class AnswerFormat:
 
     first_lead: Ids
     next_lead: Ids
-    tails: Tuple[Tuple[str, Ids], ...]
+    tails: tuple[tuple[str, Ids], ...]
     closing: Ids
     empty: Ids
 
@@ -72,7 +72,7 @@ class AnswerFormat:
             raise ValueError("Answers must end with one and the same end token.")
         if not self.tails:
             raise ValueError("An answer format needs at least one label.")
-        seen: Dict[Ids, str] = {}
+        seen: dict[Ids, str] = {}
         for label, ids in self.tails:
             if ids in seen:
                 raise ValueError(
@@ -83,7 +83,7 @@ class AnswerFormat:
             seen[ids] = label
 
     @property
-    def labels(self) -> Tuple[str, ...]:
+    def labels(self) -> tuple[str, ...]:
         return tuple(label for label, _ in self.tails)
 
 
@@ -99,14 +99,14 @@ class Piece:
 
 def write(
     words: TokenizedWords, format: AnswerFormat, clauses: Sequence[Clause]
-) -> List[Piece]:
+) -> list[Piece]:
     """The answer that says these clauses, in the pieces the grammar reads.
 
     clauses: in text order, not overlapping, each border on a writable word.
     Raises ValueError where a clause cannot be written."""
     if not clauses:
         return [Piece("empty", format.empty, 0)]
-    pieces: List[Piece] = []
+    pieces: list[Piece] = []
     position = 0
     for index, (start, end, label) in enumerate(clauses):
         if not position <= start < end <= len(words):

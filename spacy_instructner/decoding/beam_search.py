@@ -6,8 +6,9 @@ Scores are probabilities renormalised over what the grammar allowed. Source: our
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Dict, List, Protocol, Sequence, Tuple
+from typing import Protocol
 
 import torch
 
@@ -20,7 +21,7 @@ __all__ = ["Answer", "DecodingRequest", "ScoredSpan", "search"]
 
 
 # A question's prefix and suffix.
-Prompt = Tuple[Ids, Ids]
+Prompt = tuple[Ids, Ids]
 
 
 class Session(Protocol):
@@ -36,7 +37,7 @@ class Session(Protocol):
         before anything of its answer."""
 
     def forward(
-        self, rows: Sequence[Sequence[int]], marks: Sequence[Tuple[int, int]]
+        self, rows: Sequence[Sequence[int]], marks: Sequence[tuple[int, int]]
     ) -> torch.Tensor:
         """Feed ids to every row. marks: (row, place of one of its ids), for each hidden
         state that is wanted. RETURNS: (marks, width) these states."""
@@ -48,7 +49,7 @@ class Session(Protocol):
         """Go on with these rows, in this order; one may stand there twice."""
 
     @property
-    def remaining_positions(self) -> List[int]:
+    def remaining_positions(self) -> list[int]:
         """How many ids each row can still take."""
 
 
@@ -72,7 +73,7 @@ def search(
     requests: Sequence[DecodingRequest],
     batch_tokens: int = 2048,
     width: int = 1,
-) -> List[Answer]:
+) -> list[Answer]:
     """The answers to all questions, in their order.
 
     Long texts come first. Where the model's session allows it, a question takes the
@@ -96,7 +97,7 @@ def search(
         queue = _texts(asked, session.supports_prefix_sharing)
         drafts = SpeculativeDecoder()
         # Which beam and row each row of the session is.
-        standing: List[Tuple[Beam, Hypothesis]] = []
+        standing: list[tuple[Beam, Hypothesis]] = []
         while queue or standing:
             if session.supports_continuous_batching or not standing:
                 standing.extend(_admit(session, queue, standing, batch_tokens, width))
@@ -121,7 +122,7 @@ def search(
 class _Text:
     """Questions that are admitted together."""
 
-    beams: List[Beam]
+    beams: list[Beam]
 
     @property
     def prompt(self) -> Prompt:
@@ -131,14 +132,14 @@ class _Text:
         return request.prefix, request.own if alone else request.shared
 
     @property
-    def lengths(self) -> List[int]:
+    def lengths(self) -> list[int]:
         return [max(1, len(beam.request.own)) for beam in self.beams]
 
 
-def _texts(beams: Sequence[Beam], forks: bool) -> List[_Text]:
+def _texts(beams: Sequence[Beam], forks: bool) -> list[_Text]:
     """Questions by what they share, the longest last; among equals, the first last."""
-    texts: List[_Text] = []
-    shared: Dict[Prompt, _Text] = {}
+    texts: list[_Text] = []
+    shared: dict[Prompt, _Text] = {}
     for beam in beams:
         request = beam.request
         if not (forks and request.shared):
@@ -156,10 +157,10 @@ def _texts(beams: Sequence[Beam], forks: bool) -> List[_Text]:
 def _pass(
     reader: Reader,
     session: Session,
-    standing: Sequence[Tuple[Beam, Hypothesis]],
+    standing: Sequence[tuple[Beam, Hypothesis]],
     drafts: SpeculativeDecoder,
     width: int,
-) -> Dict[int, int]:
+) -> dict[int, int]:
     """Feed all rows and decide. RETURNS: by each new row's identity, where its parent
     stands."""
     rows = [row for _, row in standing]
@@ -189,7 +190,7 @@ def _pass(
     )
     decided = decide(deciding, logprobs, width)
 
-    def after(which: List[int]) -> torch.Tensor:
+    def after(which: list[int]) -> torch.Tensor:
         states = [draft.state for at in which if (draft := deciding[at][1].draft)]
         return _logprobs(reader, hidden[[len(asked) + at for at in which]], states)
 
@@ -204,11 +205,11 @@ def _pass(
 
 def _admit(
     session: Session,
-    queue: List[_Text],
-    standing: Sequence[Tuple[Beam, Hypothesis]],
+    queue: list[_Text],
+    standing: Sequence[tuple[Beam, Hypothesis]],
     batch_tokens: int,
     width: int,
-) -> List[Tuple[Beam, Hypothesis]]:
+) -> list[tuple[Beam, Hypothesis]]:
     """Take texts off the queue's end, as many as there is room for, one at least
     if nothing is under way."""
     lengths = {
@@ -218,8 +219,8 @@ def _admit(
     }
     longest = max(lengths.values(), default=0)
     size, count = sum(lengths.values()), len(lengths)
-    new: List[Tuple[Beam, Hypothesis]] = []
-    prompts: List[Prompt] = []
+    new: list[tuple[Beam, Hypothesis]] = []
+    prompts: list[Prompt] = []
     while queue:
         own = queue[-1].lengths
         longest = max(longest, *own)
@@ -245,8 +246,8 @@ def _admit(
 
 
 def _make_room(
-    session: Session, standing: List[Tuple[Beam, Hypothesis]]
-) -> List[Tuple[Beam, Hypothesis]]:
+    session: Session, standing: list[tuple[Beam, Hypothesis]]
+) -> list[tuple[Beam, Hypothesis]]:
     """Break off the answers that do not fit into the model any more."""
     kept = []
     for at, ((stem, row), room) in enumerate(
@@ -270,9 +271,9 @@ def _logprobs(
 ) -> torch.Tensor:
     """(states, most allowed ids) log-probabilities of what each one's grammar allows,
     in its order; minus infinity past its end."""
-    columns: Dict[int, int] = {}
-    flat: List[int] = []
-    lengths: List[int] = []
+    columns: dict[int, int] = {}
+    flat: list[int] = []
+    lengths: list[int] = []
     for state in states:
         allowed = state.allowed
         lengths.append(len(allowed))

@@ -10,13 +10,13 @@ then the shortest span. Source: ours (the papers constrain less or not at all).
 """
 
 from bisect import bisect_left
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from collections.abc import Iterable, Iterator, Sequence
 
 from .answers import AnswerFormat, Clause, Ids, TokenizedWords
 
 # Clauses read so far, each with the number of answer ids up to its label's end.
-History = Tuple[Tuple[int, int, int, int], ...]
-Location = Tuple[int, ...]
+History = tuple[tuple[int, int, int, int], ...]
+Location = tuple[int, ...]
 
 # Kinds of locations in the automaton; each is followed by its own fields.
 LEAD, START, WORD, TAIL, CLOSE, EMPTY, DONE = range(7)
@@ -25,9 +25,9 @@ LEAD, START, WORD, TAIL, CLOSE, EMPTY, DONE = range(7)
 class Trie:
     """Label tails as a trie: node 0 is the root."""
 
-    def __init__(self, tails: Sequence[Tuple[str, Ids]]) -> None:
-        self.children: List[Dict[int, int]] = [{}]
-        self.label: List[int] = [-1]
+    def __init__(self, tails: Sequence[tuple[str, Ids]]) -> None:
+        self.children: list[dict[int, int]] = [{}]
+        self.label: list[int] = [-1]
         for index, (_, ids) in enumerate(tails):
             node = 0
             for token in ids:
@@ -53,18 +53,18 @@ class Grammar:
         words: TokenizedWords,
         format: AnswerFormat,
         max_span: int = 0,
-        trie: Optional[Trie] = None,
+        trie: Trie | None = None,
     ) -> None:
         self.words = words
         self.format = format
         self.max_span = max_span
         self.trie = trie or Trie(format.tails)
         # Where spans may begin, by their first token.
-        self.starts: Dict[int, List[int]] = {}
+        self.starts: dict[int, list[int]] = {}
         for i in range(len(words)):
             if self.may_border(i):
                 self.starts.setdefault(words.first[i][0], []).append(i)
-        self._start_tokens: Dict[int, Tuple[int, ...]] = {}
+        self._start_tokens: dict[int, tuple[int, ...]] = {}
         # The first word from each on at which a span may end.
         self._next_end = [len(words)] * (len(words) + 1)
         for i in range(len(words) - 1, -1, -1):
@@ -102,7 +102,7 @@ class Grammar:
         entries.append(((), (EMPTY, 0)))
         return GrammarState(self, 0, self._prune(entries))
 
-    def start_tokens(self, position: int) -> Tuple[int, ...]:
+    def start_tokens(self, position: int) -> tuple[int, ...]:
         """First ids of all spans that begin at `position` or later."""
         if position not in self._start_tokens:
             self._start_tokens[position] = tuple(
@@ -115,7 +115,7 @@ class Grammar:
 
     def _settle(
         self, history: History, location: Location
-    ) -> Iterator[Tuple[History, Location]]:
+    ) -> Iterator[tuple[History, Location]]:
         """Follow a location's moves that take no token."""
         kind = location[0]
         if kind == LEAD:
@@ -135,7 +135,7 @@ class Grammar:
 
     def _after_span(
         self, history: History, node: int, start: int, end: int, length: int
-    ) -> Iterator[Tuple[History, Location]]:
+    ) -> Iterator[tuple[History, Location]]:
         """The readings at a node of the label trie, after a whole span."""
         if self.trie.children[node]:
             yield history, (TAIL, node, start, end)
@@ -148,7 +148,7 @@ class Grammar:
 
     def _arcs(
         self, history: History, location: Location, length: int
-    ) -> Iterator[Tuple[int, Iterable[Tuple[History, Location]]]]:
+    ) -> Iterator[tuple[int, Iterable[tuple[History, Location]]]]:
         """Tokens out of a location (all but START), and where they lead.
 
         length: answer ids before the token."""
@@ -184,7 +184,7 @@ class Grammar:
 
     def _in_word(
         self, history: History, start: int, word: int, done: int, length: int
-    ) -> Iterator[Tuple[History, Location]]:
+    ) -> Iterator[tuple[History, Location]]:
         """The readings after `done` ids of a word; length: answer ids before."""
         if done < len(self._ids(start, word)):
             yield history, (WORD, start, word, done)
@@ -202,17 +202,17 @@ class Grammar:
             following = self.next_word(following)
 
     def _prune(
-        self, entries: Iterable[Tuple[History, Location]]
-    ) -> Tuple[Tuple[History, Location], ...]:
+        self, entries: Iterable[tuple[History, Location]]
+    ) -> tuple[tuple[History, Location], ...]:
         """Keep, of readings with the same future, the documented one."""
-        best: Dict[Location, History] = {}
+        best: dict[Location, History] = {}
         for history, location in entries:
             if location not in best or self.better(history, best[location]):
                 best[location] = history
         # A reading that is better said and may go on from an earlier word can
         # do all that a later one can: the later one is dropped.
-        groups: Dict[Tuple, List[Tuple[History, int, Location]]] = {}
-        kept: List[Tuple[History, Location]] = []
+        groups: dict[tuple, list[tuple[History, int, Location]]] = {}
+        kept: list[tuple[History, Location]] = []
         for location, history in best.items():
             kind = location[0]
             if kind == TAIL:
@@ -228,7 +228,7 @@ class Grammar:
                 kept.append((history, location))
         for group in groups.values():
             group.sort(key=lambda item: item[:2])
-            reach: Optional[int] = None
+            reach: int | None = None
             for _, position, location in group:
                 if reach is None or position < reach:
                     reach = position
@@ -247,22 +247,22 @@ class GrammarState:
         self,
         grammar: Grammar,
         length: int,
-        entries: Tuple[Tuple[History, Location], ...],
+        entries: tuple[tuple[History, Location], ...],
     ) -> None:
         self.grammar = grammar
         self.length = length
         self.entries = entries
-        self._allowed: Optional[Tuple[int, ...]] = None
+        self._allowed: tuple[int, ...] | None = None
 
     @property
     def done(self) -> bool:
         return any(location[0] == DONE for _, location in self.entries)
 
     @property
-    def allowed(self) -> Tuple[int, ...]:
+    def allowed(self) -> tuple[int, ...]:
         """The ids that may come next (none when the answer is done)."""
         if self._allowed is None:
-            tokens: Dict[int, None] = {}
+            tokens: dict[int, None] = {}
             for history, location in self.entries:
                 if location[0] == START:
                     tokens.update(dict.fromkeys(self.grammar.start_tokens(location[1])))
@@ -273,10 +273,10 @@ class GrammarState:
         return self._allowed
 
     @property
-    def ended(self) -> Tuple[int, ...]:
+    def ended(self) -> tuple[int, ...]:
         """Of the allowed ids, those that presuppose that a label has just ended
         (a separator, a terminator)."""
-        tokens: Dict[int, None] = {}
+        tokens: dict[int, None] = {}
         for history, location in self.entries:
             if not history or history[-1][3] != self.length:
                 continue
@@ -288,7 +288,7 @@ class GrammarState:
                     tokens[token] = None
         return tuple(tokens)
 
-    def guess(self) -> Optional[int]:
+    def guess(self) -> int | None:
         """An id to try at a decision, by how answers mostly go: that an entity ends
         with this word, that another entity follows. None where nothing is likely."""
         at = {location[:3] for _, location in self.entries}
@@ -302,7 +302,7 @@ class GrammarState:
     def step(self, token: int) -> "GrammarState":
         """The state after one more id. Raises ValueError for an illegal one."""
         grammar = self.grammar
-        entries: List[Tuple[History, Location]] = []
+        entries: list[tuple[History, Location]] = []
         for history, location in self.entries:
             if location[0] == START:
                 at = grammar.starts.get(token, ())
@@ -334,7 +334,7 @@ class GrammarState:
         """The whole clauses of an answer that was broken off."""
         return self._best([history for history, _ in self.entries])
 
-    def _best(self, readings: List[History]) -> History:
+    def _best(self, readings: list[History]) -> History:
         best = readings[0]
         for history in readings[1:]:
             if self.grammar.better(history, best):
@@ -342,7 +342,7 @@ class GrammarState:
         return best
 
 
-def read(grammar: Grammar, ids: Iterable[int]) -> Optional[List[Clause]]:
+def read(grammar: Grammar, ids: Iterable[int]) -> list[Clause] | None:
     """The clauses that these ids say, or None where they are not an answer."""
     state = grammar.start()
     for token in ids:

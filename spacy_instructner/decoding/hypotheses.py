@@ -1,8 +1,8 @@
 """Answers under way: what each has said, and how likely that was. Source: ours."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 
@@ -42,7 +42,7 @@ class Answer:
     """spans in text order; ids: the answer as written; logprob: of the whole
     answer under the grammar; complete: False where the model had no room left."""
 
-    spans: Tuple[ScoredSpan, ...]
+    spans: tuple[ScoredSpan, ...]
     ids: Ids
     logprob: float
     complete: bool = True
@@ -50,7 +50,7 @@ class Answer:
 
 # An answer id, log-probability of it, and the part of it that says "the label
 # before has ended" (0 where nothing else was possible).
-Decision = Tuple[int, float, float]
+Decision = tuple[int, float, float]
 
 
 @dataclass
@@ -58,12 +58,12 @@ class Hypothesis:
     """One answer under way. pending: the ids the model has not read yet."""
 
     state: GrammarState
-    unprocessed: List[int]
-    ids: List[int] = field(default_factory=list)
-    decisions: List[Decision] = field(default_factory=list)
+    unprocessed: list[int]
+    ids: list[int] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
     logprob: float = 0.0
     # What may come next, fed together with `pending`.
-    draft: "Optional[Hypothesis]" = None
+    draft: "Hypothesis | None" = None
     # Of a text that is read once for several questions: these.
     forks: "Sequence[Beam]" = ()
 
@@ -106,10 +106,10 @@ class Beam:
 
     index: int
     request: DecodingRequest
-    rows: List[Hypothesis]
-    done: List[Hypothesis] = field(default_factory=list)
+    rows: list[Hypothesis]
+    done: list[Hypothesis] = field(default_factory=list)
 
-    def settle(self, rows: List[Hypothesis], width: int) -> None:
+    def settle(self, rows: list[Hypothesis], width: int) -> None:
         """Go on with the best of these; stop when none can beat what is done,
         as log-probabilities only fall."""
         self.done.extend(row for row in rows if row.state.done)
@@ -123,21 +123,21 @@ class Beam:
 
 
 def decide(
-    standing: Sequence[Tuple[Beam, Hypothesis]], logprobs: torch.Tensor, width: int
-) -> Dict[int, int]:
+    standing: Sequence[tuple[Beam, Hypothesis]], logprobs: torch.Tensor, width: int
+) -> dict[int, int]:
     """Choose the next ids of every beam. RETURNS: by each new row's identity,
     where its parent stands."""
     top = logprobs.topk(min(width, logprobs.shape[1]), dim=1)
     values, places = top.values.tolist(), top.indices.tolist()
     # Per beam: (log-probability, where the parent stands, which of its ids).
-    options: Dict[int, List[Tuple[float, int, int, float]]] = {}
+    options: dict[int, list[tuple[float, int, int, float]]] = {}
     for at, (beam, row) in enumerate(standing):
         options.setdefault(beam.index, []).extend(
             (row.logprob + value, at, place, value)
             for value, place in zip(values[at], places[at])
             if value > -math.inf
         )
-    parents: Dict[int, int] = {}
+    parents: dict[int, int] = {}
     beams = {beam.index: beam for beam, _ in standing}
     for index, found in options.items():
         if not found:

@@ -1,7 +1,7 @@
 """Reading ahead: likely ids enter the model before they are decided. Source: ours."""
 
 from collections import Counter
-from typing import Callable, Dict, List, Sequence, Tuple
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -41,18 +41,18 @@ class SpeculativeDecoder:
 
     def settle(
         self,
-        standing: Sequence[Tuple[Beam, Hypothesis]],
-        parents: Dict[int, int],
-        logprobs: Callable[[List[int]], torch.Tensor],
-    ) -> List[int]:
+        standing: Sequence[tuple[Beam, Hypothesis]],
+        parents: dict[int, int],
+        logprobs: Callable[[list[int]], torch.Tensor],
+    ) -> list[int]:
         """Go on with the guesses that were right: decide once more.
 
         parents: where the rows now under way come from; kept up to date. logprobs:
         gives those at the decisions after these rows' drafts. RETURNS: how many ids to
         take back of every row."""
         back = [0] * len(standing)
-        right: List[int] = []
-        children: List[Tuple[Beam, Hypothesis]] = []
+        right: list[int] = []
+        children: list[tuple[Beam, Hypothesis]] = []
         for at, (beam, row) in enumerate(standing):
             if row.draft is None:
                 continue

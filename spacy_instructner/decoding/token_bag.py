@@ -5,7 +5,7 @@ answer's fixed pieces may come. What is said is looked up in the text afterwards
 dropped where it does not stand there. Source: the artefact, with ids for letters.
 """
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 from .answers import AnswerFormat, Ids, TokenizedWords
 from .grammar import History
@@ -41,7 +41,7 @@ class TokenBagGrammar:
     def start(self) -> "TokenBagState":
         return TokenBagState(self, ())
 
-    def find(self, said: Ids, taken: Sequence[Tuple[int, int]]) -> Tuple[int, int]:
+    def find(self, said: Ids, taken: Sequence[tuple[int, int]]) -> tuple[int, int]:
         """The first run of words that is written with these ids and is not taken;
         (0, 0) where there is none."""
         words = self.words
@@ -101,7 +101,7 @@ class TokenBagState:
         """None: a label has no words of its own here."""
         return ()
 
-    def guess(self) -> Optional[int]:
+    def guess(self) -> int | None:
         return None
 
     def step(self, token: int) -> "TokenBagState":
@@ -120,8 +120,8 @@ class TokenBagState:
         """The clauses, in the order of the answer."""
         # A separator before it is passed over.
         lead, tail = self.grammar.format.first_lead, self.grammar.tail
-        found: Dict[Tuple[int, int], int] = {}
-        begin: Optional[int] = None
+        found: dict[tuple[int, int], int] = {}
+        begin: int | None = None
         at = 0
         while at < len(self.ids):
             if self.ids[at : at + len(lead)] == lead:
@@ -135,7 +135,7 @@ class TokenBagState:
                     found[span] = at
             else:
                 at += 1
-        clauses: List[Tuple[int, int, int, int]] = [
+        clauses: list[tuple[int, int, int, int]] = [
             (start, end, 0, stop) for (start, end), stop in found.items()
         ]
         return tuple(clauses)

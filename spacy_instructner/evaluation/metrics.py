@@ -1,13 +1,13 @@
 """What can be said of predicted spans beside the annotated ones. Plain data, strict:
 a span counts where start, end and label are right."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 # start, end (characters) and label, of one text.
-Entity = Tuple[int, int, str]
+Entity = tuple[int, int, str]
 # The same, and a score where there is one.
-Scored = Tuple[int, int, str, Optional[float]]
+Scored = tuple[int, int, str, float | None]
 
 ERRORS = ("wrong type", "wrong border", "wrong type and border", "spurious", "missed")
 
@@ -43,9 +43,9 @@ class Counts:
 
 def count(
     gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
-) -> Dict[str, Counts]:
+) -> dict[str, Counts]:
     """Counts of each label, by label. Both are lists of entities by text."""
-    counts: Dict[str, Counts] = {}
+    counts: dict[str, Counts] = {}
     for ours, theirs in zip(predicted, gold, strict=True):
         found, there = {entity[:3] for entity in ours}, set(theirs)
         for label in {entity[2] for entity in found | there}:
@@ -63,7 +63,7 @@ def total(counts: Iterable[Counts]) -> Counts:
 
 def errors(
     gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
-) -> Dict[str, int]:
+) -> dict[str, int]:
     """How often each kind of `ERRORS` occurs.
 
     A wrong prediction is told by the annotated entity that it shares most characters
@@ -97,7 +97,7 @@ def _shared(one: Sequence, other: Sequence) -> int:
 
 def best_threshold(
     gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
-) -> Optional[Tuple[float, float]]:
+) -> tuple[float, float] | None:
     """The threshold of the highest micro F1, and that F1: the middle of the widest
     range of thresholds that reach it. A span is kept whose score is not below it, and
     one without a score always. None where no span has a score. Source: ours."""
@@ -108,7 +108,7 @@ def best_threshold(
     kept = total(count(gold, rest).values())
     pairs.sort(reverse=True)
     # F1 of the thresholds above one score, up to the next higher.
-    ranges: List[Tuple[float, float, float]] = []
+    ranges: list[tuple[float, float, float]] = []
     high = 1.0
     for score, right in pairs:
         if score < high:
@@ -117,7 +117,7 @@ def best_threshold(
         kept += Counts(int(right), 1, 0)
     ranges.append((kept.f1, 0.0, high))
     best = max(f1 for f1, _, _ in ranges)
-    plateaus: List[Tuple[float, float]] = []
+    plateaus: list[tuple[float, float]] = []
     for f1, low, high in ranges:
         if f1 == best and plateaus and plateaus[-1][0] == high:
             plateaus[-1] = (low, plateaus[-1][1])
@@ -137,9 +137,9 @@ class Bin:
     right: float
 
 
-def reliability(pairs: Sequence[Tuple[float, bool]], bins: int = 10) -> List[Bin]:
+def reliability(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> list[Bin]:
     """Bins of equal width, without empty ones. pairs: scores, and whether right."""
-    by_bin: Dict[int, List[Tuple[float, bool]]] = {}
+    by_bin: dict[int, list[tuple[float, bool]]] = {}
     for score, right in pairs:
         by_bin.setdefault(min(int(score * bins), bins - 1), []).append((score, right))
     return [
@@ -161,7 +161,7 @@ def expected_error(bins: Sequence[Bin]) -> float:
 
 def calibration_error(
     gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
-) -> Optional[float]:
+) -> float | None:
     """`expected_error` in ten bins. Spans without a score do not count; None where none
     has one."""
     pairs = judged(gold, predicted)
@@ -170,9 +170,9 @@ def calibration_error(
 
 def judged(
     gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
-) -> List[Tuple[float, bool]]:
+) -> list[tuple[float, bool]]:
     """The scores of predicted spans that have one, and whether they are right."""
-    pairs: List[Tuple[float, bool]] = []
+    pairs: list[tuple[float, bool]] = []
     for ours, theirs in zip(predicted, gold, strict=True):
         there = set(theirs)
         pairs += [(e[3], e[:3] in there) for e in ours if e[3] is not None]

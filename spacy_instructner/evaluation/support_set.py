@@ -2,10 +2,11 @@
 
 import random
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any
 
 from confection import Config
 from spacy.cli.train import train
@@ -21,11 +22,11 @@ from ..span_groups import characters_of
 from .metrics import Entity, Scored
 
 
-def support_overrides(config: Config, support: str) -> Dict[str, Any]:
+def support_overrides(config: Config, support: str) -> dict[str, Any]:
     """What makes a config read this file, and all of it. There is no other development
     data in a few-shot run than the support set. Raises ValueError for a config whose
     corpora read no file."""
-    overrides: Dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
     named = config.copy()
     text = config.to_str(interpolate=False)
     for name in {"train", "dev"} & set(named.get("paths", {})):
@@ -82,7 +83,7 @@ def train_on(
 
 def folds(
     docs: Sequence[Doc], count: int, seed: int
-) -> Iterator[Tuple[List[Doc], List[Doc]]]:
+) -> Iterator[tuple[list[Doc], list[Doc]]]:
     """The rest and the part that is left out, for each of `count` parts of about the
     same size; what is the same text is in the same part. Raises ValueError for fewer
     than two, or fewer texts than parts."""
@@ -109,9 +110,9 @@ class Predicted:
     problems: number (from 1) and reason of each text that could not be annotated: it is
     left out of both."""
 
-    gold: List[List[Entity]]
-    found: List[List[Scored]]
-    problems: List[Tuple[int, str]]
+    gold: list[list[Entity]]
+    found: list[list[Scored]]
+    problems: list[tuple[int, str]]
 
 
 def predicted(nlp: Language, docs: Sequence[Doc]) -> Predicted:
@@ -134,15 +135,15 @@ def predicted(nlp: Language, docs: Sequence[Doc]) -> Predicted:
     return result
 
 
-def _bare_docs(doc: Doc) -> List[Doc]:
+def _bare_docs(doc: Doc) -> list[Doc]:
     return [without_annotation(doc)]
 
 
-def entities_of(doc: Doc) -> List[Entity]:
+def entities_of(doc: Doc) -> list[Entity]:
     return [characters_of(ent) for ent in doc.ents]
 
 
-def scored_of(doc: Doc) -> List[Scored]:
+def scored_of(doc: Doc) -> list[Scored]:
     """The entities with their scores."""
     scores = scores_on(doc)
     return [(*entity, scores.get(entity)) for entity in entities_of(doc)]

@@ -1,17 +1,10 @@
 """A Hugging Face model as this package uses it: what both kinds have in common."""
 
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import (
     Any,
-    Callable,
-    ContextManager,
-    Dict,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
 )
 
 import torch
@@ -60,9 +53,9 @@ class TokenPositions:
     the prefix; branches: of what follows the shared ids there, for a model that reads
     these once. Records may share a prefix."""
 
-    prefixes: Tuple[int, ...]
-    owns: Tuple[int, ...]
-    branches: Tuple[int, ...] = ()
+    prefixes: tuple[int, ...]
+    owns: tuple[int, ...]
+    branches: tuple[int, ...] = ()
 
     def shared(self, record: TrainingRecord) -> int:
         """How many ids of this record's suffix are read for others, too."""
@@ -100,7 +93,7 @@ class ForwardOutput:
     weights: torch.Tensor
     states: Mapping[float, torch.Tensor]
     places: TokenPositions
-    allowed: Tuple[Optional[Ids], ...] = ()
+    allowed: tuple[Ids | None, ...] = ()
 
 
 class Backbone(nn.Module):
@@ -118,13 +111,13 @@ class Backbone(nn.Module):
         self,
         hf: PreTrainedModel,
         tokenizer: PreTrainedTokenizerFast,
-        encoder: Optional[TextEncoder] = None,
+        encoder: TextEncoder | None = None,
     ) -> None:
         super().__init__()
         self.hf = hf
         self.tokenizer = tokenizer
         self.encoder = encoder or TextEncoder(tokenizer)
-        self.lora: Optional[LoRA] = None
+        self.lora: LoRA | None = None
         self.learned = False
         # Whether each layer hides what is past its sliding window.
         self.slides = False
@@ -189,7 +182,7 @@ class Backbone(nn.Module):
         self.hf.train()
 
     @staticmethod
-    def contexts() -> Tuple[ContextManager, ContextManager]:
+    def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
         """For a layer's pass, and for its repetition."""
         return nullcontext(), nullcontext()
 
@@ -199,7 +192,7 @@ class Backbone(nn.Module):
         Raises ValueError for an architecture that cannot be read row by row."""
         raise NotImplementedError
 
-    def fingerprint(self) -> List[Optional[float]]:
+    def fingerprint(self) -> list[float | None]:
         """A few logits of the base after a few ids, in standard deviations from their
         mean, None where they are not finite: how these weights are read, to be compared
         with how another version of transformers reads them."""
@@ -286,7 +279,7 @@ class Backbone(nn.Module):
         return transformed
 
     def scaled(
-        self, logits: torch.Tensor, tokens: Optional[torch.Tensor] = None
+        self, logits: torch.Tensor, tokens: torch.Tensor | None = None
     ) -> torch.Tensor:
         """What some architectures do with the output matrix's product.
 
@@ -305,7 +298,7 @@ class Backbone(nn.Module):
 
     def packs(
         self, records: Sequence[TrainingRecord], tokens: int
-    ) -> List[List[TrainingRecord]]:
+    ) -> list[list[TrainingRecord]]:
         """Records in batches of at most so many ids each, one record at least."""
         raise NotImplementedError
 
@@ -313,7 +306,7 @@ class Backbone(nn.Module):
         self,
         records: Sequence[TrainingRecord],
         layers: Sequence[float] = (),
-        change: Optional[EmbeddingHook] = None,
+        change: EmbeddingHook | None = None,
     ) -> ForwardOutput:
         """One pass over a pack of records, gradients kept.
 
@@ -352,7 +345,7 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
 
-def allowed_at(records: Sequence[TrainingRecord]) -> Tuple[Optional[Ids], ...]:
+def allowed_at(records: Sequence[TrainingRecord]) -> tuple[Ids | None, ...]:
     """What was allowed where there is loss, in the order of `ForwardOutput.logits`."""
     return tuple(
         None if record.allowed is None else record.allowed[at]
@@ -363,8 +356,8 @@ def allowed_at(records: Sequence[TrainingRecord]) -> Tuple[Optional[Ids], ...]:
 
 
 def states_at(
-    hidden: Optional[Sequence[torch.Tensor]], layers: Sequence[float]
-) -> Dict[float, torch.Tensor]:
+    hidden: Sequence[torch.Tensor] | None, layers: Sequence[float]
+) -> dict[float, torch.Tensor]:
     """(positions, width) states by depth. hidden: (rows, ids, width) of every layer,
     the embeddings first, as transformers gives them."""
     if not hidden:

@@ -1,9 +1,10 @@
 """Decoder-only models: answers row by row from a shared prefix, records in packs."""
 
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import accumulate, groupby
-from typing import Any, ContextManager, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import torch
 from thinc.api import Model
@@ -118,10 +119,10 @@ class CausalBackbone(Backbone):
     def open(self, prefixes: Sequence[Ids]) -> "CausalSession":
         return CausalSession(self, prefixes)
 
-    def read_prefix(self, prefix: Ids) -> List[KeysValues]:
+    def read_prefix(self, prefix: Ids) -> list[KeysValues]:
         """Keys and values of a constant prompt start, layer by layer, each (1, key
         heads, ids, width)."""
-        found: List[KeysValues] = []
+        found: list[KeysValues] = []
 
         def store(layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
             # Copies: what is kept must not keep the whole pass.
@@ -146,7 +147,7 @@ class CausalBackbone(Backbone):
         ids: Sequence[int],
         positions: Sequence[int],
         plan: PackedPlan,
-        change: Optional[Tuple[EmbeddingHook, TokenPositions]] = None,
+        change: tuple[EmbeddingHook, TokenPositions] | None = None,
         layers: bool = False,
     ) -> BaseModelOutput:
         """One pass without the output matrix. change: what to do to the embeddings, and
@@ -173,21 +174,21 @@ class CausalBackbone(Backbone):
         return run_packed(replace(plan, positions=stand, last=max(positions)), read)
 
     @staticmethod
-    def contexts() -> Tuple[ContextManager, ContextManager]:
+    def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
         """See `Backbone.contexts`: the repetition attends as the pass did."""
         return nullcontext(), same_plan()
 
     def packs(
         self, records: Sequence[TrainingRecord], tokens: int
-    ) -> List[List[TrainingRecord]]:
+    ) -> list[list[TrainingRecord]]:
         """Records of one prefix side by side, and of one window, so that what they
         share is computed once a pack."""
-        windows: Dict[Tuple[Ids, Ids, int], List[TrainingRecord]] = {}
+        windows: dict[tuple[Ids, Ids, int], list[TrainingRecord]] = {}
         for number, record in enumerate(records):
             alone = 0 if record.shared else number + 1
             windows.setdefault((record.prefix, record.trunk, alone), []).append(record)
         order = sorted(windows.items(), key=lambda each: (each[0][0], _length(each[1])))
-        packs: List[List[TrainingRecord]] = []
+        packs: list[list[TrainingRecord]] = []
         size = 0
         for _, window in order:
             for number, record in enumerate(window):
@@ -206,18 +207,18 @@ class CausalBackbone(Backbone):
         self,
         records: Sequence[TrainingRecord],
         layers: Sequence[float] = (),
-        change: Optional[EmbeddingHook] = None,
+        change: EmbeddingHook | None = None,
     ) -> ForwardOutput:
         """See `Backbone.study`. All records in one row: each sees its prefix, what it
         shares and itself, nothing else."""
-        ids: List[int] = []
-        positions: List[int] = []
-        rows: List[List[int]] = []  # of a prefix, of its windows, of the next …
-        where: List[int] = []
-        begins: List[Tuple[int, int, int]] = []  # of a prefix: begin, end, records' end
-        prefixes: List[int] = []
-        owns: List[int] = []
-        branches: List[int] = []
+        ids: list[int] = []
+        positions: list[int] = []
+        rows: list[list[int]] = []  # of a prefix, of its windows, of the next …
+        where: list[int] = []
+        begins: list[tuple[int, int, int]] = []  # of a prefix: begin, end, records' end
+        prefixes: list[int] = []
+        owns: list[int] = []
+        branches: list[int] = []
         for prefix, group in groupby(records, key=lambda record: record.prefix):
             begin = len(ids)
             ids.extend(prefix)
@@ -275,7 +276,7 @@ def _length(window: Sequence[TrainingRecord]) -> int:
 
 def filled(
     ids: Sequence[int], positions: Sequence[int], plan: PackedPlan
-) -> Tuple[List[int], List[int], PackedPlan]:
+) -> tuple[list[int], list[int], PackedPlan]:
     """A pass of a round number of ids: matrix products are compiled for every size
     they meet, which costs time and memory."""
     more = -len(ids) % ROUND
@@ -291,7 +292,7 @@ def filled(
 
 
 def own_prefixes(
-    groups: Sequence[Tuple[int, int, int]], device: torch.device
+    groups: Sequence[tuple[int, int, int]], device: torch.device
 ) -> AttentionSegment:
     """The prefixes of a pass as keys for the records behind them.
 
@@ -329,20 +330,20 @@ class CausalSession:
             {prefix: backbone.cached_prefix(prefix) for prefix in distinct}
         )
         self.cache = SlotKVCache(self.prefixes.layers)
-        self.rows: List[CacheRow] = []
+        self.rows: list[CacheRow] = []
 
-    def add_requests(self, prompts: Sequence[Prompt]) -> List[Ids]:
+    def add_requests(self, prompts: Sequence[Prompt]) -> list[Ids]:
         for prefix, _ in prompts:
             at = self.prefixes.index[prefix]
             self.rows.append(CacheRow(self.cache.take(), 0, at, len(prefix)))
         return [suffix for _, suffix in prompts]
 
     @property
-    def remaining_positions(self) -> List[int]:
+    def remaining_positions(self) -> list[int]:
         return [self.backbone.positions - row.begin - row.length for row in self.rows]
 
     def forward(
-        self, rows: Sequence[Sequence[int]], marks: Sequence[Tuple[int, int]]
+        self, rows: Sequence[Sequence[int]], marks: Sequence[tuple[int, int]]
     ) -> torch.Tensor:
         device = self.backbone.device
         # New rows first, long ones before short ones; then those in the cache, by their
@@ -391,13 +392,13 @@ class CausalSession:
 
 def build_causal_lm_v1(
     name: str = DEFAULT_MODEL,
-    revision: Optional[str] = None,
-    adapter: Optional[LoRA] = None,
+    revision: str | None = None,
+    adapter: LoRA | None = None,
     precision: Precision = "auto",
     pack_tokens: int = 512,
     checkpointing: bool = False,
     any_base: bool = False,
-    start: Optional[str] = AUTO,
+    start: str | None = AUTO,
 ) -> Model:
     """Registered as `spacy-instructner.CausalLM.v1`.
 

@@ -3,9 +3,9 @@
 Source: ours.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
@@ -41,9 +41,9 @@ class SlotKVCache:
             for one in layers[0]
         )
         self.slots = 0
-        self._free: List[int] = []
+        self._free: list[int] = []
         # Where the next ids go: (ids,) slots, (ids,) places in them.
-        self._where: Tuple[torch.Tensor, torch.Tensor] = (torch.empty(0),) * 2
+        self._where: tuple[torch.Tensor, torch.Tensor] = (torch.empty(0),) * 2
 
     def take(self) -> int:
         """The lowest slot that is free."""
@@ -122,12 +122,12 @@ class SlotKVCache:
             queries, packed_order(own, device), seen, keys, lambda _: stand
         )
 
-    def keep(self, rows: Sequence[CacheRow], kept: Sequence[int]) -> List[CacheRow]:
+    def keep(self, rows: Sequence[CacheRow], kept: Sequence[int]) -> list[CacheRow]:
         """These rows, by their places; copies of those that stand there again."""
         for at in set(range(len(rows))) - set(kept):
             heappush(self._free, rows[at].slot)
-        out: List[CacheRow] = []
-        copies: List[Tuple[int, int]] = []
+        out: list[CacheRow] = []
+        copies: list[tuple[int, int]] = []
         seen = set()
         for at in kept:
             row = rows[at]
@@ -141,7 +141,7 @@ class SlotKVCache:
         self._copy(self._close_gaps(out), out)
         return out
 
-    def _close_gaps(self, rows: List[CacheRow]) -> List[Tuple[int, int]]:
+    def _close_gaps(self, rows: list[CacheRow]) -> list[tuple[int, int]]:
         """Move rows down where most slots are empty."""
         if 2 * len(rows) > self.slots:
             return []
@@ -159,7 +159,7 @@ class SlotKVCache:
         return moves
 
     def _copy(
-        self, copies: Sequence[Tuple[int, int]], rows: Sequence[CacheRow]
+        self, copies: Sequence[tuple[int, int]], rows: Sequence[CacheRow]
     ) -> None:
         if not copies:
             return
@@ -197,8 +197,8 @@ class PrefixCache:
 
     stored: by prefix, its (1, key heads, ids, width) keys and values by layer."""
 
-    def __init__(self, stored: Mapping[Ids, List[KeysValues]]) -> None:
-        self.index: Dict[Ids, int] = {prefix: at for at, prefix in enumerate(stored)}
+    def __init__(self, stored: Mapping[Ids, list[KeysValues]]) -> None:
+        self.index: dict[Ids, int] = {prefix: at for at, prefix in enumerate(stored)}
         self.lengths = [len(prefix) for prefix in stored]
         self.longest = max(self.lengths, default=0)
         columns = list(stored.values())
@@ -208,7 +208,7 @@ class PrefixCache:
 
     def part(
         self, rows: Sequence[CacheRow], counts: Sequence[int], device: torch.device
-    ) -> Optional[AttentionSegment]:
+    ) -> AttentionSegment | None:
         """What the rows of a pass see of their prefixes; None for prefixes without
         ids."""
         if not self.longest:
@@ -224,7 +224,7 @@ class PrefixCache:
                 lambda _: stand,
             )
         # Ids by prefix, and where each id stands among them.
-        members: Dict[int, List[int]] = {}
+        members: dict[int, list[int]] = {}
         at = 0
         for row, count in zip(rows, counts):
             members.setdefault(row.prefix, []).extend(range(at, at + count))

@@ -3,7 +3,7 @@ for InstructionNER it is ours). One adapter a model, never stacked."""
 
 from copy import deepcopy
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Tuple, Union
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,20 +20,20 @@ class LoRA:
 
     r: int = 16
     alpha: int = 32
-    targets: Union[str, List[str]] = "all-linear"
+    targets: str | list[str] = "all-linear"
 
     def __post_init__(self) -> None:
         if self.r < 1:
             raise ValueError(f"An adapter's rank `r` must be at least 1, not {self.r}.")
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def build_lora_v1(
     r: int = 16,
     alpha: int = 32,
-    targets: Union[str, List[str]] = "all-linear",
+    targets: str | list[str] = "all-linear",
 ) -> LoRA:
     """Registered as `spacy-instructner.LoRA.v1`.
 
@@ -102,11 +102,11 @@ def detach(model: Any) -> None:
         del model.peft_config
 
 
-def lora_layers(model: nn.Module) -> List[Any]:
+def lora_layers(model: nn.Module) -> list[Any]:
     return [layer for _, layer in _named_lora_layers(model)]
 
 
-def _named_lora_layers(model: nn.Module) -> List[Tuple[str, Any]]:
+def _named_lora_layers(model: nn.Module) -> list[tuple[str, Any]]:
     from peft.tuners.lora import LoraLayer
 
     return [
@@ -120,7 +120,7 @@ def has_adapter(model: nn.Module) -> bool:
     return bool(lora_layers(model))
 
 
-def adapter_state(model: nn.Module) -> Dict[str, torch.Tensor]:
+def adapter_state(model: nn.Module) -> dict[str, torch.Tensor]:
     """The adapter's weights by name, float32, on the CPU."""
     return {
         name.replace(f".{ADAPTER}.", "."): parameter.detach().cpu().contiguous()
@@ -129,7 +129,7 @@ def adapter_state(model: nn.Module) -> Dict[str, torch.Tensor]:
     }
 
 
-def load_adapter_state(model: nn.Module, state: Dict[str, torch.Tensor]) -> None:
+def load_adapter_state(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
     """Put weights into an attached adapter. Raises ValueError where they do not
     fit it, name by name."""
     own = {
@@ -172,7 +172,7 @@ def copy_without_adapter(model: Any) -> Any:
     """Another model over the same memory of weights, without the adapter. What is put in
     place of a weight of one of them, the other does not have."""
     own = (*model.parameters(), *model.buffers())
-    memo: Dict[int, Any] = {
+    memo: dict[int, Any] = {
         id(tensor): nn.Parameter(tensor.data, tensor.requires_grad)
         if isinstance(tensor, nn.Parameter)
         else tensor

@@ -10,20 +10,13 @@ one model. Called outside of `run_packed`, a model attends as it did before. Sou
 import math
 import os
 import sys
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import (
     Any,
-    Callable,
-    ContextManager,
-    Dict,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
     TypeVar,
 )
 
@@ -48,7 +41,7 @@ T = TypeVar("T")
 
 # (rows, key heads, slots, width) keys and values, given a layer and the pass's own
 # (ids, key heads, width) ones.
-KeysValues = Tuple[torch.Tensor, torch.Tensor]
+KeysValues = tuple[torch.Tensor, torch.Tensor]
 Keys = Callable[[int, torch.Tensor, torch.Tensor], KeysValues]
 # (rows or 1, slots) positions of keys in their texts, given those of the pass's (ids,).
 KeyPositions = Callable[[torch.Tensor], torch.Tensor]
@@ -66,17 +59,17 @@ class AttentionSegment:
 
     queries: torch.Tensor
     order: torch.Tensor
-    seen: Optional[torch.Tensor]
+    seen: torch.Tensor | None
     keys: Keys
     stand: KeyPositions
-    _laid_out: Dict[Tuple, "SegmentLayout"] = field(default_factory=dict)
+    _laid_out: dict[tuple, "SegmentLayout"] = field(default_factory=dict)
 
     def layout(
         self,
         heads: int,
         group: int,
         dtype: torch.dtype,
-        near: "Optional[SlidingWindow]" = None,
+        near: "SlidingWindow | None" = None,
     ) -> "SegmentLayout":
         """The same for all layers of a kind, so it is made once a pass."""
         kind = heads, group, dtype
@@ -113,13 +106,13 @@ class SegmentLayout:
 
     take: torch.Tensor
     give: torch.Tensor
-    mask: Optional[torch.Tensor]
+    mask: torch.Tensor | None
 
     @classmethod
     def of(
         cls,
         part: AttentionSegment,
-        seen: Optional[torch.Tensor],
+        seen: torch.Tensor | None,
         heads: int,
         group: int,
         dtype: torch.dtype,
@@ -151,12 +144,12 @@ class PackedPlan:
     """
 
     near: Sequence[AttentionSegment]
-    far: Optional[AttentionSegment] = None
-    store: Optional[Callable[[int, torch.Tensor, torch.Tensor], None]] = None
+    far: AttentionSegment | None = None
+    store: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None
     positions: torch.Tensor = torch.empty(0)
     last: int = 0
 
-    def sliding(self, window: Optional[int]) -> Optional[SlidingWindow]:
+    def sliding(self, window: int | None) -> SlidingWindow | None:
         """What a layer's window hides; None where it reaches over all positions."""
         return (
             SlidingWindow(window, self.positions)
@@ -166,10 +159,10 @@ class PackedPlan:
 
 
 # Of this thread's pass; a task of asyncio has its own, too.
-_under_way: "ContextVar[Optional[PackedPlan]]" = ContextVar("pass", default=None)
+_under_way: "ContextVar[PackedPlan | None]" = ContextVar("pass", default=None)
 
 
-def run_packed(plan: Optional[PackedPlan], work: Callable[[], T]) -> T:
+def run_packed(plan: PackedPlan | None, work: Callable[[], T]) -> T:
     """What work gives, where the models that it calls attend as the plan says; with None,
     as they do by themselves.
 
@@ -183,13 +176,13 @@ def run_packed(plan: Optional[PackedPlan], work: Callable[[], T]) -> T:
     return copy_context().run(planned)
 
 
-def same_plan() -> ContextManager:
+def same_plan() -> AbstractContextManager:
     """To be made in a pass and entered later, by any thread, for a repetition of it."""
     return _repeated(_under_way.get())
 
 
 @contextmanager
-def _repeated(plan: Optional[PackedPlan]) -> Iterator[None]:
+def _repeated(plan: PackedPlan | None) -> Iterator[None]:
     before = _under_way.get()
     try:
         _under_way.set(plan)
@@ -210,16 +203,16 @@ def _register(own: str, attend_alone: Callable, mask_alone: Callable) -> None:
     """Tell transformers of an attention function. attend_alone, mask_alone: what serves
     outside of a packed pass."""
 
-    def mask(*args: Any, **kwargs: Any) -> Optional[torch.Tensor]:
+    def mask(*args: Any, **kwargs: Any) -> torch.Tensor | None:
         # A plan says who sees what.
         return mask_alone(*args, **kwargs) if _under_way.get() is None else None
 
     def attention(
         module: Any, *states: Any, **kwargs: Any
-    ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         plan = _under_way.get()
         if plan is None:
-            found: Tuple[torch.Tensor, Optional[torch.Tensor]]
+            found: tuple[torch.Tensor, torch.Tensor | None]
             found = attend_alone(module, *states, **kwargs)
             return found
         return attend(plan, module, *states, **kwargs), None
@@ -240,11 +233,11 @@ def attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: Optional[torch.Tensor] = None,
-    scaling: Optional[float] = None,
+    attention_mask: torch.Tensor | None = None,
+    scaling: float | None = None,
     dropout: float = 0.0,
-    softcap: Optional[float] = None,
-    sliding_window: Optional[int] = None,
+    softcap: float | None = None,
+    sliding_window: int | None = None,
     **kwargs: Any,
 ) -> torch.Tensor:
     """As transformers calls it, for a pass with this plan. query: (1, heads, ids,
@@ -273,9 +266,9 @@ def _look(
     stored: KeysValues,
     queries: torch.Tensor,
     scale: float,
-    softcap: Optional[float],
+    softcap: float | None,
     dropout: float,
-    near: Optional[SlidingWindow],
+    near: SlidingWindow | None,
 ) -> KeysValues:
     """What a part finds, id by id and head by head: the (ids x heads, width) mean of
     the values, weighted by their softmax, and the (ids x heads, 1) logarithm of the
@@ -341,7 +334,7 @@ def additive(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return mask.masked_fill_(~seen, hidden)
 
 
-def keys_of_this_pass(table: torch.Tensor) -> Tuple[Keys, KeyPositions]:
+def keys_of_this_pass(table: torch.Tensor) -> tuple[Keys, KeyPositions]:
     """The pass's own keys and values at these (rows, slots) places, and where they
     stand in their texts."""
     flat = table.flatten()
@@ -358,15 +351,15 @@ def keys_of_this_pass(table: torch.Tensor) -> Tuple[Keys, KeyPositions]:
 
 def fresh_segments(
     rows: Sequence[Sequence[int]], device: torch.device
-) -> List[AttentionSegment]:
+) -> list[AttentionSegment]:
     """The first rows of a pass, with nothing stored.
 
     rows: how many ids each has; or, of a row that branches, how many are in its trunk
     and in each of the branches behind it. An id sees those of its row up to itself, of
     another branch none. Rows of like length that follow each other make up a part, so
     that none is padded to more than twice its length."""
-    parts: List[AttentionSegment] = []
-    group: List[Sequence[int]] = []
+    parts: list[AttentionSegment] = []
+    group: list[Sequence[int]] = []
     begin = 0
     for row in rows:
         counts = [sum(other) for other in (*group, row)]

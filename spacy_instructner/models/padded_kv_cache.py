@@ -3,7 +3,8 @@
 The one place that depends on how transformers calls a cache. Source: ours.
 """
 
-from typing import Any, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from transformers.cache_utils import Cache
@@ -19,9 +20,9 @@ class PaddedKVCache(Cache):
 
     def __init__(self) -> None:
         # What transformers 5 keeps in layers stands in the buffers.
-        self.layers: List[Any] = []
-        self.keys: List[torch.Tensor] = []
-        self.values: List[torch.Tensor] = []
+        self.layers: list[Any] = []
+        self.keys: list[torch.Tensor] = []
+        self.values: list[torch.Tensor] = []
         # (rows, ids of this call): the slot of each id.
         self.slots: torch.Tensor = torch.empty(0)
         self.rows: torch.Tensor = torch.empty(0)
@@ -60,7 +61,7 @@ class PaddedKVCache(Cache):
         layer_idx: int,
         *args: Any,
         **kwargs: Any,
-    ) -> Tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         if layer_idx == len(self.keys):
             # Nothing stored yet for this layer.
             shape = (key_states.shape[0], self.capacity, *key_states.shape[1::2])
@@ -78,10 +79,10 @@ class PaddedKVCache(Cache):
             self.values[layer_idx][:, : self.used].transpose(1, 2),
         )
 
-    def get_seq_length(self, layer_idx: Optional[int] = 0) -> int:
+    def get_seq_length(self, layer_idx: int | None = 0) -> int:
         """Zero: a decoder counts positions from here on for all rows alike, ours
         differ. Who calls the decoder says where the ids stand."""
         return 0
 
-    def get_max_cache_shape(self) -> Optional[int]:
+    def get_max_cache_shape(self) -> int | None:
         return None

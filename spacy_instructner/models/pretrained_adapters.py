@@ -5,8 +5,9 @@ Those that come with the package lie in `adapters/`.
 """
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import srsly
 import torch
@@ -18,16 +19,16 @@ from .lora import LoRA
 
 AUTO = "auto"
 SHIPPED = Path(__file__).parents[1] / "adapters"
-AdapterState = Dict[str, torch.Tensor]
+AdapterState = dict[str, torch.Tensor]
 
 
 def read_start(
-    start: Optional[str],
+    start: str | None,
     kind: str,
     identity: Identity,
-    lora: Optional[LoRA],
+    lora: LoRA | None,
     any_base: bool,
-) -> Optional[AdapterState]:
+) -> AdapterState | None:
     """The weights that a fresh adapter begins with; None: it begins without effect.
 
     start: a folder; "auto" for the one that comes with the package, where there is one
@@ -78,10 +79,10 @@ def read_start(
     }
 
 
-def find_shipped(kind: str, identity: Identity, lora: LoRA) -> Optional[Path]:
+def find_shipped(kind: str, identity: Identity, lora: LoRA) -> Path | None:
     """The folder of the start that comes with the package for these base weights: one
     of this shape, if there is one."""
-    found: List[Tuple[bool, Path]] = []
+    found: list[tuple[bool, Path]] = []
     for path in sorted(SHIPPED.glob(f"*/{storage.INFO}")):
         info = srsly.read_json(path)
         same = info["identity"]["sha256"] == identity.sha256
@@ -131,7 +132,7 @@ def average_starts(starts: Sequence[Path], folder: Path) -> None:
     _write(mean, infos[0], folder)
 
 
-def _write(state: AdapterState, info: Dict[str, Any], folder: Path) -> None:
+def _write(state: AdapterState, info: dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / storage.ADAPTER_FILE
     half = {name: values.to(torch.bfloat16) for name, values in state.items()}

@@ -1,7 +1,8 @@
 """Rows of different lengths side by side: where their ids go and what they see."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, List, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,7 +21,7 @@ class Block:
     ids: torch.Tensor
     slots: torch.Tensor
     positions: torch.Tensor
-    lengths: List[int]
+    lengths: list[int]
     used: int
 
     @classmethod

@@ -1,6 +1,7 @@
 """Encoder-decoder models: the prompt is encoded once, the answer read row by row."""
 
-from typing import Any, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from thinc.api import Model
@@ -43,12 +44,12 @@ class Seq2SeqBackbone(Backbone):
     def open(self, prefixes: Sequence[Ids]) -> "Seq2SeqSession":
         return Seq2SeqSession(self)
 
-    def encoded(self, prompts: Sequence[Prompt]) -> List[Ids]:
+    def encoded(self, prompts: Sequence[Prompt]) -> list[Ids]:
         """Prompts with what the tokenizer puts around an input."""
         end = self.encoder.end
         return [prefix + suffix + end for prefix, suffix in prompts]
 
-    def encode(self, prompts: Sequence[Prompt]) -> Tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, prompts: Sequence[Prompt]) -> tuple[torch.Tensor, torch.Tensor]:
         """(rows, ids, width) states of the encoder, and their (rows, ids) mask."""
         output, mask = self.run_encoder(prompts)
         return output.last_hidden_state, mask
@@ -56,9 +57,9 @@ class Seq2SeqBackbone(Backbone):
     def run_encoder(
         self,
         prompts: Sequence[Prompt],
-        change: Optional[EmbeddingHook] = None,
+        change: EmbeddingHook | None = None,
         layers: bool = False,
-    ) -> Tuple[BaseModelOutput, torch.Tensor]:
+    ) -> tuple[BaseModelOutput, torch.Tensor]:
         """The encoder's output and the (rows, ids) mask. change: what to do to the
         embeddings; layers: give the hidden states of every layer."""
         ids, mask = self.padded(self.encoded(prompts))
@@ -80,7 +81,7 @@ class Seq2SeqBackbone(Backbone):
         owns = [at + len(prefix) for at, (prefix, _) in zip(firsts, prompts)]
         return TokenPositions(tuple(firsts), tuple(owns))
 
-    def padded(self, rows: Sequence[Ids]) -> Tuple[torch.Tensor, torch.Tensor]:
+    def padded(self, rows: Sequence[Ids]) -> tuple[torch.Tensor, torch.Tensor]:
         width = max(len(row) for row in rows)
         pad = self.tokenizer.pad_token_id or 0
         ids = [list(row) + [pad] * (width - len(row)) for row in rows]
@@ -91,7 +92,7 @@ class Seq2SeqBackbone(Backbone):
         )
 
     def scaled(
-        self, logits: torch.Tensor, tokens: Optional[torch.Tensor] = None
+        self, logits: torch.Tensor, tokens: torch.Tensor | None = None
     ) -> torch.Tensor:
         config = self.hf.config
         if config.model_type in ("t5", "mt5", "umt5") and scales_decoder_outputs(
@@ -106,10 +107,10 @@ class Seq2SeqBackbone(Backbone):
 
     def packs(
         self, records: Sequence[TrainingRecord], tokens: int
-    ) -> List[List[TrainingRecord]]:
+    ) -> list[list[TrainingRecord]]:
         """Records of like length together; padding counts."""
         order = sorted(records, key=len, reverse=True)
-        packs: List[List[TrainingRecord]] = []
+        packs: list[list[TrainingRecord]] = []
         for record in order:
             if not packs or (len(packs[-1]) + 1) * len(packs[-1][0]) > tokens:
                 packs.append([])
@@ -120,7 +121,7 @@ class Seq2SeqBackbone(Backbone):
         self,
         records: Sequence[TrainingRecord],
         layers: Sequence[float] = (),
-        change: Optional[EmbeddingHook] = None,
+        change: EmbeddingHook | None = None,
     ) -> ForwardOutput:
         """See `Backbone.study`."""
         prompts = [(record.prefix, record.suffix) for record in records]
@@ -178,9 +179,9 @@ class Seq2SeqSession:
 
     def __init__(self, backbone: Seq2SeqBackbone) -> None:
         self.backbone = backbone
-        self.lengths: List[int] = []
+        self.lengths: list[int] = []
 
-    def add_requests(self, prompts: Sequence[Prompt]) -> List[Ids]:
+    def add_requests(self, prompts: Sequence[Prompt]) -> list[Ids]:
         self.lengths = [0] * len(prompts)
         self.states, self.mask = self.backbone.encode(prompts)
         self.cache = PaddedKVCache()
@@ -190,11 +191,11 @@ class Seq2SeqSession:
         return [(self.backbone.start,)] * len(prompts)
 
     @property
-    def remaining_positions(self) -> List[int]:
+    def remaining_positions(self) -> list[int]:
         return [self.backbone.positions - length for length in self.lengths]
 
     def forward(
-        self, rows: Sequence[Sequence[int]], marks: Sequence[Tuple[int, int]]
+        self, rows: Sequence[Sequence[int]], marks: Sequence[tuple[int, int]]
     ) -> torch.Tensor:
         block = Block.of(rows, self.lengths, self.backbone)
         self.cache.place(block.slots, block.used)
@@ -252,13 +253,13 @@ def relative_bias(decoder: Any, slots: torch.Tensor, used: int) -> torch.Tensor:
 
 def build_seq2seq_lm_v1(
     name: str,
-    revision: Optional[str] = None,
-    adapter: Optional[LoRA] = None,
+    revision: str | None = None,
+    adapter: LoRA | None = None,
     precision: Precision = "auto",
     pack_tokens: int = 1024,
     checkpointing: bool = False,
     any_base: bool = False,
-    start: Optional[str] = AUTO,
+    start: str | None = AUTO,
 ) -> Model:
     """Registered as `spacy-instructner.Seq2SeqLM.v1`.
 

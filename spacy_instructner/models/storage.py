@@ -9,8 +9,9 @@ Only JSON and safetensors; nothing is read from the network.
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any
 
 import srsly
 import torch
@@ -45,7 +46,7 @@ def save(
         write_for_older(folder / BASE)
     if backbone.lora is not None:
         save_file(adapter_state(backbone.hf), str(folder / ADAPTER_FILE))
-    info: Dict[str, Any] = {
+    info: dict[str, Any] = {
         "format": FORMAT,
         "kind": kind,
         "bundle": bundle,
@@ -59,12 +60,12 @@ def save(
     srsly.write_json(folder / INFO, info)
 
 
-def _files(folder: Path) -> List[str]:
+def _files(folder: Path) -> list[str]:
     paths = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path.relative_to(folder).as_posix() for path in paths)
 
 
-def _base_state(backbone: Backbone) -> Dict[str, torch.Tensor]:
+def _base_state(backbone: Backbone) -> dict[str, torch.Tensor]:
     """The base weights by the names they had before an adapter stood beside them."""
     state = {}
     for name, tensor in backbone.hf.state_dict().items():
@@ -73,7 +74,7 @@ def _base_state(backbone: Backbone) -> Dict[str, torch.Tensor]:
     return state
 
 
-def read_info(folder: Path, kind: Optional[str] = None) -> Dict[str, Any]:
+def read_info(folder: Path, kind: str | None = None) -> dict[str, Any]:
     """A saved model's info. Raises ValueError where it is missing, of a newer
     format or of another kind of model than one is given, and where a file is missing or
     damaged."""
@@ -83,7 +84,7 @@ def read_info(folder: Path, kind: Optional[str] = None) -> Dict[str, Any]:
             f"There is no saved model in {folder}: {INFO} is missing. Was the pipeline "
             "copied whole?"
         )
-    info: Dict[str, Any] = srsly.read_json(path)
+    info: dict[str, Any] = srsly.read_json(path)
     if info["format"] > FORMAT:
         raise ValueError(
             f"The model in {folder} is of format {info['format']}; this version of "
@@ -137,7 +138,7 @@ def check_reading(backbone: Backbone, info: Mapping[str, Any], folder: Path) -> 
         )
 
 
-def load_adapter(backbone: Backbone, settings: Optional[Dict], folder: Path) -> None:
+def load_adapter(backbone: Backbone, settings: dict | None, folder: Path) -> None:
     """Attach and fill the adapter that stands in a saved model's folder."""
     if settings is not None:
         backbone.add_adapter(LoRA(**settings))

@@ -3,20 +3,13 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import (
     Any,
-    Callable,
-    Dict,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Tuple,
-    Type,
     cast,
 )
 
@@ -47,7 +40,7 @@ class Pack:
     """Records of one pass. total: weight of all answer ids of the batch, which the
     likelihood is divided by; terms: the same for each objective, by its name."""
 
-    records: List[TrainingRecord]
+    records: list[TrainingRecord]
     total: float
     terms: Mapping[str, float]
 
@@ -58,15 +51,15 @@ class BackboneShim(PyTorchShim):
 
     lock: held while weights change, and while a reader is made of them."""
 
-    _model: Optional[Backbone]
+    _model: Backbone | None
 
     def __init__(self) -> None:
         super().__init__(None)
         self.pid = os.getpid()
         self.lock = Lock()
-        self.reader: Optional[Backbone] = None
+        self.reader: Backbone | None = None
 
-    def put(self, backbone: Optional[Backbone]) -> None:
+    def put(self, backbone: Backbone | None) -> None:
         """Put another backbone in the place of the one that is there. Who reads with
         that goes on with it to the end."""
         with self.lock:
@@ -126,22 +119,22 @@ class ModelConfig:
     """What the config says about a model, before any weights are there."""
 
     kind: str
-    backbone: Type[Backbone]
+    backbone: type[Backbone]
     name: str
-    revision: Optional[str]
-    adapter: Optional[LoRA]
+    revision: str | None
+    adapter: LoRA | None
     precision: Precision
     pack_tokens: int
     checkpointing: bool
     any_base: bool
-    start: Optional[str]
+    start: str | None
 
 
 def make_model(spec: ModelConfig) -> Model[Pack, Loss]:
     """A thinc model without weights; cheap, and off the network."""
     if spec.pack_tokens < 1:
         raise ValueError(f"`pack_tokens` must be at least 1, not {spec.pack_tokens}.")
-    attrs: Dict[str, Any] = {
+    attrs: dict[str, Any] = {
         "spec": spec,
         "identity": None,
         "device": "auto",
@@ -154,7 +147,7 @@ def make_model(spec: ModelConfig) -> Model[Pack, Loss]:
 
 def forward(
     model: Model[Pack, Loss], pack: Pack, is_train: bool
-) -> Tuple[Loss, Callable[[float], List]]:
+) -> tuple[Loss, Callable[[float], list]]:
     """A pack's share of the batch's loss, and a function that adds its gradient, times
     a scale, to the weights'.
 
@@ -168,7 +161,7 @@ def forward(
         backbone.train_mode(spec.checkpointing)
     else:
         backbone.hf.eval()
-    objectives: Dict[str, Objective] = model.attrs["objectives"]
+    objectives: dict[str, Objective] = model.attrs["objectives"]
     layers = sorted({at for each in objectives.values() for at in each.layers})
     attacks = (
         [each for each in objectives.values() if each.second_pass_weight]
@@ -176,9 +169,9 @@ def forward(
         else []
     )
     # The embeddings of the first pass, what was added to them, and who stands where.
-    first: List[Tuple[torch.Tensor, torch.Tensor, TokenPositions]] = []
+    first: list[tuple[torch.Tensor, torch.Tensor, TokenPositions]] = []
 
-    def studied(change: Optional[EmbeddingHook]) -> ForwardOutput:
+    def studied(change: EmbeddingHook | None) -> ForwardOutput:
         # The adapter's float32 weights compute in the base's format.
         half = backbone.hf.dtype != torch.float32
         with (
@@ -205,7 +198,7 @@ def forward(
             if own is not None and pack.terms[name]:
                 loss = loss + own / pack.terms[name]
 
-    def backprop(scale: float) -> List:
+    def backprop(scale: float) -> list:
         (loss * scale).backward()
         for each in attacks:
             ((embedded, before, position_table),) = first
@@ -233,7 +226,7 @@ def has_backbone(model: Model) -> bool:
     return current_backbone(model) is not None
 
 
-def current_backbone(model: Model) -> Optional[Backbone]:
+def current_backbone(model: Model) -> Backbone | None:
     """The one that is there, if one is."""
     return _shim(model)._model
 
@@ -311,7 +304,7 @@ def begin_afresh(model: Model) -> None:
     _set(model, backbone, identity)
 
 
-def _load(model: Model) -> Tuple[Backbone, Identity]:
+def _load(model: Model) -> tuple[Backbone, Identity]:
     """The weights that the config names, checked, and the start, where there is one."""
     spec: ModelConfig = model.attrs["spec"]
     weights = locate(spec.name, spec.revision)
@@ -396,7 +389,7 @@ def load_model(model: Model, folder: Path) -> None:
     _set(model, backbone, identity)
 
 
-def model_to_bytes(model: Model, bundle: str) -> Dict[str, bytes]:
+def model_to_bytes(model: Model, bundle: str) -> dict[str, bytes]:
     """The files of `save_model`, by name; empty without weights.
 
     Raises ValueError over 2 GiB, where msgpack's 4 GiB are near."""
@@ -414,7 +407,7 @@ def model_to_bytes(model: Model, bundle: str) -> Dict[str, bytes]:
         return {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths}
 
 
-def model_from_bytes(model: Model, files: Dict[str, bytes]) -> None:
+def model_from_bytes(model: Model, files: dict[str, bytes]) -> None:
     """Read what `model_to_bytes` made."""
     if not files:
         return

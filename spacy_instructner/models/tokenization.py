@@ -4,7 +4,7 @@ One function makes the ids of a piece, for prompts, training targets and the
 grammar alike; a whole answer string is never tokenized. Source: ours.
 """
 
-from typing import Dict, Iterable, List, Sequence, Tuple
+from collections.abc import Iterable, Sequence
 
 from transformers import PreTrainedTokenizerFast
 
@@ -51,9 +51,9 @@ class TextEncoder:
             "a"
         ).startswith(SPACE)
         self.start, self.end = self._frame()
-        self._cache: Dict[str, Ids] = {}
+        self._cache: dict[str, Ids] = {}
 
-    def _frame(self) -> Tuple[Ids, Ids]:
+    def _frame(self) -> tuple[Ids, Ids]:
         """What the tokenizer puts before and after an input of its own accord."""
         plain = self.tokenizer("a", add_special_tokens=False)["input_ids"]
         framed = self.tokenizer("a")["input_ids"]
@@ -69,7 +69,7 @@ class TextEncoder:
         Raises ValueError for one that the tokenizer cannot write."""
         if not text:
             return ()
-        ids: List[int] = []
+        ids: list[int] = []
         # SentencePiece tokenizers would put a space of their own in front.
         for part, special in self._split_special(text):
             ids.extend([special] if special is not None else self.written(part))
@@ -90,8 +90,8 @@ class TextEncoder:
             f"other signs, such as letters and {' '.join(safe)}."
         )
 
-    def _split_special(self, text: str) -> List[Tuple[str, "int | None"]]:
-        parts: List[Tuple[str, "int | None"]] = [(text, None)]
+    def _split_special(self, text: str) -> list[tuple[str, "int | None"]]:
+        parts: list[tuple[str, int | None]] = [(text, None)]
         names = sorted(
             (
                 (token.content, index)
@@ -156,7 +156,7 @@ class TextEncoder:
             text: str = self.tokenizer.decode(ids)
         return text
 
-    def _encode(self, texts: Iterable[str], cache: Dict[str, Ids]) -> None:
+    def _encode(self, texts: Iterable[str], cache: dict[str, Ids]) -> None:
         texts = list(texts)
         if not texts:
             return
@@ -166,7 +166,7 @@ class TextEncoder:
                 ids = [i for part in self._tokenize(list(text)) for i in part]
             cache[text] = tuple(i for i in ids if i not in self.control)
 
-    def _tokenize(self, texts: List[str]) -> List[List[int]]:
+    def _tokenize(self, texts: list[str]) -> list[list[int]]:
         if self._byte_level:
             # A tokenizer is set up anew for every call of it.
             with self._lock:
@@ -191,8 +191,8 @@ class TextEncoder:
         return rows
 
 
-def _cut_at(text: str, name: str, index: int) -> List[Tuple[str, "int | None"]]:
-    pieces: List[Tuple[str, "int | None"]] = []
+def _cut_at(text: str, name: str, index: int) -> list[tuple[str, "int | None"]]:
+    pieces: list[tuple[str, int | None]] = []
     parts = text.split(name)
     for at, part in enumerate(parts):
         if at:

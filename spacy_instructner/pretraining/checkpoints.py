@@ -8,9 +8,9 @@ Which texts and which random numbers come next follows from the step alone.
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, Mapping, Optional
 
 import srsly
 import torch
@@ -43,7 +43,7 @@ def write(folder: Path, state: State, model: Model, optimizer: Optimizer) -> Non
     weights = {name: each.detach().cpu() for name, each in _trained(model).items()}
     save_file(weights, str(aside / "weights.safetensors"))
     shim = model.shims[0].id
-    moments: Dict[str, torch.Tensor] = {}
+    moments: dict[str, torch.Tensor] = {}
     for kind in ("mom1", "mom2", "averages"):
         for (owner, name), values in (getattr(optimizer, kind) or {}).items():
             if owner == shim:
@@ -66,7 +66,7 @@ def write(folder: Path, state: State, model: Model, optimizer: Optimizer) -> Non
 
 def read(
     folder: Path, settings: Mapping[str, str], model: Model, optimizer: Optimizer
-) -> Optional[State]:
+) -> State | None:
     """Put a checkpoint into a model and an optimizer that are as they were at the
     start; None where there is none. Raises ValueError for one of other settings."""
     found = folder / FOLDER
@@ -76,7 +76,7 @@ def read(
     if not found.exists():
         return None
     said = srsly.read_json(found / "state.json")
-    updates: Dict[str, int] = said.pop("updates")
+    updates: dict[str, int] = said.pop("updates")
     state = State(**said)
     names = state.settings.keys() | settings.keys()
     other = sorted(n for n in names if state.settings.get(n) != settings.get(n))
@@ -107,6 +107,6 @@ def read(
     return state
 
 
-def _trained(model: Model) -> Dict[str, torch.nn.Parameter]:
+def _trained(model: Model) -> dict[str, torch.nn.Parameter]:
     named = get_backbone(model).named_parameters()
     return {name: each for name, each in named if each.requires_grad}

@@ -5,9 +5,10 @@ import json
 import time
 import warnings
 import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any
 
 from filelock import FileLock, Timeout
 from spacy.language import Language
@@ -36,10 +37,10 @@ class Entry:
     the dev corpus."""
 
     state: State
-    loss: Optional[float]
-    dev: Dict[str, float]
+    loss: float | None
+    dev: dict[str, float]
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         state = asdict(self.state)
         state.pop("settings")
         return {**state, "loss": self.loss, "dev": self.dev}
@@ -49,7 +50,7 @@ def pretrain(
     config: Config,
     output: Path,
     *,
-    seconds: Optional[float] = None,
+    seconds: float | None = None,
     said: Callable[[Entry], None] = lambda entry: None,
 ) -> bool:
     """Train a pipeline's instruction_ner component, from its checkpoint on if there is
@@ -78,7 +79,7 @@ def pretrain(
 def _train(
     config: Config,
     output: Path,
-    seconds: Optional[float],
+    seconds: float | None,
     said: Callable[[Entry], None],
 ) -> bool:
     began = time.monotonic()
@@ -98,7 +99,7 @@ def _train(
     state = checkpoints.read(output, own, pipe.model, optimizer) or State(own)
     _forget(output / LOG, state.step)
 
-    def evaluate() -> Dict[str, float]:
+    def evaluate() -> dict[str, float]:
         with nlp.use_params(optimizer.averages or {}):
             scores = nlp.evaluate(scored)
         return {name: scores[name] for name in ("ents_p", "ents_r", "ents_f")}
@@ -106,7 +107,7 @@ def _train(
     if state.step == 0:
         said(_note(output / LOG, Entry(state, None, evaluate())))
     batches = settings["batcher"](train.starting(nlp, state.texts))
-    losses: List[float] = []
+    losses: list[float] = []
     while state.step < settings["max_steps"]:
         batch = list(next(batches))
         # What is drawn in an update follows from its number: as if never stopped.
@@ -147,7 +148,7 @@ def _train(
     return done
 
 
-def _checked(nlp: Language, settings: Dict[str, Any], train: Any) -> InstructionNERPipe:
+def _checked(nlp: Language, settings: dict[str, Any], train: Any) -> InstructionNERPipe:
     """The component that is trained. Raises ValueError for what cannot be."""
     pipes = [pipe for _, pipe in nlp.pipeline]
     if len(pipes) != 1 or not isinstance(pipes[0], InstructionNERPipe):
@@ -180,10 +181,10 @@ def _checked(nlp: Language, settings: Dict[str, Any], train: Any) -> Instruction
     return pipes[0]
 
 
-def what_counts(config: Config) -> Dict[str, str]:
+def what_counts(config: Config) -> dict[str, str]:
     """Settings by their names, without those that change nothing of the result; of a
     file what is in it, not where it lies."""
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
 
     def walk(block: Mapping[str, Any], before: str) -> None:
         for key, value in block.items():
@@ -208,7 +209,7 @@ def _note(path: Path, entry: Entry) -> Entry:
     return entry
 
 
-def read_log(path: Path) -> List[Dict[str, Any]]:
+def read_log(path: Path) -> list[dict[str, Any]]:
     """The lines of a log; without one that was being written when the end came."""
     lines = path.read_text(encoding="utf8").splitlines(True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]

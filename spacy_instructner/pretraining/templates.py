@@ -13,9 +13,10 @@ A file holds one JSON object:
 
 import random
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any
 
 from ..formats.text_files import read_json
 
@@ -25,7 +26,7 @@ LIST = re.compile(r"<([^<>{}]+)>|\{([^<>{}:]+)(?::([^<>{}:]+))?\}")
 DEEPEST = 20
 
 # Text, and (first character, one past the last, label) of each entity.
-Made = Tuple[str, List[Tuple[int, int, str]]]
+Made = tuple[str, list[tuple[int, int, str]]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Templates:
         left out may leave two."""
         text, entities = self._fill(rng.choice(self.texts), rng, 0)
         words = list(re.finditer(r"\S+", text))
-        place: Dict[int, int] = {}
+        place: dict[int, int] = {}
         length = 0
         for word in words:
             place |= {word.start() + at: length + at for at in range(len(word[0]))}
@@ -133,10 +134,10 @@ def read_templates(path: Path) -> Templates:
     return read
 
 
-def make_texts(templates: Templates, count: int, seed: int) -> List[Made]:
+def make_texts(templates: Templates, count: int, seed: int) -> list[Made]:
     """So many texts, each once; fewer where the templates hold no more."""
     rng = random.Random(seed)
-    made: Dict[str, Made] = {}
+    made: dict[str, Made] = {}
     for _ in range(4 * count):
         text, entities = templates.make(rng)
         made.setdefault(text, (text, entities))

@@ -9,10 +9,11 @@ import operator
 import random
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, count, islice, zip_longest
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any
 
 from spacy.errors import MatchPatternError
 from spacy.language import Language
@@ -31,19 +32,19 @@ from .templates import Made, make_texts, read_templates
 
 TEMPLATES = ".json"
 # Of each label its name and what it means, as a text asks for it.
-Said = Dict[str, Dict[str, str]]
+Said = dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
 class Text:
     """words; whether whitespace follows each; entities."""
 
-    words: Tuple[str, ...]
-    spaces: Tuple[bool, ...]
-    entities: Tuple[Entity, ...]
+    words: tuple[str, ...]
+    spaces: tuple[bool, ...]
+    entities: tuple[Entity, ...]
 
     @property
-    def labels(self) -> List[str]:
+    def labels(self) -> list[str]:
         return list(dict.fromkeys(label for _, _, label in self.entities))
 
 
@@ -70,11 +71,11 @@ class Source:
 
 
 def build_label_variety_v1(
-    sources: Dict[str, Path],
-    shares: Dict[str, float],
+    sources: dict[str, Path],
+    shares: dict[str, float],
     wording: Path,
-    held_out: List[str],
-    rules: Optional[Path] = None,
+    held_out: list[str],
+    rules: Path | None = None,
     made: int = 2000,
     seed: int = 0,
     most_labels: int = 12,
@@ -156,8 +157,8 @@ class LabelVariety:
     sources: Mapping[str, Path]
     shares: Mapping[str, float]
     wording: Path
-    held_out: Tuple[str, ...]
-    rules: Optional[Path]
+    held_out: tuple[str, ...]
+    rules: Path | None
     made: int
     seed: int
     most_labels: int
@@ -180,8 +181,8 @@ class LabelVariety:
         if self.rules is not None:
             ruler, more = read_rules(self.rules, nlp)
             words = {**more, **words}
-        texts: Dict[str, List[Text]] = {}
-        own: Dict[str, Mapping[str, Words]] = {}
+        texts: dict[str, list[Text]] = {}
+        own: dict[str, Mapping[str, Words]] = {}
         for name, path in self.sources.items():
             if is_templates(path):
                 texts[name], own[name] = make_source(path, nlp, self.made, self.seed)
@@ -198,7 +199,7 @@ class LabelVariety:
         text = self._text(source, rng, empty)
         present = text.labels
         absent = [label for label in source.by_label if label not in present]
-        asked: List[str] = []
+        asked: list[str] = []
         if present and not (empty and absent):
             asked = [label for label in present if rng.random() < self.kept]
             asked = asked or [rng.choice(present)]
@@ -207,7 +208,7 @@ class LabelVariety:
         room = rng.randint(1, self.most_labels) - len(asked)
         asked += rng.sample(absent, min(len(absent), max(room, not asked)))
         rng.shuffle(asked)
-        said: Dict[str, Dict[str, str]] = {}
+        said: dict[str, dict[str, str]] = {}
         taken = set()
         for label in asked:
             name, definition = self._words(label, source.words, rng)
@@ -238,7 +239,7 @@ class LabelVariety:
 
     def _words(
         self, label: str, words: Mapping[str, Words], rng: random.Random
-    ) -> Tuple[str, str]:
+    ) -> tuple[str, str]:
         """A name and a meaning, "" where nothing is said of it."""
         own = words_of(label, words)
         if rng.random() < self.own_words:
@@ -250,9 +251,9 @@ class LabelVariety:
 
 
 def build_held_out_v1(
-    sources: Dict[str, Path],
+    sources: dict[str, Path],
     wording: Path,
-    labels: List[str],
+    labels: list[str],
     texts: int = 200,
     seed: int = 0,
     empty: float = 0.2,
@@ -278,7 +279,7 @@ class HeldOut:
 
     sources: Mapping[str, Path]
     wording: Path
-    labels: Tuple[str, ...]
+    labels: tuple[str, ...]
     texts: int
     seed: int
     empty: float
@@ -286,9 +287,9 @@ class HeldOut:
     def __call__(self, nlp: Language) -> Iterator[Example]:
         wording = read_wording(self.wording)
         rng = random.Random(self.seed)
-        answered: List[List[Tuple[Text, Said]]] = []
-        empty: List[List[Tuple[Text, Said]]] = []
-        known: Set[str] = set()
+        answered: list[list[tuple[Text, Said]]] = []
+        empty: list[list[tuple[Text, Said]]] = []
+        known: set[str] = set()
         for path in self.sources.values():
             if is_templates(path):
                 texts, words = make_source(path, nlp, 2 * self.texts, self.seed)
@@ -313,7 +314,7 @@ class HeldOut:
                 yield make_example(nlp, text, said)
 
 
-def first_words(label: str, words: Mapping[str, Words]) -> Dict[str, str]:
+def first_words(label: str, words: Mapping[str, Words]) -> dict[str, str]:
     own = words_of(label, words)
     return {"name": own.names[0], "definition": own.definitions[0]}
 
@@ -322,7 +323,7 @@ def words_of(label: str, words: Mapping[str, Words]) -> Words:
     return words.get(label) or Words((default_name(label),), ("",))
 
 
-def check_known(labels: Sequence[str], known: Set[str]) -> None:
+def check_known(labels: Sequence[str], known: set[str]) -> None:
     """Raises ValueError for a label that no data has."""
     if unknown := [label for label in labels if label not in known]:
         raise ValueError(
@@ -331,12 +332,12 @@ def check_known(labels: Sequence[str], known: Set[str]) -> None:
         )
 
 
-def read_wording(path: Path) -> Dict[str, Words]:
+def read_wording(path: Path) -> dict[str, Words]:
     """Label to its words. Raises ValueError for a file of another shape."""
     return _words(read_json(Path(path)), path)
 
 
-def _words(labels: Any, path: Path) -> Dict[str, Words]:
+def _words(labels: Any, path: Path) -> dict[str, Words]:
     try:
         return {
             label: Words(_lines(said["names"]), _lines(said["definitions"]))
@@ -349,7 +350,7 @@ def _words(labels: Any, path: Path) -> Dict[str, Words]:
         ) from error
 
 
-def read_rules(path: Path, nlp: Language) -> Tuple[EntityRuler, Dict[str, Words]]:
+def read_rules(path: Path, nlp: Language) -> tuple[EntityRuler, dict[str, Words]]:
     """What finds entities by rules, and the words of their labels. Raises ValueError
     for a file of another shape, with what spaCy says of its patterns."""
     words = read_wording(path)
@@ -365,7 +366,7 @@ def read_rules(path: Path, nlp: Language) -> Tuple[EntityRuler, Dict[str, Words]
     return ruler, words
 
 
-def _lines(texts: Any) -> List[str]:
+def _lines(texts: Any) -> list[str]:
     """Texts on one line each. Raises ValueError for anything else."""
     if not isinstance(texts, list) or not texts:
         raise ValueError(f"{texts!r} is no list of texts")
@@ -376,8 +377,8 @@ def _lines(texts: Any) -> List[str]:
 
 
 def read_texts(
-    path: Path, nlp: Language, ruler: Optional[EntityRuler] = None
-) -> List[Text]:
+    path: Path, nlp: Language, ruler: EntityRuler | None = None
+) -> list[Text]:
     """A file's texts, and what rules find outside of their entities. Raises as
     `corpora.read_docs`, and ValueError for spans that cannot be kept and words without
     annotation: they would be learnt as none."""
@@ -405,7 +406,7 @@ def is_templates(path: Path) -> bool:
 
 def make_source(
     path: Path, nlp: Language, count: int, seed: int
-) -> Tuple[List[Text], Dict[str, Words]]:
+) -> tuple[list[Text], dict[str, Words]]:
     """Texts made of a file of templates, and the words of its labels. Raises as
     `read_templates` and `_words`."""
     templates = read_templates(Path(path))
@@ -447,13 +448,13 @@ def _sources(
     texts: Mapping[str, Sequence[Text]],
     words: Mapping[str, Mapping[str, Words]],
     held_out: Sequence[str],
-) -> Dict[str, Source]:
+) -> dict[str, Source]:
     """Without texts that have a held-out label, in whatever source. Raises ValueError
     for a label that none has, and for a source that has nothing to learn."""
     everything = [text for own in texts.values() for text in own]
     check_known(held_out, {label for text in everything for label in text.labels})
     barred = {text.words for text in everything if set(text.labels) & set(held_out)}
-    read: Dict[str, Source] = {}
+    read: dict[str, Source] = {}
     for name, own in texts.items():
         seen = [text for text in own if text.words not in barred]
         read[name] = _source(seen, words[name])
@@ -464,7 +465,7 @@ def _sources(
 
 def _source(seen: Sequence[Text], words: Mapping[str, Words]) -> Source:
     counts = Counter(label for text in seen for label in text.labels)
-    by_label: Dict[str, List[Text]] = {label: [] for label in sorted(counts)}
+    by_label: dict[str, list[Text]] = {label: [] for label in sorted(counts)}
     for text in seen:
         for label in text.labels:
             by_label[label].append(text)
@@ -475,9 +476,9 @@ def _source(seen: Sequence[Text], words: Mapping[str, Words]) -> Source:
 
 def join(texts: Sequence[Text]) -> Text:
     """Several texts as one, a space between them."""
-    words: List[str] = []
-    spaces: List[bool] = []
-    entities: List[Entity] = []
+    words: list[str] = []
+    spaces: list[bool] = []
+    entities: list[Entity] = []
     for text in texts:
         begin = len(words)
         if spaces:

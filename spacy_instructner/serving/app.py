@@ -11,19 +11,13 @@ wrong before the first event has a status of its own, later it is an event with 
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import (
     Any,
-    AsyncIterator,
-    Callable,
-    Dict,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
 )
 from urllib.parse import urlsplit
 
@@ -64,7 +58,7 @@ class Limits:
 
 class Question(BaseModel):
     text: str
-    labels: Dict[str, str]
+    labels: dict[str, str]
 
 
 class Entity(BaseModel):
@@ -75,12 +69,12 @@ class Entity(BaseModel):
 
 class Corrected(BaseModel):
     text: str
-    spans: List[Entity]
+    spans: list[Entity]
 
 
 class Lesson(BaseModel):
-    examples: List[Corrected]
-    labels: Dict[str, str]
+    examples: list[Corrected]
+    labels: dict[str, str]
 
 
 class Turns:
@@ -180,7 +174,7 @@ class Guard:
                 return
             if not message.get("more_body"):
                 break
-        whole: List[Message] = [{"type": "http.request", "body": body}]
+        whole: list[Message] = [{"type": "http.request", "body": body}]
 
         async def again() -> Message:
             return whole.pop() if whole else await receive()
@@ -188,7 +182,7 @@ class Guard:
         await self.app(scope, again, send)
 
 
-def is_own(origin: Optional[str], host: str) -> bool:
+def is_own(origin: str | None, host: str) -> bool:
     """Was a request made by a page of ours, or by no page at all?"""
     try:
         return origin is None or urlsplit(origin).netloc == host
@@ -222,7 +216,7 @@ def make_app(served: Served, limits: Limits, hosts: Sequence[str]) -> FastAPI:
     answers, lessons = Turns(limits.waiting, gpu), Turns(1, gpu)
 
     @app.get("/api/info")
-    def info() -> Dict[str, Any]:
+    def info() -> dict[str, Any]:
         return {
             "pipeline": pipeline_name(served.nlp),
             "labels": served.labels(),
@@ -258,7 +252,7 @@ def check_text(text: str, limits: Limits) -> None:
         raise HTTPException(413, f"A text has at most {limits.characters} characters.")
 
 
-def check_labels(labels: Dict[str, str], limits: Limits) -> None:
+def check_labels(labels: dict[str, str], limits: Limits) -> None:
     if not labels:
         raise HTTPException(422, "Say what to look for: give at least one label.")
     if len(labels) > limits.labels:

@@ -1,7 +1,8 @@
 """A component, trained on a few corrected texts inside this process. Source: ours."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Sequence, Tuple, cast
+from typing import cast
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -18,7 +19,7 @@ SETTINGS = Path(__file__).with_name("training.cfg")
 
 def learn(
     nlp: Language, name: str, docs: Sequence[Doc], labels: Mapping[str, str]
-) -> Iterator[Tuple[int, int, float]]:
+) -> Iterator[tuple[int, int, float]]:
     """Train a component of a pipeline anew, and nothing else of it.
 
     nlp (Language): the pipeline; it is changed.
@@ -34,7 +35,7 @@ def learn(
     pipe = cast(InstructionNERPipe, nlp.get_pipe(name))
     examples = [Example(without_annotation(doc), doc) for doc in docs]
     fix_random_seed(settings["seed"])
-    meanings: Dict[str, str] = {label: said for label, said in labels.items() if said}
+    meanings: dict[str, str] = {label: said for label, said in labels.items() if said}
     pipe.initialize(
         lambda: examples, nlp=nlp, labels=list(labels), definitions=meanings
     )
@@ -54,7 +55,7 @@ def learn(
         annotating_components=[],
         before_update=None,
     )
-    before: List[float] = [0.0]
+    before: list[float] = [0.0]
     for _, info, judged in steps:
         # spaCy adds losses up from one evaluation to the next.
         total = info["losses"][name]

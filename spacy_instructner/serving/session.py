@@ -2,8 +2,9 @@
 
 import tempfile
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, cast
+from typing import Any, cast
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -21,7 +22,7 @@ from ..formats.text_files import repaired
 from ..models.thinc_model import get_reader
 from .finetune import learn
 
-Event = Dict[str, Any]
+Event = dict[str, Any]
 # Texts are answered line by line; longer lines in pieces of so many characters.
 PIECE = 2000
 
@@ -29,7 +30,7 @@ PIECE = 2000
 class Served:
     """A pipeline that can be asked and trained, one after the other."""
 
-    def __init__(self, pipeline: Pipeline, save_to: Optional[Path] = None) -> None:
+    def __init__(self, pipeline: Pipeline, save_to: Path | None = None) -> None:
         """save_to: a folder for the pipeline as it is after each training. Raises
         ValueError for a pipeline without an instruction_ner component, and for a folder
         with something else in it, or the pipeline that is served; OSError where there is
@@ -56,7 +57,7 @@ class Served:
     def _pipe(self) -> InstructionNERPipe:
         return cast(InstructionNERPipe, self.nlp.get_pipe(self.name))
 
-    def labels(self) -> Dict[str, str]:
+    def labels(self) -> dict[str, str]:
         """The component's labels, and what they mean, "" where nobody said."""
         pipe = self._pipe
         meanings = pipe.cfg["label_definitions"]
@@ -131,7 +132,7 @@ def annotated(
     }
 
 
-def places(text: str, longest: int = PIECE) -> Iterator[Tuple[int, str]]:
+def places(text: str, longest: int = PIECE) -> Iterator[tuple[int, str]]:
     """The pieces of a text that have something in them, and where they begin."""
     begin = 0
     for line in text.splitlines(keepends=True):
@@ -143,7 +144,7 @@ def places(text: str, longest: int = PIECE) -> Iterator[Tuple[int, str]]:
 
 def checked(
     rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str], nlp: Language
-) -> List[Doc]:
+) -> list[Doc]:
     """Rows as Docs. Raises ValueError for none with an entity, for labels that are not
     asked for, and for spans that no tokens make up."""
     if not any(row["spans"] for row in rows):

@@ -1,16 +1,10 @@
 """What every task gives to the search and to training: plain data."""
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import (
-    Callable,
-    FrozenSet,
-    Iterable,
-    List,
     Literal,
-    Optional,
     Protocol,
-    Sequence,
-    Tuple,
 )
 
 from spacy.language import Language
@@ -22,7 +16,7 @@ from .labels import LabelSet
 
 PromptOrder = Literal["text_first", "text_last"]
 # A gold entity: (start word, end word exclusive, label).
-Entity = Tuple[int, int, str]
+Entity = tuple[int, int, str]
 
 
 @dataclass(frozen=True)
@@ -35,7 +29,7 @@ class MentionPositions:
     begin: int
     end: int
     opening: int
-    type: Optional[int]
+    type: int | None
 
 
 @dataclass(frozen=True)
@@ -58,12 +52,12 @@ class TrainingRecord:
     prefix: Ids
     suffix: Ids
     answer: Ids
-    weights: Tuple[float, ...]
+    weights: tuple[float, ...]
     task: str
-    text: Tuple[int, int] = (0, 0)
-    mentions: Tuple[MentionPositions, ...] = ()
+    text: tuple[int, int] = (0, 0)
+    mentions: tuple[MentionPositions, ...] = ()
     shared: int = 0
-    allowed: Optional[Tuple[Ids, ...]] = None
+    allowed: tuple[Ids, ...] | None = None
 
     @property
     def trunk(self) -> Ids:
@@ -84,17 +78,17 @@ class Gold:
     of another, as it does not fall on words, say. Nothing is learnt from what is not
     known."""
 
-    entities: Tuple[Entity, ...]
-    missing: FrozenSet[int] = frozenset()
-    lost: Tuple[Entity, ...] = ()
+    entities: tuple[Entity, ...]
+    missing: frozenset[int] = frozenset()
+    lost: tuple[Entity, ...] = ()
 
     @property
-    def unknown(self) -> FrozenSet[int]:
+    def unknown(self) -> frozenset[int]:
         """The words of which something is not known."""
         own = (word for start, end, _ in self.lost for word in range(start, end))
         return self.missing.union(own)
 
-    def unknown_of(self, label: str) -> FrozenSet[int]:
+    def unknown_of(self, label: str) -> frozenset[int]:
         """The words of which it is not known whether they are in an entity of a label."""
         own = tuple(each for each in self.lost if each[2] == label)
         return Gold((), self.missing, own).unknown
@@ -105,9 +99,9 @@ class Demonstration:
     """An example shown in the prompt: its words, whether each has whitespace before
     it, and its entities."""
 
-    words: Tuple[str, ...]
-    spaces: Tuple[bool, ...]
-    entities: Tuple[Entity, ...]
+    words: tuple[str, ...]
+    spaces: tuple[bool, ...]
+    entities: tuple[Entity, ...]
 
 
 # Reads examples to show, as a corpus reader does.
@@ -120,12 +114,12 @@ class BoundTask(Protocol):
     def constant(self) -> int:
         """Ids of the longest prompt without its text."""
 
-    def requests(self, words: TokenizedWords) -> List[DecodingRequest]:
+    def requests(self, words: TokenizedWords) -> list[DecodingRequest]:
         """What to ask about a window."""
 
     def records(
         self, words: TokenizedWords, gold: Gold, choices: bool = False
-    ) -> List[TrainingRecord]:
+    ) -> list[TrainingRecord]:
         """What to learn from a window. choices: with what the grammar allowed, for a
         loss that is normalised over it (`TrainingRecord.allowed`); records without are learnt
         over the whole vocabulary."""
@@ -137,7 +131,7 @@ class Task(Protocol):
     examples: reads those to show in the prompt, or None."""
 
     @property
-    def examples(self) -> Optional[ExampleReader]: ...
+    def examples(self) -> ExampleReader | None: ...
 
     @property
     def names_types(self) -> bool:

@@ -8,10 +8,11 @@ records for types that do not occur and the default definitions: ours.
 
 import random
 import warnings
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple
+from typing import Any, Literal
 
 from ..decoding.allowed_tokens import along
 from ..decoding.answers import AnswerFormat, Clause, Ids, TokenizedWords
@@ -34,7 +35,7 @@ GrammarKind = Literal["spans", "bag"]
 Layout = Literal["text_twice", "text_first", "text_last"]
 
 # What an answer is made of, by layout: see `build_cllmfs_v1`.
-PIECES: Dict[str, Dict[str, str]] = {
+PIECES: dict[str, dict[str, str]] = {
     # Source: paper; the answer without entities: ours, after what the artefact allows.
     "text_last": {
         "before_entity": "<<<",
@@ -53,7 +54,7 @@ PIECES: Dict[str, Dict[str, str]] = {
     },
 }
 PIECES["text_twice"] = PIECES["text_first"]
-TEMPLATES: Dict[str, str] = {
+TEMPLATES: dict[str, str] = {
     # Source: paper, Appendix A (instruction, input, start of the output); what stands
     # between them: ours.
     "text_last": (
@@ -88,12 +89,12 @@ FIELDS = ("sentence", "type", "definition", "definitions")
 
 def build_cllmfs_v1(
     layout: Layout = "text_twice",
-    template: Optional[str] = None,
-    before_entity: Optional[str] = None,
-    after_entity: Optional[str] = None,
-    separator: Optional[str] = None,
-    terminator: Optional[str] = None,
-    no_entity: Optional[str] = None,
+    template: str | None = None,
+    before_entity: str | None = None,
+    after_entity: str | None = None,
+    separator: str | None = None,
+    terminator: str | None = None,
+    no_entity: str | None = None,
     default_definition: str = "a specific {type}",
     absent: float = 1.0,
     grammar: GrammarKind = "spans",
@@ -145,18 +146,18 @@ class CLLMFS:
     """The method's prompts and answers. See `build_cllmfs_v1`."""
 
     layout: Layout
-    template: Optional[str]
-    before_entity: Optional[str]
-    after_entity: Optional[str]
-    separator: Optional[str]
-    terminator: Optional[str]
-    no_entity: Optional[str]
+    template: str | None
+    before_entity: str | None
+    after_entity: str | None
+    separator: str | None
+    terminator: str | None
+    no_entity: str | None
     default_definition: str
     absent: float
     grammar: GrammarKind
 
     # No examples in the prompt: what is constant is to be short.
-    examples: Optional[ExampleReader] = None
+    examples: ExampleReader | None = None
     # The template must have the field.
     names_types: bool = True
 
@@ -181,10 +182,10 @@ class CLLMFS:
 
     def piece(self, name: str) -> str:
         """A part of the answer: the setting of this name, or the layout's own."""
-        own: Optional[str] = getattr(self, name)
+        own: str | None = getattr(self, name)
         return PIECES[self.layout][name] if own is None else own
 
-    def parts(self) -> List[TemplatePart]:
+    def parts(self) -> list[TemplatePart]:
         """The prompt, cut at its fields."""
         text = self.template or TEMPLATES[self.layout]
         parts = parse_template("template", text, FIELDS, ())
@@ -193,7 +194,7 @@ class CLLMFS:
                 raise ValueError(f"`template` must have the field {{{needed}}}.")
         return space_to_field(parts, FIELDS)
 
-    def define(self, labels: LabelSet) -> List[str]:
+    def define(self, labels: LabelSet) -> list[str]:
         """What each label means."""
         without = [
             label for label, said in zip(labels.labels, labels.definitions) if not said
@@ -233,8 +234,8 @@ class _Asked:
     answers."""
 
     before: Ids
-    after: Tuple[Ids, ...]
-    name: Tuple[int, int]
+    after: tuple[Ids, ...]
+    name: tuple[int, int]
     format: AnswerFormat
 
     def suffix(self, text: Ids) -> Ids:
@@ -277,20 +278,20 @@ class BoundCLLMFS:
         definitions = [""] * len(labels.labels)
         if used & {"definition", "definitions"}:
             definitions = task.define(labels)
-        every: List[int] = []
+        every: list[int] = []
         for at, (name, said) in enumerate(zip(labels.names, definitions)):
             if "definitions" in used:
                 every.extend(encoder.written(".") if at else ())
                 every.extend(encoder.written(f" {name}: {said}"))
-        self.asked: Dict[str, _Asked] = {}
+        self.asked: dict[str, _Asked] = {}
         for label, name, said in zip(labels.labels, labels.names, definitions):
             fields = {
                 "type": encoder.written(" " + name),
                 "definition": encoder.written(" " + said),
                 "definitions": tuple(every),
             }
-            pieces: List[List[int]] = [list(encoder.start)]
-            place: Optional[Tuple[int, int]] = None
+            pieces: list[list[int]] = [list(encoder.start)]
+            place: tuple[int, int] | None = None
             for field, literal in parts:
                 if field == "sentence":
                     pieces.append([])
@@ -315,11 +316,11 @@ class BoundCLLMFS:
             len(asked.before + asked.suffix(())) for asked in self.asked.values()
         )
 
-    def requests(self, words: TokenizedWords) -> List[DecodingRequest]:
+    def requests(self, words: TokenizedWords) -> list[DecodingRequest]:
         grammar = self._grammar(words)
         text = words.text
         cut = self._shared(text)
-        requests: List[DecodingRequest] = []
+        requests: list[DecodingRequest] = []
         for asked in self.asked.values():
             own = _of_label(grammar, asked)
             suffix = asked.suffix(text)
@@ -344,9 +345,9 @@ class BoundCLLMFS:
 
     def records(
         self, words: TokenizedWords, gold: Gold, choices: bool = False
-    ) -> List[TrainingRecord]:
+    ) -> list[TrainingRecord]:
         grammar = self._grammar(words) if choices else None
-        said: Dict[str, List[Clause]] = {}
+        said: dict[str, list[Clause]] = {}
         for start, end, label in gold.entities:
             said.setdefault(label, []).append((start, end, 0))
         records = [
@@ -398,7 +399,7 @@ class BoundCLLMFS:
 
     def _allowed(
         self, grammar: Any, asked: _Asked, answer: Ids
-    ) -> Optional[Tuple[Ids, ...]]:
+    ) -> tuple[Ids, ...] | None:
         """What each id of an answer could have been; None where a bag does not admit
         the answer: it is too long, or a name in it reads like the terminator."""
         try:

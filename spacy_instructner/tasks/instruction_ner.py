@@ -6,8 +6,8 @@ the weights of the tasks: ours (the paper's visible parts do not settle them).
 
 import random
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
 
 from ..decoding.allowed_tokens import along, filled_in
 from ..decoding.answers import AnswerFormat, Clause, Ids, TokenizedWords, write
@@ -32,10 +32,10 @@ LONGEST_SHOWN = 100
 
 
 def build_instruction_ner_v1(
-    layout: Optional[PromptOrder] = None,
-    main_template: Optional[str] = None,
-    extraction_template: Optional[str] = None,
-    typing_template: Optional[str] = None,
+    layout: PromptOrder | None = None,
+    main_template: str | None = None,
+    extraction_template: str | None = None,
+    typing_template: str | None = None,
     main_weight: float = 1.0,
     extraction_weight: float = 1.0,
     typing_weight: float = 1.0,
@@ -46,7 +46,7 @@ def build_instruction_ner_v1(
     separator: str = ", ",
     terminator: str = ".",
     no_entity: str = "none.",
-    examples: Optional[ExampleReader] = None,
+    examples: ExampleReader | None = None,
     example_end: str = "\n\n",
     shuffle_options: bool = False,
     definition: str = "{type}: {definition}",
@@ -107,9 +107,9 @@ def build_instruction_ner_v1(
 class InstructionNER:
     """The method's prompts and answers. See `build_instruction_ner_v1`."""
 
-    layout: Optional[PromptOrder]
-    templates: Dict[str, Optional[str]]
-    weights: Dict[str, float]
+    layout: PromptOrder | None
+    templates: dict[str, str | None]
+    weights: dict[str, float]
     clause: str
     article: str
     article_before_vowel: str
@@ -117,7 +117,7 @@ class InstructionNER:
     separator: str
     terminator: str
     no_entity: str
-    examples: Optional[ExampleReader]
+    examples: ExampleReader | None
     example_end: str
     shuffle_options: bool
     definition: str
@@ -144,7 +144,7 @@ class InstructionNER:
             for task in FIELDS:
                 self.template(task, layout)
 
-    def template(self, task: str, layout: str) -> List[TemplatePart]:
+    def template(self, task: str, layout: str) -> list[TemplatePart]:
         """A task's prompt, cut at its fields."""
         own = self.templates[task]
         needed = ("entities",) if task == TYPING else ()
@@ -163,7 +163,7 @@ class InstructionNER:
             for layout in (LAYOUTS if self.layout is None else (self.layout,))
         )
 
-    def say(self, name: str) -> Tuple[str, str]:
+    def say(self, name: str) -> tuple[str, str]:
         """What stands before and after an entity of the type with this name."""
         article = (
             self.article_before_vowel
@@ -177,7 +177,7 @@ class InstructionNER:
         before, _, after = text.partition("\0")
         return before, after
 
-    def _clause_parts(self) -> List[TemplatePart]:
+    def _clause_parts(self) -> list[TemplatePart]:
         return parse_template(
             "clause", self.clause, ("entity", "article", "type"), ("entity", "type")
         )
@@ -260,7 +260,7 @@ class BoundInstructionNER:
                     stacklevel=2,
                 )
 
-    def _show(self, example: Demonstration) -> Tuple[Tuple[Ids, ...], Ids]:
+    def _show(self, example: Demonstration) -> tuple[tuple[Ids, ...], Ids]:
         """An example's words, and its whole prompt with its answer."""
         words = self.encoder.words(example.words, example.spaces, LONGEST_SHOWN)
         clauses = [
@@ -284,18 +284,18 @@ class BoundInstructionNER:
         ]
         return max(len(prompt.prefix) + len(prompt.suffix) for prompt in prompts)
 
-    def requests(self, words: TokenizedWords) -> List[DecodingRequest]:
+    def requests(self, words: TokenizedWords) -> list[DecodingRequest]:
         grammar = Grammar(words, self.format, self.max_span, self.trie)
         prompt = self.prompts.make(MAIN, words, demonstrations=self.everything)
         return [DecodingRequest(prompt.prefix, prompt.suffix, grammar)]
 
     def records(
         self, words: TokenizedWords, gold: Gold, choices: bool = False
-    ) -> List[TrainingRecord]:
+    ) -> list[TrainingRecord]:
         clauses = [
             (start, end, self.index[label]) for start, end, label in gold.entities
         ]
-        options: Optional[TypeOptions] = None
+        options: TypeOptions | None = None
         if self.task.shuffle_options:
             order = range(len(self.index))
             options = self.prompts.order(random.sample(order, len(order)))
@@ -316,7 +316,7 @@ class BoundInstructionNER:
             prompt = self.prompts.make(
                 task, words, gold.entities, demonstrations, options
             )
-            found: Tuple[MentionPositions, ...] = ()
+            found: tuple[MentionPositions, ...] = ()
             if task == MAIN:
                 answer_at = len(prompt.prefix) + len(prompt.suffix)
                 found = mentions(
@@ -340,7 +340,7 @@ class BoundInstructionNER:
 
     def _allowed(
         self, task: str, words: TokenizedWords, said: Sequence[Clause], answer: Ids
-    ) -> Tuple[Ids, ...]:
+    ) -> tuple[Ids, ...]:
         """What each id of an answer could have been. When typing, the entities are
         given: only their types are chosen."""
         if task == TYPING:
@@ -366,7 +366,7 @@ class BoundInstructionNER:
         )
 
 
-def _spelled(words: TokenizedWords) -> Tuple[Ids, ...]:
+def _spelled(words: TokenizedWords) -> tuple[Ids, ...]:
     """A text word by word, whatever stands between its words."""
     return tuple(ids for ids in words.first if ids)
 

@@ -1,14 +1,14 @@
 """Labels and the words that stand for them in prompts and answers."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..formats.text_files import UTF8, read_json
 
 # Labels; or each with what it means, or with "name" and "definition".
-Labels = Union[Sequence[str], Mapping[str, Union[str, Mapping[str, str]]]]
+Labels = Sequence[str] | Mapping[str, str | Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class LabelSet:
     names: the words for each, in the same order; definitions: what it means,
     "" where nobody said."""
 
-    labels: Tuple[str, ...]
-    names: Tuple[str, ...]
-    definitions: Tuple[str, ...]
+    labels: tuple[str, ...]
+    names: tuple[str, ...]
+    definitions: tuple[str, ...]
 
 
 def default_name(label: str) -> str:
@@ -41,7 +41,7 @@ def make_label_set(
     given twice, and two labels with the same words."""
     if isinstance(labels, str):
         raise ValueError(f"`labels` is a list of labels, not one text: {labels!r}.")
-    found: List[str] = []
+    found: list[str] = []
     for label in labels:
         if not isinstance(label, str) or not label.strip():
             raise ValueError(
@@ -50,7 +50,7 @@ def make_label_set(
         if label in found:
             raise ValueError(f"The label {label!r} is given twice in `labels`.")
         found.append(label)
-    words: Dict[str, str] = {}
+    words: dict[str, str] = {}
     for label in found:
         name = plain(names.get(label, "")) or default_name(label)
         if not name:
@@ -79,7 +79,7 @@ def with_own_words(
 ) -> LabelSet:
     """As `make_label_set`, with the words that labels bring first. Raises ValueError for
     words of another kind than name and definition, too."""
-    own: Dict[str, Dict[str, str]] = {
+    own: dict[str, dict[str, str]] = {
         "name": dict(names),
         "definition": {**definitions},
     }
@@ -96,19 +96,19 @@ def with_own_words(
     return make_label_set(labels, own["name"], own["definition"])
 
 
-def unknown_labels(labels: Iterable[str], known: Iterable[str]) -> List[str]:
+def unknown_labels(labels: Iterable[str], known: Iterable[str]) -> list[str]:
     """Those of `labels` that are not known, in order."""
     have = set(known)
     return [label for label in labels if label not in have]
 
 
 def unasked_words(
-    labels: Sequence[str], **words: Optional[Mapping[str, str]]
-) -> List[str]:
+    labels: Sequence[str], **words: Mapping[str, str] | None
+) -> list[str]:
     """What is wrong with words for labels that are not there, a sentence for each.
 
     labels: those that are there; words: for labels, by the name of the setting."""
-    found: List[str] = []
+    found: list[str] = []
     for setting, said in words.items():
         for label in unknown_labels(said or {}, labels):
             sentence = f"`{setting}` has {label!r}, which is none of the labels"
@@ -124,8 +124,8 @@ def _folded(label: str) -> str:
 
 
 def read_words_v1(
-    path: Optional[Path] = None, encoding: str = UTF8
-) -> Optional[Dict[str, str]]:
+    path: Path | None = None, encoding: str = UTF8
+) -> dict[str, str] | None:
     """Registered as `spacy-instructner.LabelWords.v1`.
 
     path (Optional[Path]): a JSON file with an object, label to words.

@@ -2,8 +2,9 @@
 ours."""
 
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any
 
 from ..decoding.answers import TokenizedWords
 from ..decoding.beam_search import DecodingRequest
@@ -22,8 +23,8 @@ from .labels import LabelSet
 
 def build_mixture_v1(
     # What the config reader knows of them beforehand is not their type yet.
-    tasks: Dict[str, Any],
-    shares: Dict[str, float],
+    tasks: dict[str, Any],
+    shares: dict[str, float],
     asks: str,
 ) -> "Mixture":
     """Registered as `spacy-instructner.Mixture.v1`.
@@ -46,7 +47,7 @@ class Mixture:
     asks: str
 
     # Each text would have to be kept from its own prompt in every task.
-    examples: Optional[ExampleReader] = None
+    examples: ExampleReader | None = None
 
     def __post_init__(self) -> None:
         if set(self.tasks) != set(self.shares) or self.asks not in self.tasks:
@@ -93,12 +94,12 @@ class BoundMixture:
     def constant(self) -> int:
         return max(bound.constant() for bound in self.bound.values())
 
-    def requests(self, words: TokenizedWords) -> List[DecodingRequest]:
+    def requests(self, words: TokenizedWords) -> list[DecodingRequest]:
         return self.bound[self.task.asks].requests(words)
 
     def records(
         self, words: TokenizedWords, gold: Gold, choices: bool = False
-    ) -> List[TrainingRecord]:
+    ) -> list[TrainingRecord]:
         """Of one task, drawn from Python's `random`, which spaCy seeds."""
         names = list(self.bound)
         shares = [self.task.shares[name] for name in names]

@@ -3,8 +3,8 @@
 Wording: the paper's Figure 2. The order with the text last, and definitions: ours.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..decoding.answers import Ids, TokenizedWords
 from .base import Encoder, Entity
@@ -54,7 +54,7 @@ TEXT_LAST = {
         "Answer:"
     ),
 }
-LAYOUTS: Dict[str, Dict[str, str]] = {"text_first": TEXT_FIRST, "text_last": TEXT_LAST}
+LAYOUTS: dict[str, dict[str, str]] = {"text_first": TEXT_FIRST, "text_last": TEXT_LAST}
 FIELDS = {
     MAIN: ("sentence", "options", "definitions"),
     EXTRACTION: ("sentence",),
@@ -71,7 +71,7 @@ class Prompt:
     prefix: Ids
     suffix: Ids
     text: int
-    types: Tuple[Optional[int], ...]
+    types: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class TypeOptions:
     them; places: where each label's begin among these; definitions: what they mean."""
 
     names: Ids
-    places: Tuple[int, ...]
+    places: tuple[int, ...]
     definitions: Ids
 
 
@@ -95,7 +95,7 @@ class Prompts:
 
     def __init__(
         self,
-        templates: Mapping[str, List[TemplatePart]],
+        templates: Mapping[str, list[TemplatePart]],
         encoder: Encoder,
         labels: LabelSet,
         separator: Ids,
@@ -105,7 +105,7 @@ class Prompts:
         self.start = encoder.start
         self.separator = separator
         # Literals are encoded once, not for every text.
-        self.templates: Dict[str, List[Tuple[str, Ids]]] = {
+        self.templates: dict[str, list[tuple[str, Ids]]] = {
             name: [(field, encoder.template(literal)) for field, literal in parts]
             for name, parts in templates.items()
         }
@@ -118,7 +118,7 @@ class Prompts:
         # or no prompt does.
         between = definition_separator.removesuffix(" ")
         space = definition_separator[len(between) :]
-        self.definitions: List[Tuple[Ids, Ids]] = [((), ())] * len(labels.names)
+        self.definitions: list[tuple[Ids, Ids]] = [((), ())] * len(labels.names)
         for at, (name, said) in enumerate(zip(labels.names, labels.definitions)):
             if said and self.defines:
                 text = definition.format(type=name, definition=said)
@@ -128,8 +128,8 @@ class Prompts:
 
     def order(self, labels: Sequence[int]) -> TypeOptions:
         """The labels in this order, by their indices."""
-        names: List[int] = []
-        definitions: List[int] = []
+        names: list[int] = []
+        definitions: list[int] = []
         places = [0] * len(labels)
         for label in labels:
             names.extend(self.comma if names else ())
@@ -145,17 +145,17 @@ class Prompts:
         words: TokenizedWords,
         entities: Sequence[Entity] = (),
         demonstrations: Ids = (),
-        options: Optional[TypeOptions] = None,
+        options: TypeOptions | None = None,
     ) -> Prompt:
         """A task's prompt about a window.
 
         entities: those that the prompt names; shown: what stands in front of it;
         options: the labels in another order than theirs."""
         options = options or self.options
-        prefix: List[int] = [*self.start, *demonstrations]
+        prefix: list[int] = [*self.start, *demonstrations]
         text = 0
-        named: Optional[int] = None
-        suffix: List[int] = []
+        named: int | None = None
+        suffix: list[int] = []
         ids = prefix
         for field, literal in self.templates[task]:
             if field in ("sentence", "entities"):

@@ -1,7 +1,7 @@
 """What every method's records have in common: the weights of an answer's ids, and where
 its entities stand. Source: ours."""
 
-from typing import FrozenSet, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 from ..decoding.answers import AnswerFormat, Clause, Ids, TokenizedWords, write
 from .base import MentionPositions
@@ -12,16 +12,16 @@ def target(
     format: AnswerFormat,
     clauses: Sequence[Clause],
     weight: float = 1.0,
-    unknown: FrozenSet[int] = frozenset(),
-) -> Tuple[Ids, Tuple[float, ...]]:
+    unknown: frozenset[int] = frozenset(),
+) -> tuple[Ids, tuple[float, ...]]:
     """The ids of an answer that says these clauses, and their weights.
 
     unknown: words that may be in an entity or not. Between two entities, the answer
     says that there is no other; where such a word stands there, the ids that say so
     carry no weight: those that choose the next entity, or that there is none. That
     another one follows is known, and so is how it goes on."""
-    ids: List[int] = []
-    weights: List[float] = []
+    ids: list[int] = []
+    weights: list[float] = []
     for piece in write(words, format, clauses):
         counts = [weight] * len(piece.ids)
         begin = clauses[piece.clause - 1][1] if piece.clause else 0
@@ -54,13 +54,13 @@ def mentions(
     clauses: Sequence[Clause],
     text: int,
     answer: int,
-    types: Sequence[Optional[int]],
-) -> Tuple[MentionPositions, ...]:
+    types: Sequence[int | None],
+) -> tuple[MentionPositions, ...]:
     """Where the entities of these clauses stand among a record's ids.
 
     text, answer: where these begin; types: where each label's name does, None where the
     prompt has it not."""
-    found: List[MentionPositions] = []
+    found: list[MentionPositions] = []
     places = words.places
     at = answer
     for piece in write(words, format, clauses):

@@ -1,21 +1,21 @@
 """Prompts as data: templates with fields, checked when the config is read."""
 
+from collections.abc import Iterable, Sequence
 from string import Formatter
-from typing import Iterable, List, Sequence, Tuple
 
 # A literal ("", text) or a field (name, "").
-TemplatePart = Tuple[str, str]
+TemplatePart = tuple[str, str]
 
 
 def parse_template(
     name: str, template: str, known: Sequence[str], needed: Sequence[str]
-) -> List[TemplatePart]:
+) -> list[TemplatePart]:
     """Cut a template at its fields.
 
     name: of the setting, for errors; known: fields that may stand in it;
     needed: fields that must, once each. Raises ValueError otherwise.
     """
-    parts: List[TemplatePart] = []
+    parts: list[TemplatePart] = []
     try:
         pieces = list(Formatter().parse(template))
     except ValueError as error:
@@ -42,11 +42,11 @@ def parse_template(
 
 def space_to_field(
     parts: Iterable[TemplatePart], fields: Sequence[str]
-) -> List[TemplatePart]:
+) -> list[TemplatePart]:
     """Drop the one space that a literal ends with before a field whose words
     bring their own."""
     parts = list(parts)
-    out: List[TemplatePart] = []
+    out: list[TemplatePart] = []
     for at, (field, literal) in enumerate(parts):
         follows = at + 1 < len(parts) and parts[at + 1][0] in fields
         if not field and follows and literal.endswith(" "):

@@ -7,8 +7,9 @@ and uniform noise (Jain et al. 2023, NEFTune: no more passes). Never the weights
 changed, only what the embedding layer puts out in a pass. Strength and positions: ours.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Dict, List, Literal, Optional, Sequence, Tuple
+from typing import Literal
 
 import torch
 
@@ -85,8 +86,8 @@ class FGM(Objective):
         records: Sequence[TrainingRecord],
         places: TokenPositions,
         embedded: torch.Tensor,
-        gradient: Optional[torch.Tensor],
-    ) -> Optional[torch.Tensor]:
+        gradient: torch.Tensor | None,
+    ) -> torch.Tensor | None:
         if (gradient is None) == self._attacks:
             return None
         if self.share < 1.0 and float(torch.rand(())) >= self.share:
@@ -115,10 +116,10 @@ class FGM(Objective):
 
     def _groups(
         self, records: Sequence[TrainingRecord], places: TokenPositions
-    ) -> List[List[int]]:
+    ) -> list[list[int]]:
         """Positions that are disturbed, by whose they are: a record's own, or what is
         read once for several."""
-        groups: Dict[Tuple[str, int], List[int]] = {}
+        groups: dict[tuple[str, int], list[int]] = {}
         for index, record in enumerate(records):
             first, stop = self._range(record)
             prefix = len(record.prefix)
@@ -133,7 +134,7 @@ class FGM(Objective):
                     groups[key] = [places.of(index, record, i) for i in at]
         return list(groups.values())
 
-    def _range(self, record: TrainingRecord) -> Tuple[int, int]:
+    def _range(self, record: TrainingRecord) -> tuple[int, int]:
         if self.positions == "text":
             return record.text
         if self.positions == "prompt":

@@ -6,8 +6,9 @@ the paper's visible parts leave open follows public code with the paper's templa
 artefact", or is ours; `build_info_nce_v1` says which is which.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import List, Literal, Optional, Sequence, Tuple
+from typing import Literal
 
 import torch
 from torch.nn.functional import logsigmoid, normalize
@@ -102,10 +103,10 @@ class InfoNCE(Objective):
 
     def loss(
         self, records: Sequence[TrainingRecord], learned: ForwardOutput
-    ) -> Optional[torch.Tensor]:
-        anchors: List[int] = []
-        near: List[List[int]] = []
-        around: List[List[int]] = []
+    ) -> torch.Tensor | None:
+        anchors: list[int] = []
+        near: list[list[int]] = []
+        around: list[list[int]] = []
         for index, record in enumerate(records):
             for mention in self._mentions(record):
                 where = [self._anchor(mention)], *self._sides(record, mention)
@@ -143,7 +144,7 @@ class InfoNCE(Objective):
         losses = torch.logaddexp(close, all_far) - close
         return (losses * is_near).sum(1) / is_near.sum(1)
 
-    def _mentions(self, record: TrainingRecord) -> List[MentionPositions]:
+    def _mentions(self, record: TrainingRecord) -> list[MentionPositions]:
         """Those that there is something to say of: infonce compares with negatives."""
         mentions = record.mentions[: 1 if self.entities == "first" else None]
         return [
@@ -163,7 +164,7 @@ class InfoNCE(Objective):
 
     def _sides(
         self, record: TrainingRecord, mention: MentionPositions
-    ) -> Tuple[List[int], List[int]]:
+    ) -> tuple[list[int], list[int]]:
         """Places of an entity's positives and negatives among the record's ids."""
         begin, end = mention.begin, mention.end
         inside = list(range(begin, end))
@@ -186,7 +187,7 @@ class InfoNCE(Objective):
 
 def _gather(
     states: torch.Tensor, where: Sequence[Sequence[int]]
-) -> Tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(rows, most of a row, width) states at these positions, and which of them are
     asked for; short rows are filled up."""
     width = max(1, max(map(len, where)))

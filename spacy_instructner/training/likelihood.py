@@ -1,7 +1,7 @@
 """The likelihood of the answers: what every method learns first."""
 
 import math
-from typing import List, Sequence, Tuple
+from collections.abc import Sequence
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -44,7 +44,7 @@ def among_allowed(
     among them -> (n,) surprises in nats."""
     lengths = torch.tensor([len(ids) for ids in allowed], device=logits.device)
     width = max(map(len, allowed))
-    filled: List[Tuple[int, ...]] = [
+    filled: list[tuple[int, ...]] = [
         (*ids, *[0] * (width - len(ids))) for ids in allowed
     ]
     chosen = logits.gather(1, torch.tensor(filled, device=logits.device))

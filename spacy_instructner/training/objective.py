@@ -1,6 +1,6 @@
 """What may be learned besides the likelihood: further losses, disturbed embeddings."""
 
-from typing import Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import torch
 
@@ -16,7 +16,7 @@ class Objective:
     again: weight of the likelihood of a second pass, whose embeddings `disturb` makes
         from the gradient of the first; 0 for none."""
 
-    layers: Tuple[float, ...] = ()
+    layers: tuple[float, ...] = ()
     second_pass_weight: float = 0.0
 
     def check(self, kind: str, task: Task) -> None:
@@ -29,7 +29,7 @@ class Objective:
 
     def loss(
         self, records: Sequence[TrainingRecord], learned: ForwardOutput
-    ) -> Optional[torch.Tensor]:
+    ) -> torch.Tensor | None:
         """A loss on a pack, summed over its terms."""
         return None
 
@@ -38,8 +38,8 @@ class Objective:
         records: Sequence[TrainingRecord],
         places: TokenPositions,
         embedded: torch.Tensor,
-        gradient: Optional[torch.Tensor],
-    ) -> Optional[torch.Tensor]:
+        gradient: torch.Tensor | None,
+    ) -> torch.Tensor | None:
         """What to add to the (positions, width) embeddings of a pass, or None.
 
         gradient: of the loss in these embeddings, when a second pass is asked for;

@@ -3,8 +3,8 @@
 import random
 import warnings
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import List, Mapping, Sequence
 
 from spacy.tokens import Span
 
@@ -36,7 +36,7 @@ class Learnable:
 
 def make_records(
     windows: Sequence[GoldWindow], positions: int, choices: bool = False
-) -> List[TrainingRecord]:
+) -> list[TrainingRecord]:
     """What is learnt from windows. Records that a model with so many positions cannot
     read are left out, with a warning.
 
@@ -100,7 +100,7 @@ def count_ids(
     some = [each for each in windows if len(each.gold.missing) < len(each.words)]
     whole = [replace(each, gold=Gold(each.gold.entities)) for each in some]
     state = random.getstate()
-    counts: List[int] = []
+    counts: list[int] = []
     for own in (some, whole):
         random.seed(0)
         records = make_records(own, positions, choices)

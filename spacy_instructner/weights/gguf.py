@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import torch
 
@@ -57,7 +57,7 @@ def _linked(path: Path, folder: Path) -> Path:
     return there
 
 
-def _end_in_file(path: Path) -> Optional[int]:
+def _end_in_file(path: Path) -> int | None:
     """The end token's id, by the file's own metadata."""
     from gguf import GGUFReader
 
@@ -65,7 +65,7 @@ def _end_in_file(path: Path) -> Optional[int]:
     return None if field is None else int(field.contents())
 
 
-def _mend(tokenizer: Any, config: Any, generation: Any, end: Optional[int]) -> None:
+def _mend(tokenizer: Any, config: Any, generation: Any, end: int | None) -> None:
     """Set end, padding and start token, which transformers gets wrong: it may
     call the start token the end, sets no padding and adds a start token."""
     from tokenizers.processors import Sequence

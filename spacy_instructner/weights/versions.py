@@ -4,7 +4,7 @@
 import json
 from inspect import signature
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import transformers
 from packaging.version import Version
@@ -15,13 +15,13 @@ VERSION = Version(transformers.__version__)
 DTYPE = "dtype" if Version("4.56") <= VERSION else "torch_dtype"
 
 
-def cached(decoder: Any, cache: Any) -> Dict[str, Any]:
+def cached(decoder: Any, cache: Any) -> dict[str, Any]:
     """The arguments that give a decoder its KV cache."""
     new = "cache" in signature(decoder.forward).parameters
     return {"cache" if new else "past_key_values": cache, "use_cache": True}
 
 
-def checkpoint_activations(model: PreTrainedModel, settings: Dict[str, Any]) -> None:
+def checkpoint_activations(model: PreTrainedModel, settings: dict[str, Any]) -> None:
     """Compute each layer again when its gradient is. settings: of
     `torch.utils.checkpoint.checkpoint`."""
     # Older ones call it gradient checkpointing.
@@ -31,7 +31,7 @@ def checkpoint_activations(model: PreTrainedModel, settings: Dict[str, Any]) -> 
         getattr(model, f"{kind}_checkpointing_enable")(settings)
 
 
-def gguf_arguments() -> Dict[str, Any]:
+def gguf_arguments() -> dict[str, Any]:
     """Arguments with which `from_pretrained` unpacks every weight of a .gguf file.
     Newer ones would leave them in the file's blocks."""
     packed = getattr(transformers, "GgufConfig", None)
@@ -54,7 +54,7 @@ def scales_decoder_outputs(config: PretrainedConfig) -> bool:
     return bool(getattr(config, name, False))
 
 
-def rope_stretches_from(config: PretrainedConfig) -> Optional[int]:
+def rope_stretches_from(config: PretrainedConfig) -> int | None:
     """From how many positions on a model's rotary embeddings depend on the longest text
     of a pass (dynamic NTK, LongRoPE); None where they never do."""
     said = getattr(config, "rope_parameters", None) or getattr(
@@ -96,7 +96,7 @@ def write_for_older(folder: Path) -> None:
         _write(path, said)
 
 
-def _parts(said: Dict[str, Any]) -> List[Dict[str, Any]]:
+def _parts(said: dict[str, Any]) -> list[dict[str, Any]]:
     """A config, and those of its parts that have one of their own."""
     return [said, *(each for each in said.values() if _is_config(each))]
 
@@ -105,7 +105,7 @@ def _is_config(value: Any) -> bool:
     return isinstance(value, dict) and "model_type" in value
 
 
-def _rope_for_older(said: Dict[str, Any]) -> None:
+def _rope_for_older(said: dict[str, Any]) -> None:
     rope = said.get("rope_parameters")
     if not rope:
         return
@@ -129,7 +129,7 @@ def _rope_for_older(said: Dict[str, Any]) -> None:
         said.setdefault("rope_local_base_freq", local.get("rope_theta"))
 
 
-def _write(path: Path, said: Dict[str, Any]) -> None:
+def _write(path: Path, said: dict[str, Any]) -> None:
     path.write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", "utf8")
 
 

@@ -21,7 +21,7 @@ import spacy_instructner.cli
 
 # What is not on this machine: other weights, GPUs, clusters, other data.
 ELSEWHERE = (
-    *("Qwen/", "google/", "models/", "cuda:0", "--gpu-id 0", "--engine ray"),
+    *("Qwen/", "google/", "t5.cfg", "models/", "cuda:0", "--gpu-id 0", "--engine ray"),
     *("DATA", "my-data/", "spacy project"),
 )
 # The page of commands runs the same.
