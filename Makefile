@@ -79,8 +79,8 @@ results: $(BENCH)/.installed
 		--examples assets/workshop/test.jsonl
 
 # The pages as a web site, in site/; a link that leads nowhere is an error.
-docs: $(ENVS)/docs/.installed
-	$(ENVS)/docs/bin/mkdocs build --strict
+docs: $(TODAY)/.installed
+	$(TODAY)/bin/mkdocs build --strict
 
 lint: $(TODAY)/.installed
 	$(TODAY)/bin/ruff check .
@@ -96,11 +96,6 @@ define installed
 @$(1)/bin/python -m pip install --quiet --constraint $(2) $(3)
 @touch $@
 endef
-
-$(ENVS)/docs/.installed: setup.cfg
-	@$(PYTHON) -m venv $(ENVS)/docs
-	@$(ENVS)/docs/bin/python -m pip install --quiet "mkdocs>=1.6"
-	@touch $@
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(call installed,$(VENV),constraints.txt,--editable .)
