@@ -12,7 +12,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_instructner.decoding.answers import Ids
-from spacy_instructner.decoding.beam_search import Answer, DecodingRequest, search
+from spacy_instructner.decoding.beam_search import search
+from spacy_instructner.decoding.request import Answer, DecodingRequest
 from spacy_instructner.models.backbone import Backbone
 from spacy_instructner.models.thinc_model import get_reader
 

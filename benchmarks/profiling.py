@@ -27,7 +27,7 @@ WATCHED = (
     (CausalBackbone, "run", "the rest of the model"),
     (searching, "decide", "grammar and decisions"),
     (speculative, "decide", "grammar and decisions"),
-    (searching, "_logprobs", "reachable logits"),
+    (searching, "allowed_logprobs", "reachable logits"),
 )
 
 

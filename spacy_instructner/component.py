@@ -32,8 +32,9 @@ from .annotations import (
 from .calibration import Calibration
 from .config_checks import check_paths
 from .decoding.answers import TokenizedWords
-from .decoding.beam_search import Answer, DecodingRequest, search
+from .decoding.beam_search import search
 from .decoding.config import DecodingConfig
+from .decoding.request import Answer, DecodingRequest
 from .locks import Cache
 from .models.backbone import Backbone
 from .models.storage import check_files

@@ -20,10 +20,11 @@ from spacy_instructner.decoding.answers import (
     AnswerFormat,
     Clause,
     TokenizedWords,
-    write,
+    write_answer,
 )
-from spacy_instructner.decoding.beam_search import Answer, DecodingRequest, search
-from spacy_instructner.decoding.grammar import read
+from spacy_instructner.decoding.beam_search import search
+from spacy_instructner.decoding.grammar import read_answer
+from spacy_instructner.decoding.request import Answer, DecodingRequest
 from spacy_instructner.decoding.token_bag import LONGEST, TokenBagGrammar, TokenBagState
 from spacy_instructner.models.thinc_model import get_backbone, get_reader
 from spacy_instructner.models.tokenization import TextEncoder
@@ -758,7 +759,9 @@ def test_repeated_words_and_words_like_markers_are_accepted(
         format = request.grammar.format
         if grammar == "spans":
             for which, clauses in enumerate((found, spans)):
-                pieces[which] = [piece.ids for piece in write(words, format, clauses)]
+                pieces[which] = [
+                    piece.ids for piece in write_answer(words, format, clauses)
+                ]
             assert sum(pieces[0], ()) == sum(pieces[1], ()) == record.answer
         else:
             # In another order, perhaps, but as many, and each place once.
@@ -934,7 +937,9 @@ def test_the_bag_reads_what_is_written(data: tuple) -> None:
     text, entities = data
     words = worded(" ".join(text))
     clauses = [(start, end, 0) for start, end, _ in entities]
-    ids = [token for piece in write(words, FORMAT, clauses) for token in piece.ids]
+    ids = [
+        token for piece in write_answer(words, FORMAT, clauses) for token in piece.ids
+    ]
     state = stepped(TokenBagGrammar(words, FORMAT), ids)
     assert state.done and [clause[:3] for clause in state.read()] == clauses
 
@@ -961,7 +966,9 @@ def test_the_spans_grammar_admits_what_the_bag_does_not_refuse(
     assert admitted == 5
     backwards = encoder.text(" <<<") + encoder.text(" b") + encoder.text(" a")
     backwards += encoder.text(" >>>") + bag.format.closing
-    assert stepped(bag, backwards).read() == () and read(spans, backwards) is None
+    assert (
+        stepped(bag, backwards).read() == () and read_answer(spans, backwards) is None
+    )
 
 
 def test_the_bag_reads_an_empty_answer_of_its_own(encoder: TextEncoder) -> None:
@@ -989,7 +996,7 @@ def test_max_span_holds(encoder: TextEncoder, layout: str, grammar: str) -> None
     request = bound.requests(words)[0]
     assert accepted(request, short.answer) == [(1, 3, 0)]
     if grammar == "spans":
-        assert read(request.grammar, long.answer) is None
+        assert read_answer(request.grammar, long.answer) is None
     else:
         assert accepted(request, long.answer) == []
 

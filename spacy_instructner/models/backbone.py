@@ -12,7 +12,8 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from ..decoding.answers import Ids
-from ..decoding.beam_search import Prompt, Session
+from ..decoding.beam_search import Session
+from ..decoding.request import PromptIds
 from ..locks import Cache
 from ..tasks.base import TrainingRecord
 from ..weights.versions import checkpoint_activations, rope_stretches_from
@@ -215,7 +216,7 @@ class Backbone(nn.Module):
         """Find out what `slides` is. To be called once, before anybody reads."""
 
     def compare(
-        self, own: Callable[[], torch.Tensor], prompt: Prompt, ids: Sequence[int]
+        self, own: Callable[[], torch.Tensor], prompt: PromptIds, ids: Sequence[int]
     ) -> None:
         """See `check`. own: gives the model's own logits after the prompt and ids."""
         name = type(self.hf).__name__

@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from transformers.modeling_outputs import BaseModelOutput
 
 from ..decoding.answers import Ids
-from ..decoding.beam_search import Prompt
+from ..decoding.request import PromptIds
 from ..tasks.base import TrainingRecord
 from ..weights.precision import Precision
 from ..weights.sources import DEFAULT_MODEL
@@ -332,7 +332,7 @@ class CausalSession:
         self.cache = SlotKVCache(self.prefixes.layers)
         self.rows: list[CacheRow] = []
 
-    def add_requests(self, prompts: Sequence[Prompt]) -> list[Ids]:
+    def add_requests(self, prompts: Sequence[PromptIds]) -> list[Ids]:
         for prefix, _ in prompts:
             at = self.prefixes.index[prefix]
             self.rows.append(CacheRow(self.cache.take(), 0, at, len(prefix)))

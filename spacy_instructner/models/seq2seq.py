@@ -9,7 +9,7 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from ..decoding.answers import Ids
-from ..decoding.beam_search import Prompt
+from ..decoding.request import PromptIds
 from ..tasks.base import TrainingRecord
 from ..weights.precision import Precision
 from ..weights.versions import cached, scales_decoder_outputs
@@ -44,19 +44,19 @@ class Seq2SeqBackbone(Backbone):
     def open(self, prefixes: Sequence[Ids]) -> "Seq2SeqSession":
         return Seq2SeqSession(self)
 
-    def encoded(self, prompts: Sequence[Prompt]) -> list[Ids]:
+    def encoded(self, prompts: Sequence[PromptIds]) -> list[Ids]:
         """Prompts with what the tokenizer puts around an input."""
         end = self.encoder.end
         return [prefix + suffix + end for prefix, suffix in prompts]
 
-    def encode(self, prompts: Sequence[Prompt]) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, prompts: Sequence[PromptIds]) -> tuple[torch.Tensor, torch.Tensor]:
         """(rows, ids, width) states of the encoder, and their (rows, ids) mask."""
         output, mask = self.run_encoder(prompts)
         return output.last_hidden_state, mask
 
     def run_encoder(
         self,
-        prompts: Sequence[Prompt],
+        prompts: Sequence[PromptIds],
         change: EmbeddingHook | None = None,
         layers: bool = False,
     ) -> tuple[BaseModelOutput, torch.Tensor]:
@@ -75,7 +75,7 @@ class Seq2SeqBackbone(Backbone):
         )
         return output, mask
 
-    def places(self, prompts: Sequence[Prompt], width: int) -> TokenPositions:
+    def places(self, prompts: Sequence[PromptIds], width: int) -> TokenPositions:
         """Where prompts stand among the encoder's positions, `width` ids a row."""
         firsts = [row * width for row in range(len(prompts))]
         owns = [at + len(prefix) for at, (prefix, _) in zip(firsts, prompts)]
@@ -181,7 +181,7 @@ class Seq2SeqSession:
         self.backbone = backbone
         self.lengths: list[int] = []
 
-    def add_requests(self, prompts: Sequence[Prompt]) -> list[Ids]:
+    def add_requests(self, prompts: Sequence[PromptIds]) -> list[Ids]:
         self.lengths = [0] * len(prompts)
         self.states, self.mask = self.backbone.encode(prompts)
         self.cache = PaddedKVCache()

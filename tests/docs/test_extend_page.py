@@ -15,7 +15,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from thinc.api import Adam, Config, fix_random_seed
 
-from spacy_instructner.decoding.grammar import read
+from spacy_instructner.decoding.grammar import read_answer
 from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.tasks.base import Gold
 from spacy_instructner.tasks.labels import make_label_set
@@ -106,7 +106,7 @@ def test_the_example_of_a_method_keeps_its_promises(tiny_causal: Path) -> None:
             assert asked == record.prefix + record.suffix
             assert len(asked) <= bound.constant() + len(words.text)
             # What is learnt is an answer, and says what is annotated.
-            said = read(request.grammar, record.answer)
+            said = read_answer(request.grammar, record.answer)
             assert said == [(s, e, 0) for s, e, of in entities if of == label]
             # What else could come: any word of the text, or that there is none.
             assert record.allowed is not None
