@@ -26,7 +26,7 @@ from spacy_instructner.decoding.beam_search import search
 from spacy_instructner.decoding.grammar import read_answer
 from spacy_instructner.decoding.request import Answer, DecodingRequest
 from spacy_instructner.decoding.token_bag import LONGEST, TokenBagGrammar, TokenBagState
-from spacy_instructner.models.thinc_model import get_backbone, get_reader
+from spacy_instructner.models.thinc_model import get_backbone, get_inference_backbone
 from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold, TrainingRecord
 from spacy_instructner.tasks.cllmfs import BoundCLLMFS, build_cllmfs_v1
@@ -1036,7 +1036,7 @@ PLAIN: dict[str, dict[str, object]] = {
 
 def asking(make_nlp: MakeNLP, layout: str = "text_twice", **config: object) -> Language:
     """With the layout as it is, but for T5, which cannot write its signs."""
-    name = make_nlp().get_pipe("instruction_ner").model.attrs["spec"].name
+    name = make_nlp().get_pipe("instruction_ner").model.attrs["config"].name
     task: dict[str, object] = {**TASK, "layout": layout}
     task.update(PLAIN[layout] if "t5" in name else {})
     task.update(config.pop("task", {}))  # type: ignore[call-overload]
@@ -1133,7 +1133,7 @@ def test_sharing_changes_nothing(
 ) -> None:
     nlp = asking(make_nlp)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_reader(pipe.model)
+    backbone = get_inference_backbone(pipe.model)
     docs = [nlp.make_doc(text) for text in DOCS]
     requests = [q for _, asked in pipe.requests(docs) for q in asked]
     # Two of the texts are the same.
@@ -1156,7 +1156,7 @@ def test_the_same_text_twice_is_answered_twice(
     task = {"template": "Find {type}: {sentence}", "grammar": grammar}
     nlp = asking(make_nlp, layout, labels=["PERSON"], task=task)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_reader(pipe.model)
+    backbone = get_inference_backbone(pipe.model)
     docs = [nlp.make_doc(text) for text in ("Rome", "Anna in Rome", "Rome", "Rome")]
     requests = [q for _, asked in pipe.requests(docs) for q in asked]
     alone = [search(backbone, [q], width=width)[0] for q in requests]
@@ -1168,7 +1168,7 @@ def test_a_text_given_twice_is_read_once_for_all_labels(make_nlp: MakeNLP) -> No
     task = {"template": "{sentence} / {sentence}\n{type}:"}
     nlp = asking(make_nlp, task=task)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_reader(pipe.model)
+    backbone = get_inference_backbone(pipe.model)
     requests = [
         request
         for _, asked in pipe.requests([nlp.make_doc(text) for text in DOCS])
@@ -1190,7 +1190,7 @@ def test_an_answer_that_does_not_fit_is_broken_off(
     go on."""
     nlp = asking(make_nlp, layout, task={"grammar": grammar})
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_reader(pipe.model)
+    backbone = get_inference_backbone(pipe.model)
     bound = pipe._bind(backbone, pipe._label_set(None))
     room = backbone.positions - bound.constant()
     (one,) = backbone.encoder.text(" in")
@@ -1231,7 +1231,7 @@ def test_a_long_text_is_cut_and_what_does_not_fit_is_told(
     with pytest.warns(UserWarning) as caught:
         doc = nlp(text)
     requests = [request for _, of_window in asked for request in of_window]
-    found = search(get_reader(pipe.model), requests)
+    found = search(get_inference_backbone(pipe.model), requests)
     broken = sum(not answer.complete for answer in found)
     assert broken > 3
     message = f"{broken} answers did not fit into the model's 512 positions"

@@ -29,7 +29,7 @@ from spacy_instructner.decoding.grammar import Grammar
 from spacy_instructner.decoding.request import Answer
 from spacy_instructner.decoding.trie import Trie
 from spacy_instructner.models.backbone import ForwardOutput, TokenPositions
-from spacy_instructner.models.thinc_model import get_backbone, get_reader
+from spacy_instructner.models.thinc_model import get_backbone, get_inference_backbone
 from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold, TrainingRecord
 from spacy_instructner.tasks.cllmfs import build_cllmfs_v1
@@ -365,7 +365,7 @@ def test_the_loss_is_that_of_the_searchs_answer(make_nlp: MakeNLP) -> None:
     """What greedy search answered, taken for gold: the same probabilities."""
     nlp = ready(make_nlp)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone, reader = get_backbone(pipe.model), get_reader(pipe.model)
+    backbone, reader = get_backbone(pipe.model), get_inference_backbone(pipe.model)
     docs = [nlp.make_doc(text) for text, _ in TRAIN]
     task = pipe._bind(backbone, pipe._label_set(None))
     windows, words = pipe._cut(backbone, [task] * len(docs), docs)

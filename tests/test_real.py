@@ -15,7 +15,7 @@ from thinc.api import Adam, fix_random_seed
 
 from spacy_instructner.data.corpora import build_few_shot_corpus_v1, read_docs
 from spacy_instructner.decoding.grammar import Grammar, read_answer
-from spacy_instructner.models.thinc_model import get_reader
+from spacy_instructner.models.thinc_model import get_inference_backbone
 from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold
 from spacy_instructner.tasks.instruction_ner import build_instruction_ner_v1
@@ -76,7 +76,7 @@ def test_few_shots_and_stopping(weights: Path) -> None:
     docs, _ = read_docs(ASSETS / "test.jsonl", nlp)
     scores = nlp.evaluate([Example(nlp.make_doc(d.text), d) for d in docs[:25]])
     assert scores["ents_f"] > 0.1
-    reader = get_reader(pipe.model)
+    reader = get_inference_backbone(pipe.model)
     (record,) = [r for r in pipe.records(examples[:1]) if r.task == "main"]
     prompt = torch.tensor([record.prefix + record.suffix])
     said = reader.hf.generate(

@@ -97,11 +97,11 @@ def evaluate(nlp: Language, docs: Sequence[Doc]) -> dict[str, Scores]:
     """Scores on annotated Docs, which keep their tokens. all_types: every label is asked
     of every text; types_known: those that occur in it, and texts without entities are
     left out. Raises ValueError as `find_component` does, OSError without weights."""
-    from ..models.thinc_model import get_reader
+    from ..models.thinc_model import get_inference_backbone
 
     name, pipe = find_component(nlp)
     # Before the clock runs.
-    get_reader(pipe.model)
+    get_inference_backbone(pipe.model)
     known: dict[tuple[str, ...], list[Doc]] = {}
     for doc in docs:
         if has := {ent.label_ for ent in doc.ents}:

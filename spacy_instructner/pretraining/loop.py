@@ -143,7 +143,7 @@ def _train(
     if done:
         with nlp.use_params(optimizer.averages or {}):
             nlp.to_disk(output / MODEL)
-        if pipe.model.attrs["spec"].adapter is not None:
+        if pipe.model.attrs["config"].adapter is not None:
             write_start(output / MODEL / pipe.name / "model", output / ADAPTER)
     return done
 

@@ -19,7 +19,7 @@ from ..formats.docs import make_doc
 from ..formats.json_rows import read_json_row
 from ..formats.outputs import check_output
 from ..formats.text_files import repaired
-from ..models.thinc_model import get_reader
+from ..models.thinc_model import get_inference_backbone
 from .finetune import learn
 
 Event = dict[str, Any]
@@ -51,7 +51,7 @@ class Served:
                 f"{', '.join(self.nlp.pipe_names) or 'nothing'}."
             )
         self.name = ours[0]
-        get_reader(self._pipe.model)
+        get_inference_backbone(self._pipe.model)
 
     @property
     def _pipe(self) -> InstructionNERPipe:

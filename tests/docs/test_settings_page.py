@@ -105,7 +105,7 @@ def test_the_example_config_trains(
     pipe = nlp.get_pipe("instruction_ner")
     assert "PART" in pipe.labels and len(pipe.labels) == 6
     assert pipe.cfg["threshold"] == 0.2 and pipe.decoder.beam_width == 4
-    assert pipe.model.attrs["spec"].adapter.r == 8
+    assert pipe.model.attrs["config"].adapter.r == 8
     saved = spacy.load(tmp_path / "training" / "model-last")
     assert saved.get_pipe("instruction_ner").labels == pipe.labels
 
