@@ -1,5 +1,5 @@
 # The page of `python -m spacy instructner serve`, on the CPU, with the default weights
-# and a pipeline that has learned no labels yet (configs/zeroshot.cfg). docs/cli.md says
+# and a pipeline that has learned no labels yet (configs/zeroshot.cfg). docs/how-to/serve.md says
 # how to run it, and how to serve another pipeline.
 FROM python:3.13-slim AS build
 

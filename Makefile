@@ -1,4 +1,4 @@
-# make demo | make test | make test-all | make lint | make dist | make bench | make results
+# make demo | make test | make test-all | make lint | make dist | make docs | make bench | make results
 #
 # TORCH: what to give pip for torch. On Linux without a GPU, the CPU build saves
 # gigabytes:
@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 BENCH := .venv-bench
 comma := ,
 
-.PHONY: demo test test-all test-today test-oldest dist bench results lint clean
+.PHONY: demo test test-all test-today test-oldest dist docs bench results lint clean
 
 demo: $(VENV)/.installed
 	@mkdir -p demo
@@ -72,6 +72,10 @@ bench: $(BENCH)/.installed
 results: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks.pages
 
+# The pages as a web site, in site/; a link that leads nowhere is an error.
+docs: $(TODAY)/.installed
+	$(TODAY)/bin/mkdocs build --strict
+
 lint: $(TODAY)/.installed
 	$(TODAY)/bin/ruff check .
 	$(TODAY)/bin/ruff format --check .
@@ -101,4 +105,4 @@ $(OLDEST)/.installed: setup.cfg pyproject.toml constraints-oldest.txt
 	$(call installed,$(OLDEST),constraints-oldest.txt,".[dev$(comma)spacy-transformers]")
 
 clean:
-	rm -rf $(VENV) $(BENCH) $(ENVS) corpus training metrics demo packages
+	rm -rf $(VENV) $(BENCH) $(ENVS) site corpus training metrics demo packages

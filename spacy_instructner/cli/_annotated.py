@@ -14,7 +14,9 @@ from ..formats.docs import read_docs
 from ..formats.rows import left_out
 from ..formats.text_files import UTF8
 
-FORMATS = ".spacy, JSON Lines, JSON or CoNLL/IOB (docs/formats.md); gzipped or not"
+FORMATS = (
+    ".spacy, JSON Lines, JSON or CoNLL/IOB (docs/reference/formats.md); gzipped or not"
+)
 ENCODING: Any = Option(
     UTF8, "--encoding", help="Of what is read, as Python calls it, such as cp1252"
 )

@@ -48,7 +48,10 @@ def annotate_cli(
         False, "--retry", help="Do chunks again in which a text had a problem"
     ),
     engine: str = Option(
-        "plain", "--engine", "-e", help="plain, or ray: Ray Data, see docs/scale.md"
+        "plain",
+        "--engine",
+        "-e",
+        help="plain, or ray: Ray Data, see docs/how-to/corpus.md",
     ),
     workers: int = Option(1, "--workers", "-w", help="Processes, for --engine ray"),
     gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU, -1 for the CPU"),

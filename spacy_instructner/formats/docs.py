@@ -33,7 +33,7 @@ def read_docs(
 ) -> tuple[list[Doc], list[Problem]]:
     """All Docs of a file, and all of it that could not be kept.
 
-    path (Path): .spacy, JSON Lines, JSON or CoNLL; see docs/formats.md.
+    path (Path): .spacy, JSON Lines, JSON or CoNLL; see docs/reference/formats.md.
     nlp (Language): cuts texts that come without tokens.
     encoding (str): of the file, as Python calls it.
     tag_names (Sequence[str]): what tags mean that are numbers.

@@ -95,7 +95,7 @@ def drafts_of(value: Any, where: str) -> list[Draft]:
     if not known:
         raise ValueError(
             f"{where}: not a JSON object with annotation that is known here: it has "
-            f"{', '.join(map(repr, value)) or 'nothing'}. docs/formats.md lists what is "
+            f"{', '.join(map(repr, value)) or 'nothing'}. docs/reference/formats.md lists what is "
             "read; a text without entities has an empty list of them."
         )
     read: list[list[Draft]] = []

@@ -156,14 +156,13 @@ def test_pythons_are_the_same_everywhere() -> None:
     first, last = pythons()[0], pythons()[-1]
     assert pythons() == [f"3.{n}" for n in range(10, int(last[2:]) + 1)]
     assert declared()["options"]["python_requires"].startswith(f">={first},<")
-    for page in ("README.md", "CONTRIBUTING.md"):
+    for page in ("README.md", "CONTRIBUTING.md", "docs/install.md"):
         assert f"Python {first} to {last}" in text_of(page), page
 
 
-def test_extras_are_all_in_the_readme() -> None:
-    rows = re.findall(r"^\| `([a-z-]+)` \| ", text_of("README.md"), re.M)
-    # Names of extras and of settings never meet in these tables.
-    assert extras() <= set(rows)
+def test_extras_are_all_in_the_pages() -> None:
+    rows = re.findall(r"^\| `([a-z-]+)` \| ", text_of("docs/install.md"), re.M)
+    assert extras() == set(rows)
 
 
 def test_versions_are_the_same_everywhere() -> None:
@@ -260,7 +259,7 @@ def test_the_image() -> None:
     users = [value for what, value in last if what == "USER"]
     assert users and all(re.fullmatch(r"[1-9]\d*", user) for user in users)
     assert {what for what, _ in last} >= {"HEALTHCHECK", "ENTRYPOINT", "CMD", "EXPOSE"}
-    assert users[-1] in text_of("docs/cli.md")
+    assert users[-1] in text_of("docs/how-to/serve.md")
     # Where it is published, `docker run` decides.
     start = [json.loads(value) for what, value in last if what in ("ENTRYPOINT", "CMD")]
     assert start[0][-1] == "serve" and start[1][1:] == ["--host", "0.0.0.0"]
