@@ -24,9 +24,9 @@ from wasabi import msg
 from spacy_instructner.bench.cells import once
 from spacy_instructner.bench.machine import machine
 from spacy_instructner.bench.markdown import table
-from spacy_instructner.cli.evaluate import evaluate
 from spacy_instructner.data.corpora import read_docs
 from spacy_instructner.data.sampling import draw
+from spacy_instructner.evaluation.protocols import evaluate
 
 from .models import CONFIGS, ROOT, definitions
 from .report import fill

@@ -28,7 +28,7 @@ from spacy_instructner.bench.markdown import write
 from spacy_instructner.bench.matrix import read_matrix
 from spacy_instructner.bench.page import Block, Page, Plot, Section, Series, Table
 from spacy_instructner.calibration import fit
-from spacy_instructner.cli.calibrate import of_folds, of_texts
+from spacy_instructner.evaluation.cross_fitting import judge_folds, judge_texts
 from spacy_instructner.evaluation.metrics import expected_error, reliability
 from spacy_instructner.evaluation.support_set import train_on
 from spacy_instructner.files import to_json, write_whole
@@ -204,8 +204,8 @@ def calibrated(data: Path, names: Sequence[str], k: int, parts: int) -> Figures:
         config = load_config(cell.method.config)
         overrides = {"paths.definitions": str(cell.data.definitions)}
         nlp = train_on(config, drawn.support, {**overrides, **cell.method.overrides})
-        learned = fit(of_folds(nlp, drawn.support, parts))
-        pairs = of_texts(nlp, drawn.test)
+        learned = fit(judge_folds(nlp, drawn.support, parts))
+        pairs = judge_texts(nlp, drawn.test)
         before = reliability(pairs)
         after = reliability([(learned(score), right) for score, right in pairs])
         rows.append(

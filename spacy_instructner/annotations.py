@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from spacy.tokens import Doc, Span, Token
 from spacy.training import Example
 
+from .char_spans import CharSpan
+from .data.blank_docs import LABELS_KEY
 from .decoding.answers import TokenizedWords
 from .formats.docs import lost_in, runs
 from .resolve import Found, choose
-from .span_groups import Characters, characters_of, follow, make_group, scores_of
+from .span_groups import characters_of, follow, make_group, scores_of
 from .tasks.base import Entity, Gold
 from .tasks.labels import Labels
 from .windows import Window
-
-# In `Doc.user_data`: what to look for in this Doc, in place of the component's labels.
-LABELS_KEY = "instruction_ner_labels"
 
 
 def labels_of(doc: Doc) -> Labels | None:
@@ -45,12 +44,12 @@ class ScoreLookup:
         return scores_on(span.doc, self.keys).get(characters_of(span))
 
 
-def scores_on(doc: Doc, keys: Iterable[str] | None = None) -> dict[Characters, float]:
+def scores_on(doc: Doc, keys: Iterable[str] | None = None) -> dict[CharSpan, float]:
     """The scores of a Doc's spans, by start, end (characters) and label.
 
     keys: span groups, the first of which has the last word; those that components of
     this process write, where nothing is said."""
-    found: dict[Characters, float] = {}
+    found: dict[CharSpan, float] = {}
     for key in sorted(KEYS if keys is None else keys, reverse=True):
         if key in doc.spans:
             found.update(scores_of(follow(doc, key)))

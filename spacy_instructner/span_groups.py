@@ -15,8 +15,8 @@ import numpy
 import srsly
 from spacy.tokens import Doc, Span, SpanGroup
 
-# start, end (characters) and label of a span.
-Characters = tuple[int, int, str]
+from .char_spans import CharSpan
+
 # In a group's `attrs`: a score for each span, and which span that is.
 SCORES = "scores"
 CHARACTERS = "characters"
@@ -160,7 +160,7 @@ def make_group(
     return ScoredSpanGroup(doc, name=name, attrs=attrs, spans=spans)
 
 
-def scores_of(group: SpanGroup) -> Iterator[tuple[Characters, float]]:
+def scores_of(group: SpanGroup) -> Iterator[tuple[CharSpan, float]]:
     """The spans of a group that have a score, and the score.
 
     A group that does not say which spans its scores are of was written by somebody
@@ -184,7 +184,7 @@ def join_scores(whole: Doc, docs: Sequence[Doc]) -> None:
     """Give the span groups of a Doc that was joined of others, without whitespace
     between them, the scores that these have. `Doc.from_docs` leaves them out."""
     for key, group in whole.spans.items():
-        known: dict[Characters, float] = {}
+        known: dict[CharSpan, float] = {}
         begin = 0
         for doc in docs:
             if key in doc.spans:
@@ -197,7 +197,7 @@ def join_scores(whole: Doc, docs: Sequence[Doc]) -> None:
             whole.spans[key] = make_group(whole, group.name, spans, scores)
 
 
-def characters_of(span: Span) -> Characters:
+def characters_of(span: Span) -> CharSpan:
     return span.start_char, span.end_char, span.label_
 
 

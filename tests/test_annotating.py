@@ -25,12 +25,12 @@ from thinc.api import Model
 from typer.testing import CliRunner
 
 from spacy_instructner.cli import app
-from spacy_instructner.corpus.chunk import Options, annotate_chunk
-from spacy_instructner.corpus.files import Folder
+from spacy_instructner.corpus.chunk import OutputOptions, annotate_chunk
+from spacy_instructner.corpus.output_folder import OutputFolder
 from spacy_instructner.corpus.run import Job, annotate_corpus
 from spacy_instructner.corpus.texts import (
     Item,
-    Source,
+    TextSource,
     chunks,
     pack,
     pieces,
@@ -93,7 +93,9 @@ def make_pipeline(slow: bool = False) -> Language:
 
 
 def items_of(path: Path, **config: str) -> list[tuple[str, str, str]]:
-    return [(item.id, item.text, item.problem) for item in Source(str(path), **config)]
+    return [
+        (item.id, item.text, item.problem) for item in TextSource(str(path), **config)
+    ]
 
 
 # What is read.
@@ -161,7 +163,7 @@ def test_ids_are_the_files_own(tmp_path: Path) -> None:
     assert (id_, text) == ("x\ufffd", "") and "byte 2 (0xFF) is not UTF-8" in problem
     nlp = make_pipeline()
     items = [Item("own-7", "Rome"), Item("own-8", "\ud800")]
-    done = annotate_chunk(nlp, items, Options(format="spacy"))
+    done = annotate_chunk(nlp, items, OutputOptions(format="spacy"))
     (tmp_path / "c.spacy").write_bytes(done.content)
     assert [id_ for id_, _, _ in items_of(tmp_path / "c.spacy")] == ["own-7", "own-8"]
 
@@ -177,10 +179,10 @@ def test_a_torn_file_is_named(tmp_path: Path) -> None:
 
 def test_inputs_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="There is no file"):
-        Source(str(tmp_path / "a.txt"))
+        TextSource(str(tmp_path / "a.txt"))
     (tmp_path / "a.pdf").touch()
     with pytest.raises(ValueError, match="ends with none of .txt, .jsonl"):
-        Source(str(tmp_path / "a.pdf"))
+        TextSource(str(tmp_path / "a.pdf"))
     (tmp_path / "a.csv").write_text("id,body\n1,Rome\n")
     with pytest.raises(ValueError, match="no column 'text'. It has: id, body"):
         items_of(tmp_path / "a.csv")
@@ -225,7 +227,7 @@ def test_utf16_is_refused_as_a_whole(tmp_path: Path, name: str, encoding: str) -
     path = tmp_path / name
     path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     with pytest.raises(ValueError, match=rf"{name}.*(in UTF-|NUL).*--encoding"):
-        Source(str(path))
+        TextSource(str(path))
     assert [text for _, text, _ in items_of(path, encoding=encoding)] == ["Åre"]
 
 
@@ -235,7 +237,7 @@ def test_a_nul_far_into_a_file_ends_the_reading(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a.txt, line 20001: a NUL character"):
         items_of(path)
     with pytest.raises(ValueError, match="the name of an encoding.*not 'latin99'"):
-        Source(str(path), encoding="latin99")
+        TextSource(str(path), encoding="latin99")
 
 
 def test_halves_of_characters(tmp_path: Path) -> None:
@@ -283,7 +285,7 @@ def test_a_chunk() -> None:
         Item("b", ""),
     ]
     handler = nlp.default_error_handler
-    done = annotate_chunk(nlp, items, Options(with_text=True, batch_size=2))
+    done = annotate_chunk(nlp, items, OutputOptions(with_text=True, batch_size=2))
     assert nlp.default_error_handler is handler
     one, two, three, four, five = rows_of(done.content)
     town = {"label": "TOWN", "score": None}
@@ -307,14 +309,14 @@ def test_a_text_over_the_limit_is_read_in_pieces() -> None:
     nlp = make_pipeline()
     nlp.max_length = 50
     text = "We went to Rome and then on to Paris, slowly. " * 20
-    done = annotate_chunk(nlp, [Item("a", text)], Options(with_text=True))
+    done = annotate_chunk(nlp, [Item("a", text)], OutputOptions(with_text=True))
     (row,) = rows_of(done.content)
     assert row["text"] == text and done.report.cut == 1
     towns = [text[span["start"] : span["end"]] for span in row["spans"]]
     assert towns == ["Rome", "Paris"] * 20
     # Scores of all pieces are there, and in their places.
     nlp.add_pipe("scored")
-    done = annotate_chunk(nlp, [Item("a", text)], Options())
+    done = annotate_chunk(nlp, [Item("a", text)], OutputOptions())
     (row,) = rows_of(done.content)
     expected = [
         round(1 / (1 + ent.start), 4)
@@ -323,7 +325,7 @@ def test_a_text_over_the_limit_is_read_in_pieces() -> None:
     ]
     assert [span["score"] for span in row["spans"]] == expected and len(expected) == 40
     # One that fails in one of its pieces fails whole.
-    done = annotate_chunk(nlp, [Item("a", text + "BOOM")], Options())
+    done = annotate_chunk(nlp, [Item("a", text + "BOOM")], OutputOptions())
     assert "error" in rows_of(done.content)[0] and not done.report.spans
 
 
@@ -337,7 +339,7 @@ def test_what_was_not_read_is_counted(make_nlp: Callable[..., Language]) -> None
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        done = annotate_chunk(nlp, items, Options())
+        done = annotate_chunk(nlp, items, OutputOptions())
     assert not done.report.problems and done.report.unfinished_answers == 0
     assert done.report.unread_tokens == 2
     # Other warnings are heard outside as ever.
@@ -347,19 +349,22 @@ def test_what_was_not_read_is_counted(make_nlp: Callable[..., Language]) -> None
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter(action)  # type: ignore[arg-type]
             for _ in range(3):
-                assert annotate_chunk(nlp, items, Options()).report.unread_tokens == 0
+                assert (
+                    annotate_chunk(nlp, items, OutputOptions()).report.unread_tokens
+                    == 0
+                )
         assert [str(each.message) for each in heard] == ["have a care"] * count
 
 
 def test_a_chunk_leaves_nothing_behind(make_nlp: Callable[..., Language]) -> None:
     """Memory stays as it is, however many words there are."""
     nlp = make_nlp()
-    annotate_chunk(nlp, [Item("0", "Anna met Bert in Paris.")], Options())
+    annotate_chunk(nlp, [Item("0", "Anna met Bert in Paris.")], OutputOptions())
     strings = len(nlp.vocab.strings)
     lexemes = len(list(nlp.vocab))
     for chunk in range(3):
         items = [Item(str(n), f"Anna{chunk}x{n} met Bert{n}y") for n in range(10)]
-        done = annotate_chunk(nlp, items, Options(format="spacy"))
+        done = annotate_chunk(nlp, items, OutputOptions(format="spacy"))
         docs = list(DocBin().from_bytes(done.content).get_docs(spacy.blank("en").vocab))
         assert [doc.text for doc in docs] == [item.text for item in items]
     assert (len(nlp.vocab.strings), len(list(nlp.vocab))) == (strings, lexemes)
@@ -368,7 +373,7 @@ def test_a_chunk_leaves_nothing_behind(make_nlp: Callable[..., Language]) -> Non
 
 def test_ids_that_come_twice() -> None:
     items = [Item("a", "BOOM"), Item("a", "Rome"), Item("a", "", problem="torn")]
-    rows = rows_of(annotate_chunk(make_pipeline(), items, Options()).content)
+    rows = rows_of(annotate_chunk(make_pipeline(), items, OutputOptions()).content)
     assert [row.get("error", "").split(" ")[-1] for row in rows] == ["text", "", "torn"]
     assert len(rows[1]["spans"]) == 1
 
@@ -377,7 +382,7 @@ def test_docs_keep_their_tokens() -> None:
     nlp = make_pipeline()
     doc = Doc(nlp.vocab, words=["in", "Rome"], spaces=[True, False])
     item = Item("7", doc.text, pack(doc).to_bytes())
-    done = annotate_chunk(nlp, [item], Options(format="spacy"))
+    done = annotate_chunk(nlp, [item], OutputOptions(format="spacy"))
     (again,) = DocBin().from_bytes(done.content).get_docs(nlp.vocab)
     assert again.user_data["id"] == "7"
     assert [token.text for token in again] == ["in", "Rome"]
@@ -412,7 +417,7 @@ def test_one_text_does_not_fail_its_batch() -> None:
     handler: Any = lambda *given: None  # noqa: E731
     pipe.set_error_handler(handler)
     items = [Item(str(n), "THUD" if n == 4 else "Rome") for n in range(10)]
-    done = annotate_chunk(nlp, items, Options(batch_size=5))
+    done = annotate_chunk(nlp, items, OutputOptions(batch_size=5))
     (problem,) = done.report.problems
     assert problem["id"] == "4" and "batched: RuntimeError" in problem["problem"]
     assert done.report.spans == {"TOWN": 9}
@@ -446,7 +451,7 @@ def test_whatever_a_component_does_is_told_of_its_text() -> None:
     texts = ["Rome", "THUD", "BOOM", "OTHER Rome", "Paris", "", "Åre"]
     items = [Item(str(n), text) for n, text in enumerate(texts)]
     for size in (1, 3, 100):
-        done = annotate_chunk(nlp, items, Options(batch_size=size))
+        done = annotate_chunk(nlp, items, OutputOptions(batch_size=size))
         problems = {row["id"]: row["problem"] for row in done.report.problems}
         assert list(problems) == ["1", "2", "3"], size
         assert "RuntimeError: no such stream" in problems["1"]
@@ -459,13 +464,13 @@ def test_what_cannot_be_saved_is_a_problem_of_its_own() -> None:
     nlp = make_pipeline()
     nlp.add_pipe("keeps_thing")
     items = [Item("1", "A THING in Rome"), Item("2", "Rome")]
-    done = annotate_chunk(nlp, items, Options(format="spacy"))
+    done = annotate_chunk(nlp, items, OutputOptions(format="spacy"))
     (kept,) = DocBin().from_bytes(done.content).get_docs(nlp.vocab)
     assert (kept.text, kept.user_data["id"]) == ("Rome", "2")
     (problem,) = done.report.problems
     assert problem["id"] == "1" and "cannot be saved" in problem["problem"]
     assert done.report.spans == {"TOWN": 1}
-    assert not annotate_chunk(nlp, items, Options()).report.problems
+    assert not annotate_chunk(nlp, items, OutputOptions()).report.problems
 
 
 # Chunk by chunk.
@@ -486,10 +491,10 @@ def run(corpus: Path, output: Path, scored: bool = False, **more: Any) -> Any:
     nlp = make_pipeline()
     if scored:
         nlp.add_pipe("scored")
-    options = Options(**more.pop("options", {}))
+    options = OutputOptions(**more.pop("options", {}))
     job = Job(
-        Source(str(corpus)),
-        Folder(output, f".{options.format}"),
+        TextSource(str(corpus)),
+        OutputFolder(output, f".{options.format}"),
         options,
         size=10,
         shard=more.pop("shard", (1, 1)),
@@ -505,7 +510,9 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_a_run(corpus: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     report = run(
-        corpus, tmp_path / "out", said=lambda p: seen.append((p.texts, p.position))
+        corpus,
+        tmp_path / "out",
+        on_progress=lambda p: seen.append((p.texts, p.position)),
     )
     assert report.texts == 95 and len(report.problems) == 1
     assert [texts for texts, _ in seen] == [*range(10, 91, 10), 95]
@@ -584,7 +591,11 @@ def test_a_shorter_input_is_another(corpus: Path, tmp_path: Path) -> None:
 def test_another_pipeline_of_the_same_name_is_another(
     corpus: Path, tmp_path: Path
 ) -> None:
-    job = Job(Source(str(corpus)), Folder(tmp_path / "out", ".jsonl"), Options())
+    job = Job(
+        TextSource(str(corpus)),
+        OutputFolder(tmp_path / "out", ".jsonl"),
+        OutputOptions(),
+    )
     nlp = make_pipeline()
     nlp.to_disk(tmp_path / "pipeline")
     annotate_corpus(spacy.load(tmp_path / "pipeline"), job)
@@ -606,7 +617,11 @@ def test_when_every_text_fails_nothing_counts_as_done(
         run(corpus, tmp_path / "out")
     assert len(list((tmp_path / "out").glob("part-*.jsonl"))) == 1
     # What fails for every text fails before the first.
-    job = Job(Source(str(corpus)), Folder(tmp_path / "none", ".jsonl"), Options())
+    job = Job(
+        TextSource(str(corpus)),
+        OutputFolder(tmp_path / "none", ".jsonl"),
+        OutputOptions(),
+    )
     with pytest.raises(ValueError, match="no labels"):
         annotate_corpus(make_nlp(labels=[]), job)
     lost = make_nlp(model={"name": str(tmp_path / "nowhere")})
@@ -618,7 +633,10 @@ def test_when_every_text_fails_nothing_counts_as_done(
 def test_chunks_with_problems_can_be_done_again(corpus: Path, tmp_path: Path) -> None:
     run(corpus, tmp_path / "out")
     seen: list[int] = []
-    more: dict[str, Any] = {"said": lambda p: seen.append(p.annotated), "resume": True}
+    more: dict[str, Any] = {
+        "on_progress": lambda p: seen.append(p.annotated),
+        "resume": True,
+    }
     run(corpus, tmp_path / "out", **more)
     assert seen[-1] == 0
     run(corpus, tmp_path / "out", retry=True, **more)
@@ -630,7 +648,10 @@ def test_it_is_the_same_input_wherever_it_lies(corpus: Path, tmp_path: Path) -> 
     elsewhere_ = corpus.rename(tmp_path / "elsewhere.txt")
     seen: list[int] = []
     options = {"batch_size": 3}
-    more: dict[str, Any] = {"said": lambda p: seen.append(p.annotated), "resume": True}
+    more: dict[str, Any] = {
+        "on_progress": lambda p: seen.append(p.annotated),
+        "resume": True,
+    }
     run(elsewhere_, tmp_path / "out", options=options, **more)
     assert seen[-1] == 0
     # A marker that a power cut emptied is none.
@@ -648,7 +669,7 @@ def test_many_may_write_a_file_at_once(tmp_path: Path) -> None:
     # Of a run that was killed at its first file nothing is lost.
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".run.json.abc").touch()
-    Folder(tmp_path / "out", ".jsonl").begin({}, False, (1, 1))
+    OutputFolder(tmp_path / "out", ".jsonl").begin({}, False, (1, 1))
 
 
 def test_what_is_done_is_not_done_again(corpus: Path, tmp_path: Path) -> None:
@@ -662,7 +683,7 @@ def test_what_is_done_is_not_done_again(corpus: Path, tmp_path: Path) -> None:
         corpus,
         tmp_path / "out",
         resume=True,
-        said=lambda progress: seen.append(progress.annotated),
+        on_progress=lambda progress: seen.append(progress.annotated),
     )
     assert seen[-1] == 20 and files(tmp_path / "out") == before
 

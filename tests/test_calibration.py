@@ -25,14 +25,16 @@ from spacy_instructner.calibration import (
     fit,
     log_odds,
 )
-from spacy_instructner.cli import app, calibrate
+from spacy_instructner.cli import app
+from spacy_instructner.evaluation import cross_fitting
 from spacy_instructner.evaluation.metrics import (
     Bin,
     best_threshold,
     expected_error,
     reliability,
 )
-from spacy_instructner.evaluation.support_set import folds, predicted, train_on
+from spacy_instructner.evaluation.predictions import predict
+from spacy_instructner.evaluation.support_set import folds, train_on
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 MakeNLP = Callable[..., Language]
@@ -331,12 +333,14 @@ def test_each_part_is_left_out_of_its_own_training(
         learned.append(([doc.text for doc in rest], []))
         return found
 
-    def judge_and_look(nlp: Language, docs: list[Doc]) -> list[tuple[float, bool]]:
+    def judge_and_look(
+        nlp: Language, docs: list[Doc], on_predictions: Any
+    ) -> list[tuple[float, bool]]:
         learned[-1][1].extend(doc.text for doc in docs)
         return [(0.5, True)]
 
-    monkeypatch.setattr(calibrate, "train_on", train_and_look)
-    monkeypatch.setattr(calibrate, "of_texts", judge_and_look)
+    monkeypatch.setattr(cross_fitting, "train_on", train_and_look)
+    monkeypatch.setattr(cross_fitting, "judge_texts", judge_and_look)
     done = run_it("calibrate", tmp_path / "other", tmp_path / "out", "--folds", 2)
     assert done.exit_code == 0, done.output
     assert len(learned) == 2
@@ -368,7 +372,7 @@ def test_the_threshold_follows_the_scores(make_nlp: MakeNLP) -> None:
 def test_find_threshold(trained: Path, tmp_path: Path) -> None:
     nlp = spacy.load(trained)
     docs = list(DocBin().from_disk(tmp_path / "dev.spacy").get_docs(nlp.vocab))
-    texts = predicted(nlp, docs)
+    texts = predict(nlp, docs)
     gold, found = texts.gold, texts.found
     assert sum(map(len, found)) > 0
     done = run_it(

@@ -13,9 +13,10 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from test_cli import fail, run
 
-from spacy_instructner.cli.evaluate import evaluate
 from spacy_instructner.component import InstructionNERPipe, Prediction
-from spacy_instructner.data.corpora import without_annotation, write_docs
+from spacy_instructner.data.corpora import without_annotation
+from spacy_instructner.evaluation.protocols import evaluate
+from spacy_instructner.formats.outputs import write_docs
 from spacy_instructner.resolve import Found
 
 MakeNLP = Callable[..., Language]

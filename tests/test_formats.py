@@ -14,10 +14,9 @@ from spacy.tokens import DocBin
 from spacy_instructner.data.corpora import (
     build_few_shot_corpus_v1,
     read_docs,
-    write_docs,
 )
 from spacy_instructner.formats.docs import lost_in
-from spacy_instructner.formats.outputs import check_output, spacy_file
+from spacy_instructner.formats.outputs import check_output, spacy_file, write_docs
 from spacy_instructner.formats.rows import left_out
 from spacy_instructner.formats.text_files import stem, suffix_of
 from spacy_instructner.tasks.labels import read_words_v1
@@ -53,7 +52,9 @@ def test_nothing_of_it_needs_the_models() -> None:
         "print(*(m for m in sys.modules if 'instructner.' in m or m == 'transformers'))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    own = ("spacy_instructner.formats", "spacy_instructner.files")
+    own = tuple(
+        f"spacy_instructner.{name}" for name in ("formats", "files", "char_spans")
+    )
     assert done.stdout.split() and all(m.startswith(own) for m in done.stdout.split())
 
 

@@ -31,20 +31,13 @@ from spacy_instructner.models import pretrained_adapters
 from spacy_instructner.models.lora import adapter_state
 from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.pretraining import checkpoints
+from spacy_instructner.pretraining.corpus import LabelVariety, build_label_variety_v1
+from spacy_instructner.pretraining.held_out import build_held_out_v1
 from spacy_instructner.pretraining.loop import ADAPTER, LOG, MODEL, pretrain, read_log
-from spacy_instructner.pretraining.templates import make_texts, read_templates
-from spacy_instructner.pretraining.variety import (
-    LabelVariety,
-    Text,
-    build_held_out_v1,
-    build_label_variety_v1,
-    join,
-    lowered,
-    make_source,
-    read_rules,
-    read_texts,
-    read_wording,
-)
+from spacy_instructner.pretraining.sources import make_source, read_rules, read_texts
+from spacy_instructner.pretraining.template_texts import make_texts, read_templates
+from spacy_instructner.pretraining.texts import Text, join, lowered
+from spacy_instructner.pretraining.wording import read_wording
 from spacy_instructner.tasks.cllmfs import build_cllmfs_v1
 from spacy_instructner.tasks.instruction_ner import build_instruction_ner_v1
 from spacy_instructner.tasks.mixture import build_mixture_v1
@@ -251,10 +244,10 @@ TEXT = Text(
 
 
 def test_lower_case_and_bare_texts() -> None:
-    low = lowered(TEXT, bare=False)
+    low = lowered(TEXT, without_punctuation=False)
     assert low.words == ("in", "rome", ",", "u.", "-", "s.", "!", "…")
     assert (low.spaces, low.entities) == (TEXT.spaces, TEXT.entities)
-    bare = lowered(TEXT, bare=True)
+    bare = lowered(TEXT, without_punctuation=True)
     # What belongs to an entity stays.
     assert bare.words == ("in", "rome", "u.", "-", "s.")
     assert bare.entities == ((1, 2, "A"), (2, 5, "B")) and all(bare.spaces)
@@ -703,7 +696,7 @@ def test_stages_do_what_one_run_does(config: Config, tmp_path: Path) -> None:
         config,
         tmp_path / "two",
         seconds=0.0,
-        said=lambda entry: said.append(entry.state.step),
+        on_progress=lambda entry: said.append(entry.state.step),
     ):
         stages += 1
     assert stages == 4 and said == [0, 2, 4, 6, 8, 9]

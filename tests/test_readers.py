@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import spacy
 
-from spacy_instructner.corpus.texts import Source
+from spacy_instructner.corpus.texts import TextSource
 from spacy_instructner.data.corpora import read_docs
 
 COUNT = 2000
@@ -515,7 +515,7 @@ def test_texts_to_annotate(kind: str, tmp_path: Path) -> None:
         path = tmp_path / damaged.name
         path.write_bytes(damaged.content)
         try:
-            items = list(Source(str(path), encoding=damaged.encoding))
+            items = list(TextSource(str(path), encoding=damaged.encoding))
         except ValueError as error:
             assert type(error) is ValueError and str(error).startswith(str(path))
             assert not damaged.right

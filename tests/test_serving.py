@@ -28,7 +28,7 @@ from spacy_instructner.cli.serve import is_loopback
 from spacy_instructner.corpus.pipelines import Pipeline
 from spacy_instructner.data.corpora import read_docs
 from spacy_instructner.serving import finetune
-from spacy_instructner.serving.session import PIECE, Served, places
+from spacy_instructner.serving.session import PIECE, PipelineSession, line_pieces
 
 MakeNLP = Callable[..., Language]
 LABELS = {"PERSON": "somebody's name", "PLACE": ""}
@@ -88,7 +88,7 @@ def rows(*texts: str) -> list[dict[str, Any]]:
 
 def test_places() -> None:
     text = "one\r\n\n  \ntwo " + "x" * PIECE + "\nthree"
-    found = list(places(text))
+    found = list(line_pieces(text))
     assert all(text[at : at + len(piece)] == piece for at, piece in found)
     assert [piece for _, piece in found][0] == "one"
     assert "".join("".join(p for _, p in found).split()) == "".join(text.split())
@@ -96,11 +96,11 @@ def test_places() -> None:
 
 
 def test_answers_are_of_the_text_and_its_labels(folder: Path) -> None:
-    served = Served(Pipeline(str(folder)))
-    assert served.labels() == {"PERSON": "somebody's name", "PLACE": ""}
+    session = PipelineSession(Pipeline(str(folder)))
+    assert session.labels() == {"PERSON": "somebody's name", "PLACE": ""}
     text = "Anna met Bert\n\nin Paris and Rome 😀 \ud800.\nThen Anna went."
     labels = {"TOWN": "", "animal": "a beast"}
-    events = list(served.annotate(text, labels, later()))
+    events = list(session.annotate(text, labels, later()))
     assert [(e["start"], e["end"]) for e in events] == [(0, 13), (15, 37), (38, 53)]
     spans = [span for event in events for span in event["spans"]]
     assert spans and {span["label"] for span in spans} <= set(labels)
@@ -113,7 +113,7 @@ def test_answers_are_of_the_text_and_its_labels(folder: Path) -> None:
             assert span["end"] in {end for _, end in places_}
             assert 0.0 <= span["score"] <= 1.0
     # Alone, each line is answered the same.
-    (alone,) = served.annotate("Then Anna went.", labels, later())
+    (alone,) = session.annotate("Then Anna went.", labels, later())
     assert alone["spans"] == [
         {**span, "start": span["start"] - 38, "end": span["end"] - 38}
         for span in events[2]["spans"]
@@ -121,10 +121,10 @@ def test_answers_are_of_the_text_and_its_labels(folder: Path) -> None:
 
 
 def test_time_and_errors_are_events(folder: Path) -> None:
-    served = Served(Pipeline(str(folder)))
-    events = list(served.annotate("Anna\nBert", LABELS, time.monotonic()))
+    session = PipelineSession(Pipeline(str(folder)))
+    events = list(session.annotate("Anna\nBert", LABELS, time.monotonic()))
     assert len(events) == 1 and "Time is up" in events[0]["error"]
-    events = list(served.annotate("Anna\nBert", {"a": "", "A": ""}, later()))
+    events = list(session.annotate("Anna\nBert", {"a": "", "A": ""}, later()))
     assert len(events) == 2
     assert all("both called" in event["error"] for event in events)
 
@@ -139,17 +139,19 @@ def test_tokens_that_other_components_merge(folder: Path, tmp_path: Path) -> Non
     for path in (folder, tmp_path / "merged"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            (event,) = Served(Pipeline(str(path))).annotate(text, labels, later())
+            (event,) = PipelineSession(Pipeline(str(path))).annotate(
+                text, labels, later()
+            )
         spans.append(event["spans"])
     assert spans[0] == spans[1] and all(span["score"] for span in spans[0])
     assert spans[0]
 
 
 def test_a_text_over_the_pipelines_limit_is_read_in_pieces(folder: Path) -> None:
-    served = Served(Pipeline(str(folder)))
-    served.nlp.max_length = 20
+    session = PipelineSession(Pipeline(str(folder)))
+    session.nlp.max_length = 20
     text = "Anna met Bert in Paris and Rome and was gone"
-    events = list(served.annotate(text, {"PERSON": ""}, later()))
+    events = list(session.annotate(text, {"PERSON": ""}, later()))
     assert len(events) == 3 and all("error" not in event for event in events)
     assert "".join(text[e["start"] : e["end"]] for e in events) == text
 
@@ -161,68 +163,68 @@ def test_a_pipeline_without_the_component_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match="no instruction_ner component, only: sentencizer"
     ):
-        Served(Pipeline(str(tmp_path / "other")))
+        PipelineSession(Pipeline(str(tmp_path / "other")))
 
 
 @pytest.mark.long
 @pytest.mark.usefixtures("tiny_settings")
 def test_training_changes_answers_and_can_be_kept(folder: Path, tmp_path: Path) -> None:
-    served = Served(Pipeline(str(folder)), tmp_path / "trained")
+    session = PipelineSession(Pipeline(str(folder)), tmp_path / "trained")
     lesson = rows(
         "Anna lives in Paris.", "Paris is old.", "Anna met me.", "An old \ud800"
     )
-    events = list(served.learn(lesson, LABELS))
+    events = list(session.finetune(lesson, LABELS))
     *steps, end = events
     assert [event["step"] for event in steps] == list(range(1, 152))
     assert {event["of"] for event in steps} == {151}
     losses = [event["loss"] for event in steps]
     assert losses[0] > 3 * losses[-1] > 0
     assert end["saved"] == str(tmp_path / "trained") and end["seconds"] > 0
-    (event,) = served.annotate("Anna lives in Paris.", LABELS, later())
+    (event,) = session.annotate("Anna lives in Paris.", LABELS, later())
     found = [(s["start"], s["end"], s["label"]) for s in event["spans"]]
     assert found == [(0, 4, "PERSON"), (14, 19, "PLACE")]
-    again = Served(Pipeline(str(tmp_path / "trained")))
+    again = PipelineSession(Pipeline(str(tmp_path / "trained")))
     (same,) = again.annotate("Anna lives in Paris.", LABELS, later())
     assert same == event and again.labels() == LABELS
     # Once more, in its place; nothing lies about.
-    *_, end = served.learn(lesson, {**LABELS, "TOOL": ""})
-    later_ = Served(Pipeline(str(tmp_path / "trained")))
+    *_, end = session.finetune(lesson, {**LABELS, "TOOL": ""})
+    later_ = PipelineSession(Pipeline(str(tmp_path / "trained")))
     assert later_.labels() == {**LABELS, "TOOL": ""}
     assert [path.name for path in tmp_path.iterdir()] == ["trained"]
     (tmp_path / "letters").mkdir()
     with pytest.raises(ValueError, match="letters is no pipeline, and would be overw"):
-        Served(Pipeline(str(folder)), tmp_path / "letters")
+        PipelineSession(Pipeline(str(folder)), tmp_path / "letters")
     with pytest.raises(ValueError, match="is what is read: it would be overwritten"):
-        Served(Pipeline(str(folder)), folder)
+        PipelineSession(Pipeline(str(folder)), folder)
 
 
 def test_texts_leave_nothing_behind(folder: Path) -> None:
-    served = Served(Pipeline(str(folder)))
-    list(served.annotate("Anna", LABELS, later()))
-    strings = len(served.nlp.vocab.strings)
+    session = PipelineSession(Pipeline(str(folder)))
+    list(session.annotate("Anna", LABELS, later()))
+    strings = len(session.nlp.vocab.strings)
     for at in range(5):
-        list(served.annotate(f"Anna{at} met B{at}x", {f"L{at}": ""}, later()))
-    assert len(served.nlp.vocab.strings) == strings
+        list(session.annotate(f"Anna{at} met B{at}x", {f"L{at}": ""}, later()))
+    assert len(session.nlp.vocab.strings) == strings
 
 
 def test_a_training_that_cannot_be_saved_is_not_lost(
     folder: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    served = Served(Pipeline(str(folder)), tmp_path / "trained")
-    before = served.nlp
+    session = PipelineSession(Pipeline(str(folder)), tmp_path / "trained")
+    before = session.nlp
 
     def full(*given: Any) -> None:
         raise OSError("No space left on device")
 
     monkeypatch.setattr(Language, "to_disk", full)
     with pytest.raises(OSError, match="No space left"):
-        list(served.learn(rows("Anna lives in Paris."), LABELS))
-    assert served.nlp is not before and not (tmp_path / "trained").exists()
+        list(session.finetune(rows("Anna lives in Paris."), LABELS))
+    assert session.nlp is not before and not (tmp_path / "trained").exists()
 
 
 def test_what_cannot_be_learned_leaves_everything_as_it_was(folder: Path) -> None:
-    served = Served(Pipeline(str(folder)))
-    nlp = served.nlp
+    session = PipelineSession(Pipeline(str(folder)))
+    nlp = session.nlp
     for lesson, said in (
         (rows("nobody"), "no entity"),
         ([], "no entity"),
@@ -236,8 +238,8 @@ def test_what_cannot_be_learned_leaves_everything_as_it_was(folder: Path) -> Non
         ),
     ):
         with pytest.raises(ValueError, match=said):
-            list(served.learn(lesson, LABELS))
-    assert served.nlp is nlp
+            list(session.finetune(lesson, LABELS))
+    assert session.nlp is nlp
 
 
 def test_corrections_are_learned_as_the_default_learns() -> None:
@@ -265,7 +267,7 @@ def client(folder: Path) -> Iterator[Any]:
     from spacy_instructner.serving.app import Limits, make_app
 
     limits = Limits(characters=100, labels=3, meaning=40, examples=2, bytes=2000)
-    app = make_app(Served(Pipeline(str(folder))), limits, ["localhost"])
+    app = make_app(PipelineSession(Pipeline(str(folder))), limits, ["localhost"])
     with TestClient(app, base_url="http://localhost:8000") as client:
         yield client
 
@@ -288,8 +290,8 @@ def test_the_endpoint(client: Any, folder: Path) -> None:
     assert said["pipeline"] == "en_pipeline-0.0.0"
     text = "Anna met Bert\nin Paris."
     events = lines(ask(client, text))
-    served = Served(Pipeline(str(folder)))
-    assert events == list(served.annotate(text, LABELS, later()))
+    session = PipelineSession(Pipeline(str(folder)))
+    assert events == list(session.annotate(text, LABELS, later()))
     steps = lines(
         client.post(
             "/api/train",
@@ -352,10 +354,10 @@ def test_who_comes_when_all_turns_are_taken_is_told_so(
         assert may_end.wait(60)
         yield {"step": 1}
 
-    monkeypatch.setattr(Served, "annotate", slow)
-    monkeypatch.setattr(Served, "learn", slow)
-    served = Served(Pipeline(str(folder)))
-    app = make_app(served, Limits(waiting=1), ["localhost"])
+    monkeypatch.setattr(PipelineSession, "annotate", slow)
+    monkeypatch.setattr(PipelineSession, "finetune", slow)
+    session = PipelineSession(Pipeline(str(folder)))
+    app = make_app(session, Limits(waiting=1), ["localhost"])
     lesson = {"json": {"examples": rows("Anna"), "labels": LABELS}}
     with TestClient(app, base_url="http://localhost:8000") as client:
         for send, said in (
@@ -382,7 +384,7 @@ def test_who_comes_when_all_turns_are_taken_is_told_so(
 def test_many_ask_at_once_while_one_trains(client: Any, folder: Path) -> None:
     """Every answer is that of the pipeline before the training, or of the one after."""
     texts = [f"Anna met {name} in Paris." for name in ("Bert", "Rome", "Anna", "Carl")]
-    own = Served(Pipeline(str(folder)))
+    own = PipelineSession(Pipeline(str(folder)))
     before = [list(own.annotate(text, LABELS, later())) for text in texts]
     answers: dict[int, list[Any]] = {at: [] for at in range(len(texts))}
     trained = threading.Event()
@@ -543,8 +545,8 @@ def page(folder: Path) -> Iterator[Any]:
     from spacy_instructner.serving.app import Limits, make_app
 
     port = free_port()
-    served = make_app(Served(Pipeline(str(folder))), Limits(), ["127.0.0.1"])
-    config = uvicorn.Config(served, port=port, log_level="warning")
+    session = make_app(PipelineSession(Pipeline(str(folder))), Limits(), ["127.0.0.1"])
+    config = uvicorn.Config(session, port=port, log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

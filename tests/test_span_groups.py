@@ -15,8 +15,8 @@ from spacy.tokens import Doc, DocBin, Span
 
 from spacy_instructner.annotations import annotate, register_score
 from spacy_instructner.corpus.chunk import Options, annotate_chunk
+from spacy_instructner.corpus.entities import scored_entities_of
 from spacy_instructner.corpus.texts import Item
-from spacy_instructner.evaluation.support_set import scored_of
 from spacy_instructner.resolve import Found
 from spacy_instructner.span_groups import (
     ScoredSpanGroup,
@@ -293,7 +293,7 @@ def test_a_pipeline_that_merges(
 ) -> None:
     texts = ["Anna met Bert Brown in old Paris.", "", "Rome and Bert"]
     nlp = make_nlp()
-    before = [scored_of(doc) for doc in nlp.pipe(texts)]
+    before = [scored_entities_of(doc) for doc in nlp.pipe(texts)]
     assert sum(map(len, before)) > 0
     nlp.add_pipe("merge_entities")
     with warnings.catch_warnings():
@@ -301,7 +301,7 @@ def test_a_pipeline_that_merges(
         docs = list(nlp.pipe(texts, n_process=processes))
         for doc, expected in zip(docs, before):
             found = [(*span[:3], pytest.approx(span[3], abs=1e-4)) for span in expected]
-            assert scored_of(doc) == found
+            assert scored_entities_of(doc) == found
             group = doc.spans[KEY]
             assert len(group) == len(group.attrs["scores"])
             for span in group:

@@ -28,7 +28,7 @@ from wasabi import msg
 from spacy_instructner.bench.matrix import read_matrix
 from spacy_instructner.bench.weights import folder_of
 from spacy_instructner.data.corpora import read_docs
-from spacy_instructner.pretraining.variety import TEMPLATES
+from spacy_instructner.pretraining.sources import TEMPLATES
 
 from .token_classifier import tags_of
 

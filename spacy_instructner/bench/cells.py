@@ -22,10 +22,11 @@ from spacy.util import (
     load_config,
 )
 
+from ..corpus.entities import entities_of, scored_entities_of
 from ..data.corpora import without_annotation
 from ..data.sampling import label_counts
 from ..evaluation.metrics import calibration_error, count, errors, total
-from ..evaluation.support_set import entities_of, scored_of, train_on
+from ..evaluation.support_set import train_on
 from ..files import to_json, write_whole
 from .draws import draws
 from .machine import machine
@@ -114,7 +115,9 @@ def run(cell: Cell) -> Record:
     found = list(annotate([without_annotation(doc) for doc in docs]))
     seconds = time.perf_counter() - begin
     gold = [entities_of(doc) for doc in docs]
-    predicted = [[(*e[:3], rounded(e[3])) for e in scored_of(doc)] for doc in found]
+    predicted = [
+        [(*e[:3], rounded(e[3])) for e in scored_entities_of(doc)] for doc in found
+    ]
     counts = count(gold, predicted)
     return {
         "format": FORMAT,

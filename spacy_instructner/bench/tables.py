@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..evaluation.metrics import ERRORS, Counts, Entity, Scored, best_threshold, total
+from ..char_spans import CharSpan, ScoredCharSpan
+from ..evaluation.metrics import ERRORS, Counts, best_threshold, total
 from .cells import Record
 from .matrix import Matrix
 from .page import Table
@@ -146,7 +147,9 @@ def best_thresholds(groups: Groups) -> Table:
     return _wide(groups, entry)
 
 
-def _entities(record: Record) -> tuple[list[list[Entity]], list[list[Scored]]]:
+def _entities(
+    record: Record,
+) -> tuple[list[list[CharSpan]], list[list[ScoredCharSpan]]]:
     """Annotated and predicted ones, by text, as they were before JSON."""
     gold = [[(e[0], e[1], e[2]) for e in text] for text in record["gold"]]
     predicted = [[(*e[:3], e[3]) for e in text] for text in record["predicted"]]

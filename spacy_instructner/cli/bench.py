@@ -9,7 +9,7 @@ from wasabi import msg
 
 from ..formats.outputs import check_output
 from . import app
-from ._annotated import ENCODING
+from ._reading import ENCODING
 
 if TYPE_CHECKING:
     from ..bench.page import Marked, Page

@@ -4,10 +4,7 @@ a span counts where start, end and label are right."""
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-# start, end (characters) and label, of one text.
-Entity = tuple[int, int, str]
-# The same, and a score where there is one.
-Scored = tuple[int, int, str, float | None]
+from ..char_spans import CharSpan, ScoredCharSpan
 
 ERRORS = ("wrong type", "wrong border", "wrong type and border", "spurious", "missed")
 
@@ -42,7 +39,7 @@ class Counts:
 
 
 def count(
-    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+    gold: Sequence[Sequence[CharSpan]], predicted: Sequence[Sequence[ScoredCharSpan]]
 ) -> dict[str, Counts]:
     """Counts of each label, by label. Both are lists of entities by text."""
     counts: dict[str, Counts] = {}
@@ -62,7 +59,7 @@ def total(counts: Iterable[Counts]) -> Counts:
 
 
 def errors(
-    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+    gold: Sequence[Sequence[CharSpan]], predicted: Sequence[Sequence[ScoredCharSpan]]
 ) -> dict[str, int]:
     """How often each kind of `ERRORS` occurs.
 
@@ -96,7 +93,7 @@ def _shared(one: Sequence, other: Sequence) -> int:
 
 
 def best_threshold(
-    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+    gold: Sequence[Sequence[CharSpan]], predicted: Sequence[Sequence[ScoredCharSpan]]
 ) -> tuple[float, float] | None:
     """The threshold of the highest micro F1, and that F1: the middle of the widest
     range of thresholds that reach it. A span is kept whose score is not below it, and
@@ -160,7 +157,7 @@ def expected_error(bins: Sequence[Bin]) -> float:
 
 
 def calibration_error(
-    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+    gold: Sequence[Sequence[CharSpan]], predicted: Sequence[Sequence[ScoredCharSpan]]
 ) -> float | None:
     """`expected_error` in ten bins. Spans without a score do not count; None where none
     has one."""
@@ -169,7 +166,7 @@ def calibration_error(
 
 
 def judged(
-    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+    gold: Sequence[Sequence[CharSpan]], predicted: Sequence[Sequence[ScoredCharSpan]]
 ) -> list[tuple[float, bool]]:
     """The scores of predicted spans that have one, and whether they are right."""
     pairs: list[tuple[float, bool]] = []

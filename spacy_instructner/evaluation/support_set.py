@@ -1,25 +1,19 @@
-"""A config's pipeline, trained on a support set that is given as Docs."""
+"""The pipeline of a config, trained on a support set that is given as Docs. Source: ours."""
 
 import random
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from confection import Config
 from spacy.cli.train import train
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config, load_model_from_path
 
-from ..annotations import scores_on
-from ..corpus.piped import Problem, annotate_each
-from ..data.corpora import without_annotation, write_docs
-from ..span_groups import characters_of
-from .metrics import Entity, Scored
+from ..formats.outputs import write_docs
 
 
 def support_overrides(config: Config, support: str) -> dict[str, Any]:
@@ -100,50 +94,3 @@ def folds(
             [doc for doc in docs if doc.text not in own],
             [doc for doc in docs if doc.text in own],
         )
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """Annotated texts beside what a pipeline finds in them.
-
-    gold: by text, the annotated entities; found: the predicted ones with their scores;
-    problems: number (from 1) and reason of each text that could not be annotated: it is
-    left out of both."""
-
-    gold: list[list[Entity]]
-    found: list[list[Scored]]
-    problems: list[tuple[int, str]]
-
-
-def predicted(nlp: Language, docs: Sequence[Doc]) -> Predicted:
-    """What a pipeline finds in annotated Docs, which keep their tokens. Raises
-    ValueError where it fails for every one of them."""
-    own = list(DocBin(docs=docs).get_docs(nlp.vocab))
-    answers = annotate_each(
-        nlp, [partial(_bare_docs, doc) for doc in own], nlp.batch_size
-    )
-    result = Predicted([], [], [])
-    for number, (doc, answer) in enumerate(zip(own, answers), 1):
-        if isinstance(answer, Problem):
-            result.problems.append((number, answer.why))
-        else:
-            result.gold.append(entities_of(doc))
-            result.found.append(scored_of(answer))
-    if own and not result.gold:
-        _, why = result.problems[0]
-        raise ValueError(f"None of the {len(own)} texts could be annotated: {why}.")
-    return result
-
-
-def _bare_docs(doc: Doc) -> list[Doc]:
-    return [without_annotation(doc)]
-
-
-def entities_of(doc: Doc) -> list[Entity]:
-    return [characters_of(ent) for ent in doc.ents]
-
-
-def scored_of(doc: Doc) -> list[Scored]:
-    """The entities with their scores."""
-    scores = scores_on(doc)
-    return [(*entity, scores.get(entity)) for entity in entities_of(doc)]

@@ -11,9 +11,10 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.util import get_words_and_spaces
 
+from ..char_spans import CharSpan
 from .conll import read_conll
 from .json_rows import read_json_rows
-from .rows import CharSpan, Problem, Row, spaces_after
+from .rows import Problem, Row, spaces_after
 from .text_files import UTF8, read_bytes, read_text, suffix_of
 
 SPACY = ".spacy"
@@ -33,7 +34,7 @@ def read_docs(
 ) -> tuple[list[Doc], list[Problem]]:
     """All Docs of a file, and all of it that could not be kept.
 
-    path (Path): .spacy, JSON Lines, JSON or CoNLL; see docs/formats.md.
+    path (Path): .spacy, JSON Lines, JSON or CoNLL; see docs/reference/formats.md.
     nlp (Language): cuts texts that come without tokens.
     encoding (str): of the file, as Python calls it.
     tag_names (Sequence[str]): what tags mean that are numbers.

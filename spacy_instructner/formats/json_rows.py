@@ -1,6 +1,6 @@
 """Rows of JSON as the annotation tools write them.
 
-Each tool is one entry of `FORMATS`: how its rows are recognised, and how one is read. A
+Each tool is one entry of `ROW_FORMATS`: how its rows are recognised, and how one is read. A
 row that none of them knows is an error, and so is one that says different things to
 two. Source: ours, after the tools' documentation.
 """
@@ -41,7 +41,7 @@ DOCCANO = ("label", "labels")
 
 
 @dataclass(frozen=True)
-class Format:
+class RowFormat:
     """name: of the tool; recognises: whether a row is its own; read: a row of it, which
     may hold several texts."""
 
@@ -89,13 +89,13 @@ def drafts_of(value: Any, where: str) -> list[Draft]:
         value = {**value[1], "text": value[0]}
     if not isinstance(value, dict):
         raise ValueError(f"{where}: not a JSON object: {short(value)}.")
-    known = [each for each in FORMATS if each.recognises(value)]
+    known = [each for each in ROW_FORMATS if each.recognises(value)]
     if not known and is_plain_answer(value):
         known = [PRODIGY]
     if not known:
         raise ValueError(
             f"{where}: not a JSON object with annotation that is known here: it has "
-            f"{', '.join(map(repr, value)) or 'nothing'}. docs/formats.md lists what is "
+            f"{', '.join(map(repr, value)) or 'nothing'}. docs/reference/formats.md lists what is "
             "read; a text without entities has an empty list of them."
         )
     read: list[list[Draft]] = []
@@ -111,7 +111,7 @@ def drafts_of(value: Any, where: str) -> list[Draft]:
             f"{where}: {other!r} has spans too, but they would not be read. Leave the row "
             "as its tool wrote it."
         )
-    if len({_said(drafts) for drafts in read}) > 1:
+    if len({_compared(drafts) for drafts in read}) > 1:
         names = " and ".join(each.name for each in known)
         raise ValueError(
             f"{where}: what {names} write is both there, and differs. Leave one in the row."
@@ -119,7 +119,7 @@ def drafts_of(value: Any, where: str) -> list[Draft]:
     return read[0]
 
 
-def _said(drafts: Sequence[Draft]) -> tuple[Any, ...]:
+def _compared(drafts: Sequence[Draft]) -> tuple[Any, ...]:
     """What two ways of reading a row must agree in."""
     return tuple((d.text, tuple(sorted(d.spans)), d.tags, d.left_out) for d in drafts)
 
@@ -263,23 +263,23 @@ def _read_training(row: Mapping[str, Any]) -> list[Draft]:
     return drafts
 
 
-PRODIGY = Format("Prodigy (`spans`)", is_prodigy, read_prodigy)
-FORMATS = (
+PRODIGY = RowFormat("Prodigy (`spans`)", is_prodigy, read_prodigy)
+ROW_FORMATS = (
     PRODIGY,
-    Format("spaCy's Doc.to_json (`ents`)", lambda row: "ents" in row, _read_doc),
-    Format(
+    RowFormat("spaCy's Doc.to_json (`ents`)", lambda row: "ents" in row, _read_doc),
+    RowFormat(
         "spaCy 2 or doccano (`entities`)", lambda row: "entities" in row, _read_entities
     ),
-    Format("doccano (`label`)", lambda row: bool(_doccano_key(row)), _read_doccano),
-    Format("Label Studio (JSON)", is_label_studio, read_label_studio),
-    Format("Label Studio (JSON-MIN)", is_label_studio_min, read_label_studio_min),
-    Format(
+    RowFormat("doccano (`label`)", lambda row: bool(_doccano_key(row)), _read_doccano),
+    RowFormat("Label Studio (JSON)", is_label_studio, read_label_studio),
+    RowFormat("Label Studio (JSON-MIN)", is_label_studio_min, read_label_studio_min),
+    RowFormat(
         "a Hugging Face data set (`ner_tags`)",
         lambda row: bool(_tag_key(row)),
         _read_tagged,
     ),
-    Format(
+    RowFormat(
         "GLiNER (`tokenized_text`)", lambda row: "tokenized_text" in row, _read_gliner
     ),
-    Format("spaCy's training JSON", lambda row: "paragraphs" in row, _read_training),
+    RowFormat("spaCy's training JSON", lambda row: "paragraphs" in row, _read_training),
 )

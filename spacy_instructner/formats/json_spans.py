@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .rows import CharSpan, word_places
+from ..char_spans import CharSpan
+from .rows import word_starts
 from .text_files import repaired
 
 # A span's ends, by the names that tools give them.
@@ -159,7 +160,7 @@ def _letters(text: str) -> str:
 
 def in_tokens(found: Any, key: str, tokens: tuple[str, ...]) -> tuple[CharSpan, ...]:
     """Spans that are counted in words, their last one included. Raises Refusal."""
-    places = word_places(tokens)
+    places = word_starts(tokens)
     spans = []
     for each in entity_spans(found, key, ""):
         start, last, label = each

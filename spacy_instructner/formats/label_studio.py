@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..char_spans import CharSpan
 from .json_spans import Draft, Refusal, entity_spans, needed, short, text_of, tokens_of
-from .rows import CharSpan
 
 # A task's annotations, now and in old exports.
 ANNOTATIONS = ("annotations", "completions")

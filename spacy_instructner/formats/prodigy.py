@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..char_spans import CharSpan
 from .json_spans import (
     Draft,
     Refusal,
@@ -19,7 +20,6 @@ from .json_spans import (
     text_of,
     tokens_of,
 )
-from .rows import CharSpan
 
 ANSWERS = ("accept", "reject", "ignore")
 # The interface that asks yes or no about single spans, as `ner.teach` uses it.

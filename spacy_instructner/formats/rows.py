@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-# An entity: (start, end, label), by characters of the text.
-CharSpan = tuple[int, int, str]
+from ..char_spans import CharSpan
+
 # Chinese and Japanese have no space between words.
 UNSPACED = re.compile(
     "[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
@@ -70,7 +70,7 @@ def spaces_after(words: Sequence[str]) -> list[bool]:
     ] * bool(words)
 
 
-def word_places(words: Sequence[str]) -> list[int]:
+def word_starts(words: Sequence[str]) -> list[int]:
     """Where each word begins in a text with `spaces_after` them."""
     places, at = [], 0
     for word, space in zip(words, spaces_after(words)):

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .rows import CharSpan, Problem, Row, word_places
+from ..char_spans import CharSpan
+from .rows import Problem, Row, word_starts
 from .tags import Scheme, Tag, TagError, entities, find_scheme
 
 
@@ -32,7 +33,7 @@ def tagged_rows(texts: Sequence[TaggedText], name: str) -> list[Row]:
 
 def _row(own: TaggedText, scheme: Scheme) -> Row:
     found, missing = entities(own.tags, scheme)
-    starts = word_places(own.words) if own.text is None else _places(own)
+    starts = word_starts(own.words) if own.text is None else _word_starts(own)
     ends = [start + len(word) for start, word in zip(starts, own.words)]
     spans: tuple[CharSpan, ...] = tuple(
         (starts[first], ends[after - 1], label) for first, after, label in found
@@ -41,7 +42,7 @@ def _row(own: TaggedText, scheme: Scheme) -> Row:
     return Row(own.where, own.text, own.words, spans, unknown, (), own.problems)
 
 
-def _places(own: TaggedText) -> list[int]:
+def _word_starts(own: TaggedText) -> list[int]:
     """Where the words stand in the text. Raises ValueError."""
     text, places, at = own.text or "", list[int](), 0
     for word in own.words:

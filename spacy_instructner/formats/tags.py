@@ -11,13 +11,13 @@ from typing import Literal
 
 # A tag with the number of its line.
 Tag = tuple[int, str]
-Kind = Literal["none", "bare", "IOB1", "IOB2", "BIOES", "BILUO", "BMES", "BMEW"]
+SchemeName = Literal["none", "bare", "IOB1", "IOB2", "BIOES", "BILUO", "BMES", "BMEW"]
 
 MISSING = "-"
 PREFIXED = re.compile(r"([BIELMSUW])-(\S.*)", re.IGNORECASE | re.DOTALL)
 # What would be read as other types, where the type is meant to be the same.
 UNKNOWN_FORM = re.compile(r"[BIELMSUW][_:./|].+|.+[-_:./|][BIELMSUW]")
-LETTERS: dict[Kind, frozenset[str]] = {
+LETTERS: dict[SchemeName, frozenset[str]] = {
     "IOB2": frozenset("BI"),
     "BIOES": frozenset("BIES"),
     "BILUO": frozenset("BILU"),
@@ -41,7 +41,7 @@ class TagError(ValueError):
 class Scheme:
     """kind: the scheme; outside: how the file writes that a word is in no entity."""
 
-    kind: Kind
+    kind: SchemeName
     outside: frozenset[str]
 
 
@@ -77,7 +77,7 @@ def find_scheme(sentences: Iterable[Sequence[Tag]]) -> Scheme:
             inside[others[0]],
             f"{others[0]!r} is no tag like {next(iter(prefixed))!r}, as others are",
         )
-    kind = _kind(prefixed)
+    kind = _scheme_name(prefixed)
     scheme = Scheme("IOB1" if kind == "IOB2" and _is_iob1(listed) else kind, outside)
     for sentence in listed:
         entities(sentence, scheme)
@@ -103,7 +103,7 @@ def _check_bare(inside: dict[str, int], outside: frozenset[str], counts: int) ->
         raise TagError(line, f"{tag!r} and others here are words, no tags")
 
 
-def _kind(prefixed: dict[str, int]) -> Kind:
+def _scheme_name(prefixed: dict[str, int]) -> SchemeName:
     """The scheme by its letters. Raises TagError."""
     case = next(iter(prefixed))[0].isupper()
     for tag, line in prefixed.items():
