@@ -65,7 +65,7 @@ class HeldOut:
                 known |= have
             if not asked:
                 continue
-            worded = {label: first_words(label, words) for label in asked}
+            worded: AskedLabels = {label: first_words(label, words) for label in asked}
             rng.shuffle(texts)
             has = [bool(set(text.labels) & set(asked)) for text in texts]
             answered.append([(text, worded) for text, own in zip(texts, has) if own])

@@ -89,8 +89,8 @@ def _train(
     setup = _prepare(config)
     optimizer, model = setup.settings["optimizer"], setup.component.model
     max_steps = setup.settings["max_steps"]
-    state = read_checkpoint(output, setup.counting, model, optimizer)
-    state = state or TrainingState(setup.counting)
+    checkpoint = read_checkpoint(output, setup.counting, model, optimizer)
+    state = checkpoint or TrainingState(setup.counting)
     _forget(output / LOG, state.step)
 
     def log(loss: float | None) -> None:
