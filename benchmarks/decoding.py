@@ -12,9 +12,10 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_instructner.decoding.answers import Ids
-from spacy_instructner.decoding.beam_search import Answer, DecodingRequest, search
+from spacy_instructner.decoding.beam_search import search
+from spacy_instructner.decoding.request import Answer, DecodingRequest
 from spacy_instructner.models.backbone import Backbone
-from spacy_instructner.models.thinc_model import get_reader
+from spacy_instructner.models.thinc_model import get_inference_backbone
 
 from . import rivals
 from .measure import Row, in_turns
@@ -26,7 +27,7 @@ LONGEST_ANSWER = 128
 
 def ready(nlp: Language) -> Backbone:
     """The pipeline's model with its adapter merged."""
-    return get_reader(nlp.get_pipe(NAME).model)
+    return get_inference_backbone(nlp.get_pipe(NAME).model)
 
 
 def questions_of(nlp: Language, docs: list[Doc]) -> list[DecodingRequest]:

@@ -14,7 +14,8 @@ from spacy_instructner.decoding import beam_search as searching
 from spacy_instructner.decoding import speculative
 from spacy_instructner.models import packed_attention as attention
 from spacy_instructner.models.backbone import Backbone
-from spacy_instructner.models.causal import CausalBackbone, CausalSession
+from spacy_instructner.models.causal import CausalBackbone
+from spacy_instructner.models.packed_session import PackedSession
 
 from .decoding import NAME, ready
 from .measure import Row
@@ -27,7 +28,7 @@ WATCHED = (
     (CausalBackbone, "run", "the rest of the model"),
     (searching, "decide", "grammar and decisions"),
     (speculative, "decide", "grammar and decisions"),
-    (searching, "_logprobs", "reachable logits"),
+    (searching, "allowed_logprobs", "reachable logits"),
 )
 
 
@@ -135,10 +136,10 @@ def passes(
         rates: dict[int, list[float]] = {}
         for _ in range(times):
             seen: list[tuple[int, float]] = []
-            own = CausalSession.extend
+            own = PackedSession.extend
 
             def extend(
-                session: CausalSession,
+                session: PackedSession,
                 fed: Sequence[Sequence[int]],
                 *more: Any,
                 own: Callable = own,
@@ -149,11 +150,11 @@ def passes(
                 seen.append((sum(map(len, fed)), time.perf_counter() - begin))
                 return hidden
 
-            CausalSession.extend = extend  # type: ignore[method-assign]
+            PackedSession.extend = extend  # type: ignore[method-assign]
             try:
                 list(pipe.pipe(copies(docs), batch_size=1000))
             finally:
-                CausalSession.extend = own  # type: ignore[method-assign]
+                PackedSession.extend = own  # type: ignore[method-assign]
             by_size: dict[int, list[tuple[int, float]]] = {}
             for ids, seconds in seen:
                 size = next(size for size in SIZES if ids <= size)

@@ -32,25 +32,27 @@ from .annotations import (
 from .calibration import Calibration
 from .config_checks import check_paths
 from .decoding.answers import TokenizedWords
-from .decoding.beam_search import Answer, DecodingRequest, search
+from .decoding.beam_search import search
 from .decoding.config import DecodingConfig
+from .decoding.request import Answer, DecodingRequest
 from .locks import Cache
 from .models.backbone import Backbone
+from .models.serialization import (
+    load_model,
+    model_from_bytes,
+    model_to_bytes,
+    save_model,
+)
 from .models.storage import check_files
 from .models.thinc_model import (
     ModelConfig,
-    Pack,
     begin_afresh,
     current_backbone,
     drop_backbone,
     drop_gradients,
     get_backbone,
-    get_reader,
+    get_inference_backbone,
     has_backbone,
-    load_model,
-    model_from_bytes,
-    model_to_bytes,
-    save_model,
 )
 from .models.tokenization import TextEncoder
 from .resolve import Found, merge
@@ -73,6 +75,7 @@ from .training.records import (
     warn_of_labels,
     warn_of_lost,
 )
+from .training.step import TrainingPack
 from .weights.sources import sha256_of
 from .windows import (
     SpanGetter,
@@ -155,7 +158,7 @@ class InstructionNERPipe(TrainablePipe):
                 f"`window_overlap` ({window_overlap}) must be at least 0 and less than "
                 f"`max_window` ({max_window})."
             )
-        if bundle == "adapter" and model.attrs["spec"].adapter is None:
+        if bundle == "adapter" and model.attrs["config"].adapter is None:
             raise ValueError(
                 '`bundle = "adapter"` saves the adapter alone, but the model has none: '
                 "all its weights are trained. Give it an `adapter`, or save "
@@ -167,7 +170,7 @@ class InstructionNERPipe(TrainablePipe):
                     f"`objectives.{key}` must be an `objectives.base.Objective`, such "
                     f"as spacy-instructner.InfoNCE.v1, not {objective!r}."
                 )
-            objective.check(model.attrs["spec"].kind, task)
+            objective.check(model.attrs["config"].kind, task)
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -331,7 +334,7 @@ class InstructionNERPipe(TrainablePipe):
         if not any(len(doc) for doc in docs):
             return [Prediction(()) for _ in docs]
         # Weights that stay as they are, whatever other threads do.
-        reader = get_reader(self.model)
+        reader = get_inference_backbone(self.model)
         asked = self._requests(reader, docs, labels)
         requests = [request for _, of_window in asked for request in of_window]
         answers = search(
@@ -525,9 +528,9 @@ class InstructionNERPipe(TrainablePipe):
         # It was of scores before this.
         self.cfg.pop("calibration", None)
         backbone = get_backbone(self.model)
-        spec: ModelConfig = self.model.attrs["spec"]
-        if spec.adapter is not None:
-            backbone.add_adapter(spec.adapter)
+        config: ModelConfig = self.model.attrs["config"]
+        if config.adapter is not None:
+            backbone.add_adapter(config.adapter)
         records = self.records(examples)
         total = sum(sum(record.weights) for record in records)
         if total:
@@ -535,8 +538,10 @@ class InstructionNERPipe(TrainablePipe):
             objectives: dict[str, Objective] = self.model.attrs["objectives"]
             terms = {name: each.terms(records) for name, each in objectives.items()}
             try:
-                for pack in backbone.packs(records, spec.pack_tokens):
-                    loss, backprop = self.model.begin_update(Pack(pack, total, terms))
+                for pack in backbone.packs(records, config.pack_tokens):
+                    loss, backprop = self.model.begin_update(
+                        TrainingPack(pack, total, terms)
+                    )
                     if not math.isfinite(loss):
                         raise ValueError(DIVERGED.format(name=self.name, loss=loss))
                     backprop(1.0)

@@ -20,12 +20,13 @@ from spacy_instructner.decoding.answers import (
     AnswerFormat,
     Clause,
     TokenizedWords,
-    write,
+    write_answer,
 )
-from spacy_instructner.decoding.beam_search import Answer, DecodingRequest, search
-from spacy_instructner.decoding.grammar import read
+from spacy_instructner.decoding.beam_search import search
+from spacy_instructner.decoding.grammar import read_answer
+from spacy_instructner.decoding.request import Answer, DecodingRequest
 from spacy_instructner.decoding.token_bag import LONGEST, TokenBagGrammar, TokenBagState
-from spacy_instructner.models.thinc_model import get_backbone, get_reader
+from spacy_instructner.models.thinc_model import get_backbone, get_inference_backbone
 from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold, TrainingRecord
 from spacy_instructner.tasks.cllmfs import BoundCLLMFS, build_cllmfs_v1
@@ -758,7 +759,9 @@ def test_repeated_words_and_words_like_markers_are_accepted(
         format = request.grammar.format
         if grammar == "spans":
             for which, clauses in enumerate((found, spans)):
-                pieces[which] = [piece.ids for piece in write(words, format, clauses)]
+                pieces[which] = [
+                    piece.ids for piece in write_answer(words, format, clauses)
+                ]
             assert sum(pieces[0], ()) == sum(pieces[1], ()) == record.answer
         else:
             # In another order, perhaps, but as many, and each place once.
@@ -934,7 +937,9 @@ def test_the_bag_reads_what_is_written(data: tuple) -> None:
     text, entities = data
     words = worded(" ".join(text))
     clauses = [(start, end, 0) for start, end, _ in entities]
-    ids = [token for piece in write(words, FORMAT, clauses) for token in piece.ids]
+    ids = [
+        token for piece in write_answer(words, FORMAT, clauses) for token in piece.ids
+    ]
     state = stepped(TokenBagGrammar(words, FORMAT), ids)
     assert state.done and [clause[:3] for clause in state.read()] == clauses
 
@@ -961,7 +966,9 @@ def test_the_spans_grammar_admits_what_the_bag_does_not_refuse(
     assert admitted == 5
     backwards = encoder.text(" <<<") + encoder.text(" b") + encoder.text(" a")
     backwards += encoder.text(" >>>") + bag.format.closing
-    assert stepped(bag, backwards).read() == () and read(spans, backwards) is None
+    assert (
+        stepped(bag, backwards).read() == () and read_answer(spans, backwards) is None
+    )
 
 
 def test_the_bag_reads_an_empty_answer_of_its_own(encoder: TextEncoder) -> None:
@@ -989,7 +996,7 @@ def test_max_span_holds(encoder: TextEncoder, layout: str, grammar: str) -> None
     request = bound.requests(words)[0]
     assert accepted(request, short.answer) == [(1, 3, 0)]
     if grammar == "spans":
-        assert read(request.grammar, long.answer) is None
+        assert read_answer(request.grammar, long.answer) is None
     else:
         assert accepted(request, long.answer) == []
 
@@ -1029,7 +1036,7 @@ PLAIN: dict[str, dict[str, object]] = {
 
 def asking(make_nlp: MakeNLP, layout: str = "text_twice", **config: object) -> Language:
     """With the layout as it is, but for T5, which cannot write its signs."""
-    name = make_nlp().get_pipe("instruction_ner").model.attrs["spec"].name
+    name = make_nlp().get_pipe("instruction_ner").model.attrs["config"].name
     task: dict[str, object] = {**TASK, "layout": layout}
     task.update(PLAIN[layout] if "t5" in name else {})
     task.update(config.pop("task", {}))  # type: ignore[call-overload]
@@ -1126,7 +1133,7 @@ def test_sharing_changes_nothing(
 ) -> None:
     nlp = asking(make_nlp)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_reader(pipe.model)
+    backbone = get_inference_backbone(pipe.model)
     docs = [nlp.make_doc(text) for text in DOCS]
     requests = [q for _, asked in pipe.requests(docs) for q in asked]
     # Two of the texts are the same.
@@ -1149,7 +1156,7 @@ def test_the_same_text_twice_is_answered_twice(
     task = {"template": "Find {type}: {sentence}", "grammar": grammar}
     nlp = asking(make_nlp, layout, labels=["PERSON"], task=task)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_reader(pipe.model)
+    backbone = get_inference_backbone(pipe.model)
     docs = [nlp.make_doc(text) for text in ("Rome", "Anna in Rome", "Rome", "Rome")]
     requests = [q for _, asked in pipe.requests(docs) for q in asked]
     alone = [search(backbone, [q], width=width)[0] for q in requests]
@@ -1161,7 +1168,7 @@ def test_a_text_given_twice_is_read_once_for_all_labels(make_nlp: MakeNLP) -> No
     task = {"template": "{sentence} / {sentence}\n{type}:"}
     nlp = asking(make_nlp, task=task)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_reader(pipe.model)
+    backbone = get_inference_backbone(pipe.model)
     requests = [
         request
         for _, asked in pipe.requests([nlp.make_doc(text) for text in DOCS])
@@ -1183,7 +1190,7 @@ def test_an_answer_that_does_not_fit_is_broken_off(
     go on."""
     nlp = asking(make_nlp, layout, task={"grammar": grammar})
     pipe = nlp.get_pipe("instruction_ner")
-    backbone = get_reader(pipe.model)
+    backbone = get_inference_backbone(pipe.model)
     bound = pipe._bind(backbone, pipe._label_set(None))
     room = backbone.positions - bound.constant()
     (one,) = backbone.encoder.text(" in")
@@ -1224,7 +1231,7 @@ def test_a_long_text_is_cut_and_what_does_not_fit_is_told(
     with pytest.warns(UserWarning) as caught:
         doc = nlp(text)
     requests = [request for _, of_window in asked for request in of_window]
-    found = search(get_reader(pipe.model), requests)
+    found = search(get_inference_backbone(pipe.model), requests)
     broken = sum(not answer.complete for answer in found)
     assert broken > 3
     message = f"{broken} answers did not fit into the model's 512 positions"

@@ -190,7 +190,7 @@ def test_an_unknown_device_is_named() -> None:
     nlp = spacy.blank("en")
     config = {"labels": ["A"], "device": "cuda:99"}
     nlp.add_pipe("instruction_ner", config=config)
-    from spacy_instructner.models.thinc_model import choose_device
+    from spacy_instructner.weights.devices import choose_device
 
     with pytest.raises(ValueError, match="`device` is 'cuda:99'.*\"cpu\""):
         choose_device("cuda:99")

@@ -28,7 +28,7 @@ from test_serving import serve_briefly
 from thinc.api import Adam, Config, fix_random_seed
 
 import spacy_instructner
-from spacy_instructner.decoding.grammar import read
+from spacy_instructner.decoding.grammar import read_answer
 from spacy_instructner.factory import DEFAULT_CONFIG, make_instruction_ner
 from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.tasks.base import Gold
@@ -229,7 +229,7 @@ def test_the_example_config_trains(
     pipe = nlp.get_pipe("instruction_ner")
     assert "PART" in pipe.labels and len(pipe.labels) == 6
     assert pipe.cfg["threshold"] == 0.2 and pipe.decoder.beam_width == 4
-    assert pipe.model.attrs["spec"].adapter.r == 8
+    assert pipe.model.attrs["config"].adapter.r == 8
     saved = spacy.load(tmp_path / "training" / "model-last")
     assert saved.get_pipe("instruction_ner").labels == pipe.labels
 
@@ -370,7 +370,7 @@ def test_the_example_of_a_method_keeps_its_promises(tiny_causal: Path) -> None:
             assert asked == record.prefix + record.suffix
             assert len(asked) <= bound.constant() + len(words.text)
             # What is learnt is an answer, and says what is annotated.
-            said = read(request.grammar, record.answer)
+            said = read_answer(request.grammar, record.answer)
             assert said == [(s, e, 0) for s, e, of in entities if of == label]
             # What else could come: any word of the text, or that there is none.
             assert record.allowed is not None

@@ -11,7 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import minibatch
 
-from spacy_instructner.models.thinc_model import get_reader
+from spacy_instructner.models.thinc_model import get_inference_backbone
 from spacy_instructner.weights.sources import fetch
 
 MakeNLP = Callable[..., Language]
@@ -103,6 +103,6 @@ def test_two_thousand_texts_through_the_real_model() -> None:
     fetch()
     nlp = spacy.blank("en")
     nlp.add_pipe("instruction_ner", config={"labels": sorted(LABELS)})
-    get_reader(nlp.get_pipe("instruction_ner").model)
+    get_inference_backbone(nlp.get_pipe("instruction_ner").model)
     spans, other, _ = run(nlp, 2_000, seed=2)
     assert spans > 100 and other <= 0.01 * spans

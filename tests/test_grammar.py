@@ -11,9 +11,9 @@ from spacy_instructner.decoding.answers import (
     AnswerFormat,
     Clause,
     TokenizedWords,
-    write,
+    write_answer,
 )
-from spacy_instructner.decoding.grammar import Grammar, read
+from spacy_instructner.decoding.grammar import Grammar, read_answer
 
 END = 99
 Ids = tuple[int, ...]
@@ -78,7 +78,7 @@ def legal_sets(
 
 
 def written(words: TokenizedWords, format: AnswerFormat, clauses: list[Clause]) -> Ids:
-    return tuple(i for piece in write(words, format, clauses) for i in piece.ids)
+    return tuple(i for piece in write_answer(words, format, clauses) for i in piece.ids)
 
 
 def accepted(grammar: Grammar, limit: int = 4000) -> list[Ids]:
@@ -113,7 +113,7 @@ def violations(
         wrong.append("a legal set cannot be said")
     for ids in set(admitted) & set(by_ids):
         # The documented reading: the earliest start, then the shortest span.
-        if read(grammar, ids) != min(by_ids[ids]):
+        if read_answer(grammar, ids) != min(by_ids[ids]):
             wrong.append("an answer is not read as documented")
     return wrong
 
@@ -261,7 +261,7 @@ FORMAT = AnswerFormat(
     ],
 )
 def test_reading(text: str, answer: str, clauses: "list[Clause] | None") -> None:
-    assert read(Grammar(worded(text), FORMAT), ids_of(answer)) == clauses
+    assert read_answer(Grammar(worded(text), FORMAT), ids_of(answer)) == clauses
 
 
 def test_a_separator_is_not_offered_where_no_span_can_follow() -> None:
@@ -273,8 +273,8 @@ def test_a_separator_is_not_offered_where_no_span_can_follow() -> None:
 
 def test_max_span_counts_words() -> None:
     grammar = Grammar(worded("new york city"), FORMAT, max_span=2)
-    assert read(grammar, ids_of("new york is a place . <end>")) == [(0, 2, 1)]
-    assert read(grammar, ids_of("new york city is a place . <end>")) is None
+    assert read_answer(grammar, ids_of("new york is a place . <end>")) == [(0, 2, 1)]
+    assert read_answer(grammar, ids_of("new york city is a place . <end>")) is None
 
 
 def test_ended_names_the_ids_that_presuppose_a_whole_label() -> None:
@@ -313,12 +313,12 @@ def test_guesses_are_that_a_span_ends_and_another_follows() -> None:
 def test_write_refuses_what_is_not_legal() -> None:
     words = worded("anna met bert")
     with pytest.raises(ValueError, match="text order"):
-        write(words, FORMAT, [(2, 3, 0), (0, 1, 0)])
+        write_answer(words, FORMAT, [(2, 3, 0), (0, 1, 0)])
     with pytest.raises(ValueError, match="text order"):
-        write(words, FORMAT, [(0, 2, 0), (1, 3, 0)])
+        write_answer(words, FORMAT, [(0, 2, 0), (1, 3, 0)])
     blank = TokenizedWords(((1,), (), (2,)), ((1,), (), (2,)))
     with pytest.raises(ValueError, match="without ids"):
-        write(blank, FORMAT, [(0, 2, 0)])
+        write_answer(blank, FORMAT, [(0, 2, 0)])
 
 
 def test_an_illegal_id_is_refused() -> None:

@@ -11,8 +11,8 @@ from spacy.training import Example
 from test_training import LORA, Adam
 
 from spacy_instructner.component import InstructionNERPipe
-from spacy_instructner.decoding.beam_search import DecodingRequest
-from spacy_instructner.decoding.grammar import read
+from spacy_instructner.decoding.grammar import read_answer
+from spacy_instructner.decoding.request import DecodingRequest
 from spacy_instructner.models.thinc_model import get_backbone
 
 TEXTS = {
@@ -72,7 +72,7 @@ def test_learnt_and_found_again(
     pipe = nlp.get_pipe("instruction_ner")
     (main,) = [r for r in pipe.records([example]) if r.task == "main"]
     request = first_question(pipe, doc)
-    clauses = read(request.grammar, main.answer)
+    clauses = read_answer(request.grammar, main.answer)
     assert clauses is not None and len(clauses) == 2
     if kind == "causal":
         assert [c[:2] for c in clauses] == [(e.start, e.end) for e in doc.ents]

@@ -13,18 +13,23 @@ from spacy.tokens import Span
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
-from spacy_instructner.decoding.allowed_tokens import along, filled_in
+from spacy_instructner.decoding.allowed_tokens import (
+    allowed_tokens_along,
+    allowed_tokens_in_pieces,
+)
 from spacy_instructner.decoding.answers import (
     AnswerFormat,
     Clause,
     Ids,
     TokenizedWords,
-    write,
+    write_answer,
 )
-from spacy_instructner.decoding.beam_search import Answer, search
-from spacy_instructner.decoding.grammar import Grammar, Trie
+from spacy_instructner.decoding.beam_search import search
+from spacy_instructner.decoding.grammar import Grammar
+from spacy_instructner.decoding.request import Answer
+from spacy_instructner.decoding.trie import Trie
 from spacy_instructner.models.backbone import ForwardOutput, TokenPositions
-from spacy_instructner.models.thinc_model import get_backbone, get_reader
+from spacy_instructner.models.thinc_model import get_backbone, get_inference_backbone
 from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold, TrainingRecord
 from spacy_instructner.tasks.cllmfs import build_cllmfs_v1
@@ -169,7 +174,7 @@ def all_answers(
     words: TokenizedWords, format: AnswerFormat, sets: Sequence
 ) -> list[Ids]:
     return [
-        tuple(i for piece in write(words, format, clauses) for i in piece.ids)
+        tuple(i for piece in write_answer(words, format, clauses) for i in piece.ids)
         for clauses in sets
     ]
 
@@ -283,9 +288,11 @@ def test_what_no_answer_says_is_refused(encoder: TextEncoder) -> None:
     words = encoded(encoder, "Anna met")
     format = AnswerFormat((), (7,), (("A", (8,)),), (9, 0), (6, 0))
     with pytest.raises(ValueError, match="not legal at answer id 0"):
-        along(Grammar(words, format), (8,))
+        allowed_tokens_along(Grammar(words, format), (8,))
     with pytest.raises(ValueError, match="not legal at answer id 1"):
-        filled_in([Trie([("", (1,))]), Trie([("a", (2,)), ("b", (3,))])], (1, 4))
+        allowed_tokens_in_pieces(
+            [Trie([("", (1,))]), Trie([("a", (2,)), ("b", (3,))])], (1, 4)
+        )
 
 
 # Only decisions carry loss.
@@ -358,7 +365,7 @@ def test_the_loss_is_that_of_the_searchs_answer(make_nlp: MakeNLP) -> None:
     """What greedy search answered, taken for gold: the same probabilities."""
     nlp = ready(make_nlp)
     pipe = nlp.get_pipe("instruction_ner")
-    backbone, reader = get_backbone(pipe.model), get_reader(pipe.model)
+    backbone, reader = get_backbone(pipe.model), get_inference_backbone(pipe.model)
     docs = [nlp.make_doc(text) for text, _ in TRAIN]
     task = pipe._bind(backbone, pipe._label_set(None))
     windows, words = pipe._cut(backbone, [task] * len(docs), docs)

@@ -17,12 +17,13 @@ from thinc.api import Adam, fix_random_seed
 from torch.nn.functional import cross_entropy
 
 from spacy_instructner.models.backbone import Backbone, ForwardOutput, TokenPositions
-from spacy_instructner.models.thinc_model import Pack, get_backbone
+from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.tasks.base import MentionPositions, TrainingRecord
 from spacy_instructner.training.adversarial import FGM, build_fgm_v1
 from spacy_instructner.training.contrastive import InfoNCE, build_info_nce_v1
 from spacy_instructner.training.likelihood import likelihood
 from spacy_instructner.training.objective import Objective
+from spacy_instructner.training.step import TrainingPack
 
 MakeNLP = Callable[..., Language]
 Entities = list[tuple[int, int, str]]
@@ -1006,7 +1007,7 @@ def test_nothing_is_disturbed_outside_of_training(
     records = pipe_of(nlp).records(examples(nlp))
     (records,) = get_backbone(pipe_of(nlp).model).packs(records, 10**6)
     passes = watch(nlp)
-    pack = Pack(records, 1.0, {"attack": 1.0, "noise": 1.0})
+    pack = TrainingPack(records, 1.0, {"attack": 1.0, "noise": 1.0})
     losses = [pipe_of(nlp).model.predict(pack) for _ in range(2)]
     assert losses[0] == losses[1] and len(passes) == 2
     assert not any(seen.added.any() for seen in passes)

@@ -18,8 +18,9 @@ from spacy.training import Example
 from spacy.util import load_model_from_config, raise_error
 from thinc.api import Config
 
-from spacy_instructner.models.thinc_model import check_process, has_backbone
+from spacy_instructner.models.thinc_model import has_backbone
 from spacy_instructner.tasks.cllmfs import CLLMFS
+from spacy_instructner.weights.devices import check_process
 
 MakeNLP = Callable[..., Language]
 NAME = "instruction_ner"

@@ -291,7 +291,7 @@ def test_other_words_are_refused(said: Any) -> None:
     "names", [{"A": "rock, pop"}, {"A": 'the "A" list'}, {"A": "two\nlines"}]
 )
 def test_awkward_label_names_are_handled(encoder: TextEncoder, names: dict) -> None:
-    from spacy_instructner.decoding.grammar import Grammar, read
+    from spacy_instructner.decoding.grammar import Grammar, read_answer
 
     labels = make_label_set(["A", "B"], {**names, "B": "rock"}, {})
     end = encoder.tokenizer.eos_token_id
@@ -300,7 +300,7 @@ def test_awkward_label_names_are_handled(encoder: TextEncoder, names: dict) -> N
     gold = Gold(((0, 1, "A"), (2, 4, "B"), (5, 6, "A")))
     record = task.records(words, gold)[0]
     grammar = Grammar(words, task.format)
-    assert read(grammar, record.answer) == [(0, 1, 0), (2, 4, 1), (5, 6, 0)]
+    assert read_answer(grammar, record.answer) == [(0, 1, 0), (2, 4, 1), (5, 6, 0)]
     assert "\n" not in encoder.tokenizer.decode(record.answer)
 
 

@@ -14,8 +14,8 @@ from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
 from spacy_instructner.data.corpora import build_few_shot_corpus_v1, read_docs
-from spacy_instructner.decoding.grammar import Grammar, read
-from spacy_instructner.models.thinc_model import get_reader
+from spacy_instructner.decoding.grammar import Grammar, read_answer
+from spacy_instructner.models.thinc_model import get_inference_backbone
 from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold
 from spacy_instructner.tasks.instruction_ner import build_instruction_ner_v1
@@ -76,7 +76,7 @@ def test_few_shots_and_stopping(weights: Path) -> None:
     docs, _ = read_docs(ASSETS / "test.jsonl", nlp)
     scores = nlp.evaluate([Example(nlp.make_doc(d.text), d) for d in docs[:25]])
     assert scores["ents_f"] > 0.1
-    reader = get_reader(pipe.model)
+    reader = get_inference_backbone(pipe.model)
     (record,) = [r for r in pipe.records(examples[:1]) if r.task == "main"]
     prompt = torch.tensor([record.prefix + record.suffix])
     said = reader.hf.generate(
@@ -123,7 +123,9 @@ def check_targets(encoder: TextEncoder, path: Path, most: int) -> tuple[int, int
     for tokens, spans in rows:
         words = encoder.words(tokens, [bool(i) for i in range(len(tokens))], 500)
         record = task.records(words, Gold(tuple(spans)))[0]
-        clauses = read(Grammar(words, task.format, trie=task.trie), record.answer)
+        clauses = read_answer(
+            Grammar(words, task.format, trie=task.trie), record.answer
+        )
         assert clauses is not None, (path.parent.name, tokens)
         said = [(a, b, labels.labels[label]) for a, b, label in clauses]
         # Another place, never other words.

@@ -24,7 +24,8 @@ from transformers import (
     T5Config,
 )
 
-from spacy_instructner.decoding.beam_search import Answer, DecodingRequest, search
+from spacy_instructner.decoding.beam_search import search
+from spacy_instructner.decoding.request import Answer, DecodingRequest
 from spacy_instructner.decoding.speculative import SpeculativeDecoder
 from spacy_instructner.models.backbone import Backbone
 from spacy_instructner.models.causal import CausalBackbone

@@ -90,7 +90,7 @@ def test_ready_for_zero_shot_is_saved_with_its_weights(
     nlp = make_nlp()
     nlp.to_disk(tmp_path)
     text = (tmp_path / "config.cfg").read_text()
-    name = nlp.get_pipe("instruction_ner").model.attrs["spec"].name
+    name = nlp.get_pipe("instruction_ner").model.attrs["config"].name
     (tmp_path / "config.cfg").write_text(text.replace(name, "/gone/away"))
     again = spacy.load(tmp_path)
     assert has_backbone(again.get_pipe("instruction_ner").model)
@@ -225,7 +225,7 @@ def test_bytes_over_the_limit_name_to_disk(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nlp = spacy.load(saved)
-    monkeypatch.setattr("spacy_instructner.models.thinc_model.MAX_BYTES", 1000)
+    monkeypatch.setattr("spacy_instructner.models.serialization.MAX_BYTES", 1000)
     with pytest.raises(ValueError, match="to_disk"):
         nlp.to_bytes()
 
@@ -233,7 +233,7 @@ def test_bytes_over_the_limit_name_to_disk(
 @pytest.fixture
 def saved_adapter(make_nlp: MakeNLP, tmp_path: Path) -> Path:
     base = tmp_path / "base"
-    spec = make_nlp().get_pipe("instruction_ner").model.attrs["spec"]
+    spec = make_nlp().get_pipe("instruction_ner").model.attrs["config"]
     shutil.copytree(spec.name, base)
     nlp = initialized(make_nlp, model={"name": str(base)}, bundle="adapter")
     train_by_hand(nlp, 3, Adam(1e-2))

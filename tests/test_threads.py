@@ -31,7 +31,11 @@ except ImportError:
 
 from spacy_instructner import locks
 from spacy_instructner.locks import LOADING, Cache, Lock
-from spacy_instructner.models.thinc_model import get_backbone, get_reader, has_backbone
+from spacy_instructner.models.thinc_model import (
+    get_backbone,
+    get_inference_backbone,
+    has_backbone,
+)
 from spacy_instructner.weights.sources import fetch
 
 MakeNLP = Callable[..., Language]
@@ -246,7 +250,7 @@ def test_all_weights_learn_while_others_annotate(make_nlp: MakeNLP) -> None:
     steps = training(nlp, 1e-3)
     next(steps)
     before = ask(nlp, TEXTS[0])
-    reader = get_reader(nlp.get_pipe(NAME).model)
+    reader = get_inference_backbone(nlp.get_pipe(NAME).model)
     kept = {name: tensor.clone() for name, tensor in reader.named_parameters()}
     next(steps)
     learned = dict(get_backbone(nlp.get_pipe(NAME).model).named_parameters())

@@ -10,7 +10,7 @@ from spacy.language import Language
 from spacy.util import load_model
 
 from ..component import NO_LABELS, InstructionNERPipe
-from ..models.thinc_model import get_reader
+from ..models.thinc_model import get_inference_backbone
 from ..weights.sources import sha256_of
 
 
@@ -70,7 +70,7 @@ def check_ready(nlp: Language) -> None:
         if isinstance(pipe, InstructionNERPipe):
             if not pipe.labels:
                 raise ValueError(NO_LABELS.format(name=name))
-            get_reader(pipe.model)
+            get_inference_backbone(pipe.model)
 
 
 def fingerprint(nlp: Language) -> str:

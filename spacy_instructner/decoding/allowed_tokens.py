@@ -4,15 +4,15 @@ over it. Pure Python, no torch. Source: ours."""
 from collections.abc import Iterable, Sequence
 
 from .answers import Ids
-from .grammar import Grammar, GrammarState, Trie
-from .token_bag import TokenBagGrammar, TokenBagState
+from .request import AnswerGrammar
+from .trie import Trie
 
 
-def along(grammar: Grammar | TokenBagGrammar, answer: Ids) -> tuple[Ids, ...]:
+def allowed_tokens_along(grammar: AnswerGrammar, answer: Ids) -> tuple[Ids, ...]:
     """The ids that the grammar allows at each id of an answer.
 
     Raises ValueError for an answer that it does not admit."""
-    state: GrammarState | TokenBagState = grammar.start()
+    state = grammar.start()
     allowed: list[Ids] = []
     for token in answer:
         allowed.append(state.allowed)
@@ -20,7 +20,7 @@ def along(grammar: Grammar | TokenBagGrammar, answer: Ids) -> tuple[Ids, ...]:
     return tuple(allowed)
 
 
-def filled_in(pieces: Sequence[Trie], answer: Ids) -> tuple[Ids, ...]:
+def allowed_tokens_in_pieces(pieces: Sequence[Trie], answer: Ids) -> tuple[Ids, ...]:
     """The same where every answer has the same pieces, and each piece says one of a few
     things: the trie of these.
 

@@ -97,7 +97,7 @@ class Piece:
     clause: int
 
 
-def write(
+def write_answer(
     words: TokenizedWords, format: AnswerFormat, clauses: Sequence[Clause]
 ) -> list[Piece]:
     """The answer that says these clauses, in the pieces the grammar reads.

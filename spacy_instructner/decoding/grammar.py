@@ -1,42 +1,37 @@
 """The grammar of an answer: which token ids may come next, and what was said.
 
-Pure Python, no torch. An answer is either the task's no-entity answer or a
-list of clauses ``lead, span of the text, tail of a label`` in text order,
-closed by the task's terminator. Spans are contiguous runs of the text's words.
-Several sets of spans can write the same ids (a repeated word, a text that looks
-like the template), so a `GrammarState` holds every reading that is still possible and
-`GrammarState.read` returns the documented one: clause by clause the earliest start,
-then the shortest span. Source: ours (the papers constrain less or not at all).
+Pure Python, no torch. An answer is either the task's no-entity answer or a list of
+clauses in text order, closed by the task's terminator:
+
+    ──► LEAD ──► START ──► WORD ──► TAIL ──► CLOSE ──► DONE
+         ▲                 ▲  │      │
+         │                 └──┘      │      WORD again: the next word of the text, no gap
+         └─────── separator ─────────┘      TAIL: the words of a label, along a trie
+    ──► EMPTY ───────────────────────────────────────► DONE
+
+Spans are contiguous runs of the text's words. Several sets of spans can write the same
+ids (a repeated word, a text that looks like the template), so a `GrammarState` holds every
+reading that is still possible and `GrammarState.read` returns the documented one: clause
+by clause the earliest start, then the shortest span. Source: ours (the papers constrain
+less or not at all).
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from .answers import AnswerFormat, Clause, Ids, TokenizedWords
+from .request import History
+from .trie import Trie
 
-# Clauses read so far, each with the number of answer ids up to its label's end.
-History = tuple[tuple[int, int, int, int], ...]
 Location = tuple[int, ...]
 
-# Kinds of locations in the automaton; each is followed by its own fields.
+# Kinds of locations in the automaton; each is followed by its own fields:
+# LEAD   is it a later clause's (0 or 1), ids of the lead done, first word of a span
+# START  first word where the span may begin
+# WORD   first word of the span, word under way, ids of it done
+# TAIL   node of the label trie, first word of the span, word behind it
+# CLOSE, EMPTY   ids done
 LEAD, START, WORD, TAIL, CLOSE, EMPTY, DONE = range(7)
-
-
-class Trie:
-    """Label tails as a trie: node 0 is the root."""
-
-    def __init__(self, tails: Sequence[tuple[str, Ids]]) -> None:
-        self.children: list[dict[int, int]] = [{}]
-        self.label: list[int] = [-1]
-        for index, (_, ids) in enumerate(tails):
-            node = 0
-            for token in ids:
-                if token not in self.children[node]:
-                    self.children[node][token] = len(self.children)
-                    self.children.append({})
-                    self.label.append(-1)
-                node = self.children[node][token]
-            self.label[node] = index
 
 
 class Grammar:
@@ -342,7 +337,7 @@ class GrammarState:
         return best
 
 
-def read(grammar: Grammar, ids: Iterable[int]) -> list[Clause] | None:
+def read_answer(grammar: Grammar, ids: Iterable[int]) -> list[Clause] | None:
     """The clauses that these ids say, or None where they are not an answer."""
     state = grammar.start()
     for token in ids:

@@ -1,4 +1,17 @@
-"""Answers under way: what each has said, and how likely that was. Source: ours."""
+"""Hypotheses: answers under way, what each has said, and how likely that was.
+
+A request has a `Beam` of hypotheses. At a decision every hypothesis of a beam offers its
+likeliest next ids, and the best of all that is offered go on:
+
+    beam of width 2        one decision                      the beam afterwards
+
+    "Ada (person"     →    ";"  -0.1   ")" -2.5              "Ada (person;"
+    "Ada"             →    "("  -0.9   ";" -1.0              "Ada (person)" is done
+
+Between decisions nothing is chosen: ids that the grammar leaves no choice about are
+appended at once and reach the model together with the next decision. Source: beam search
+is standard; the scores of spans are ours.
+"""
 
 import math
 from collections.abc import Sequence
@@ -6,156 +19,143 @@ from dataclasses import dataclass, field
 
 import torch
 
-from .answers import Ids
-from .grammar import Grammar, GrammarState
+from .request import Answer, AnswerState, DecodingRequest, ScoredSpan
 
-
-@dataclass(frozen=True)
-class DecodingRequest:
-    """One prompt. prefix: the ids that stay the same from text to text; shared: what
-    follows it, and stands in other questions on the same text too; suffix: the ids
-    after that, the text among them unless it is shared."""
-
-    prefix: Ids
-    suffix: Ids
-    grammar: Grammar
-    shared: Ids = ()
-
-    @property
-    def own(self) -> Ids:
-        """All but the prefix."""
-        return self.shared + self.suffix
-
-
-@dataclass(frozen=True)
-class ScoredSpan:
-    """Words [start, end) of the window; score: probability between 0 and 1."""
-
-    start: int
-    end: int
-    label: str
-    score: float
-
-
-@dataclass(frozen=True)
-class Answer:
-    """spans in text order; ids: the answer as written; logprob: of the whole
-    answer under the grammar; complete: False where the model had no room left."""
-
-    spans: tuple[ScoredSpan, ...]
-    ids: Ids
-    logprob: float
-    complete: bool = True
-
-
-# An answer id, log-probability of it, and the part of it that says "the label
-# before has ended" (0 where nothing else was possible).
+# How many answer ids stood before it, its log-probability, and the part of that which
+# says "the label before has ended" (0 where nothing else was possible).
 Decision = tuple[int, float, float]
 
 
 @dataclass
 class Hypothesis:
-    """One answer under way. pending: the ids the model has not read yet."""
+    """One answer under way.
 
-    state: GrammarState
-    unprocessed: list[int]
+    request: index of the request that it answers; state: where it stands in the
+    grammar; unprocessed: the last of its ids, which the model has not read yet; ids: all
+    that it says; decisions: where it had a choice; logprob: the sum over these (nats);
+    row: the session's row that holds what the model has read of it."""
+
+    request: int
+    state: AnswerState
+    unprocessed: list[int] = field(default_factory=list)
     ids: list[int] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     logprob: float = 0.0
-    # What may come next, fed together with `pending`.
-    draft: "Hypothesis | None" = None
-    # Of a text that is read once for several questions: these.
-    forks: "Sequence[Beam]" = ()
+    row: int = 0
 
-    def take(self, token: int) -> None:
+    def append(self, token: int) -> "Hypothesis":
+        """Say one id more, and all that are forced after it."""
+        self._say(token)
+        return self.append_forced()
+
+    def append_forced(self) -> "Hypothesis":
+        """Say the ids that the grammar leaves no choice about."""
+        while not self.state.done and len(self.state.allowed) == 1:
+            self._say(self.state.allowed[0])
+        return self
+
+    def _say(self, token: int) -> None:
         self.ids.append(token)
         self.unprocessed.append(token)
         self.state = self.state.step(token)
 
-    def follow(self) -> "Hypothesis":
-        """Write all that is forced."""
-        while not self.state.done and len(self.state.allowed) == 1:
-            self.take(self.state.allowed[0])
-        return self
+    def draft(self, token: int) -> "Hypothesis":
+        """What would be said if this id came next; it is not decided."""
+        return Hypothesis(self.request, self.state, ids=list(self.ids)).append(token)
 
-    def ahead(self, token: int) -> "Hypothesis":
-        """The row if this id came next."""
-        row = Hypothesis(self.state, [], list(self.ids))
-        row.take(token)
-        return row.follow()
+    def extended(
+        self, choice: int, logprob: float, logprobs: torch.Tensor, row: int
+    ) -> "Hypothesis":
+        """The hypothesis after one of the allowed ids.
 
-    def decide(self, at: int, logprob: float, logprobs: torch.Tensor) -> "Hypothesis":
-        """The row after one of the allowed ids, by its place among them."""
-        token = self.state.allowed[at]
-        decision = (len(self.ids), logprob, ended_part(self.state, token, logprobs))
-        row = Hypothesis(
+        choice: its index among them; logprob: of it; logprobs: (allowed ids,) of all of
+        them, which may be padded; row: the session's row that this one was read in."""
+        token = self.state.allowed[choice]
+        decision = len(self.ids), logprob, ended_part(self.state, token, logprobs)
+        return Hypothesis(
+            self.request,
             self.state,
-            [],
-            list(self.ids),
-            [*self.decisions, decision],
-            self.logprob + logprob,
-        )
-        row.take(token)
-        return row.follow()
+            ids=list(self.ids),
+            decisions=[*self.decisions, decision],
+            logprob=self.logprob + logprob,
+            row=row,
+        ).append(token)
 
 
 @dataclass
 class Beam:
-    """The answers to one question: those under way, and those that are done (or
-    have no room left)."""
+    """The hypotheses of one request: those under way, the best first, and those that
+    are finished (or have no room left)."""
 
     index: int
     request: DecodingRequest
-    rows: list[Hypothesis]
-    done: list[Hypothesis] = field(default_factory=list)
+    hypotheses: list[Hypothesis] = field(default_factory=list)
+    finished: list[Hypothesis] = field(default_factory=list)
 
-    def settle(self, rows: list[Hypothesis], width: int) -> None:
-        """Go on with the best of these; stop when none can beat what is done,
-        as log-probabilities only fall."""
-        self.done.extend(row for row in rows if row.state.done)
-        self.rows = [row for row in rows if not row.state.done]
-        best = max((row.logprob for row in self.done), default=-math.inf)
-        self.rows = [row for row in self.rows if row.logprob > best][:width]
+    @classmethod
+    def start(cls, index: int, request: DecodingRequest) -> "Beam":
+        """A beam with the hypothesis that has decided nothing."""
+        beam = cls(index, request)
+        first = Hypothesis(index, request.grammar.start())
+        beam.settle([first.append_forced()], width=1)
+        return beam
+
+    def settle(self, hypotheses: list[Hypothesis], width: int) -> None:
+        """Go on with the best of these, at most `width`; stop when none can beat what is
+        finished, as log-probabilities only fall."""
+        self.finished.extend(each for each in hypotheses if each.state.done)
+        best = max((each.logprob for each in self.finished), default=-math.inf)
+        under_way = [each for each in hypotheses if not each.state.done]
+        self.hypotheses = [each for each in under_way if each.logprob > best][:width]
+
+    def break_off(self, hypothesis: Hypothesis) -> None:
+        """Take a hypothesis that the model has no room for as it stands."""
+        self.finished.append(hypothesis)
+        self.hypotheses = [each for each in self.hypotheses if each is not hypothesis]
 
     @property
     def answer(self) -> Answer:
-        return finish(max(self.done, key=lambda row: row.logprob))
+        return to_answer(max(self.finished, key=lambda each: each.logprob))
 
 
 def decide(
-    standing: Sequence[tuple[Beam, Hypothesis]], logprobs: torch.Tensor, width: int
-) -> dict[int, int]:
-    """Choose the next ids of every beam. RETURNS: by each new row's identity,
-    where its parent stands."""
+    hypotheses: Sequence[Hypothesis],
+    rows: Sequence[int],
+    logprobs: torch.Tensor,
+    beams: Sequence[Beam],
+    width: int,
+) -> None:
+    """Choose the next ids of every beam that has hypotheses here.
+
+    rows: the session's row of each hypothesis; logprobs: (hypotheses, most allowed ids)
+    of what the grammar allows each, padded with minus infinity; beams: by request.
+    Raises ValueError where no score is a number."""
     top = logprobs.topk(min(width, logprobs.shape[1]), dim=1)
-    values, places = top.values.tolist(), top.indices.tolist()
-    # Per beam: (log-probability, where the parent stands, which of its ids).
-    options: dict[int, list[tuple[float, int, int, float]]] = {}
-    for at, (beam, row) in enumerate(standing):
-        options.setdefault(beam.index, []).extend(
-            (row.logprob + value, at, place, value)
-            for value, place in zip(values[at], places[at])
+    values, choices = top.values.tolist(), top.indices.tolist()
+    # By request: (log-probability in all, index of the hypothesis, which of its allowed
+    # ids, log-probability of that).
+    offers: dict[int, list[tuple[float, int, int, float]]] = {}
+    for at, hypothesis in enumerate(hypotheses):
+        offers.setdefault(hypothesis.request, []).extend(
+            (hypothesis.logprob + value, at, choice, value)
+            for value, choice in zip(values[at], choices[at])
             if value > -math.inf
         )
-    parents: dict[int, int] = {}
-    beams = {beam.index: beam for beam, _ in standing}
-    for index, found in options.items():
-        if not found:
+    for request, offered in offers.items():
+        if not offered:
             raise ValueError(
                 "The model's scores are not numbers: its weights are damaged, or its "
                 "training ran astray. Train it again with a lower learn rate."
             )
-        found.sort(key=lambda option: (-option[0], option[1], option[2]))
-        rows = []
-        for _, at, place, value in found[:width]:
-            row = standing[at][1].decide(place, value, logprobs[at])
-            parents[id(row)] = at
-            rows.append(row)
-        beams[index].settle(rows, width)
-    return parents
+        offered.sort(key=lambda offer: (-offer[0], offer[1], offer[2]))
+        chosen = [
+            hypotheses[at].extended(choice, value, logprobs[at], rows[at])
+            for _, at, choice, value in offered[:width]
+        ]
+        beams[request].settle(chosen, width)
 
 
-def ended_part(state: GrammarState, token: int, logprobs: torch.Tensor) -> float:
+def ended_part(state: AnswerState, token: int, logprobs: torch.Tensor) -> float:
     """How likely it was that the label before had ended, where it need not have
     (a label whose words begin another's)."""
     ended = state.ended
@@ -165,15 +165,18 @@ def ended_part(state: GrammarState, token: int, logprobs: torch.Tensor) -> float
     return float(torch.logsumexp(logprobs[at], dim=0))
 
 
-def finish(row: Hypothesis) -> Answer:
-    complete = row.state.done
-    clauses = row.state.read() if complete else row.state.read_so_far()
-    labels = row.state.grammar.format.labels
+def to_answer(hypothesis: Hypothesis) -> Answer:
+    """The spans that a hypothesis says. The score of a span is the probability of the
+    decisions from its beginning to the end of its label."""
+    complete = hypothesis.state.done
+    state = hypothesis.state
+    clauses = state.read() if complete else state.read_so_far()
+    labels = state.grammar.format.labels
     spans = []
     begin = 0
     for start, end, label, stop in clauses:
         logprob = 0.0
-        for at, whole, ended in row.decisions:
+        for at, whole, ended in hypothesis.decisions:
             if begin <= at < stop:
                 # At `begin`, the label before took its part of the decision.
                 logprob += whole - (ended if at == begin else 0.0)
@@ -181,4 +184,4 @@ def finish(row: Hypothesis) -> Answer:
                 logprob += ended
         spans.append(ScoredSpan(start, end, labels[label], math.exp(min(0.0, logprob))))
         begin = stop
-    return Answer(tuple(spans), tuple(row.ids), row.logprob, complete)
+    return Answer(tuple(spans), tuple(hypothesis.ids), hypothesis.logprob, complete)

@@ -1,4 +1,16 @@
-"""Reading ahead: likely ids enter the model before they are decided. Source: ours."""
+"""Speculative decoding without a second model: the grammar guesses, the model verifies.
+
+A guess and what is forced after it (the draft) enter the model in the same pass as what
+was decided before. Where the decision agrees, the next one is made in that pass, too;
+where it does not, the ids of the draft are rolled back. The answers are the same.
+
+    unprocessed   draft            decided    then
+    ids of "Ada"  " (" + "person"  " ("       decide after "person", in the same pass
+    ids of "Ada"  " (" + "person"  ";"        roll the draft back
+
+Source: ours; the idea is that of Leviathan et al. 2023 (arXiv:2211.17192), with greedy
+decoding and drafts that cost nothing.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,64 +21,70 @@ from .hypotheses import Beam, Hypothesis, decide
 
 
 class SpeculativeDecoder:
-    """Guesses at what rows will say, read in the same pass as what they have said.
+    """Proposes drafts and verifies them. How often each guessed id was right is counted,
+    and what is mostly wrong is no longer tried."""
 
-    Where a guess is right, a decision costs no pass of its own; where it is wrong, what
-    was read of it is taken back. The answers are the same. How often each guessed id
-    was right is counted, and what is mostly wrong is no more tried."""
-
+    # An id is tried so often before its share of right guesses counts.
     TRIALS = 24
+    # The smallest share of right guesses that pays.
     WORTH_IT = 0.25
 
     def __init__(self) -> None:
-        self._tried: Counter = Counter()
-        self._right: Counter = Counter()
+        self._tried: Counter[int] = Counter()
+        self._right: Counter[int] = Counter()
 
-    def write(self, rows: Sequence[Hypothesis], room: Sequence[int]) -> None:
-        """Put a draft on rows for which there is a good guess, and room."""
-        for row, space in zip(rows, room):
-            token = row.state.guess()
-            if token is None or not self._worth_it(token):
-                continue
-            draft = row.ahead(token)
-            if (
-                not draft.state.done
-                and len(row.unprocessed) + len(draft.unprocessed) <= space
-            ):
-                row.draft = draft
+    def propose(
+        self, hypotheses: Sequence[Hypothesis], remaining: Sequence[int]
+    ) -> list[Hypothesis | None]:
+        """A draft for each hypothesis, None where there is no good guess or no room.
+
+        remaining: how many ids the model can take for each."""
+        return [self._draft(h, room) for h, room in zip(hypotheses, remaining)]
+
+    def _draft(self, hypothesis: Hypothesis, remaining: int) -> Hypothesis | None:
+        token = hypothesis.state.guess()
+        if token is None or not self._worth_it(token):
+            return None
+        draft = hypothesis.draft(token)
+        ids = len(hypothesis.unprocessed) + len(draft.unprocessed)
+        return None if draft.state.done or ids > remaining else draft
 
     def _worth_it(self, token: int) -> bool:
         tried = self._tried[token]
         return tried < self.TRIALS or self._right[token] >= self.WORTH_IT * tried
 
-    def settle(
+    def verify(
         self,
-        standing: Sequence[tuple[Beam, Hypothesis]],
-        parents: dict[int, int],
+        drafts: Sequence[Hypothesis | None],
+        rows: Sequence[int],
+        beams: Sequence[Beam],
         logprobs: Callable[[list[int]], torch.Tensor],
     ) -> list[int]:
-        """Go on with the guesses that were right: decide once more.
+        """Decide once more after the drafts that were right. To be called when all
+        hypotheses that the drafts continue have been decided greedily.
 
-        parents: where the rows now under way come from; kept up to date. logprobs:
-        gives those at the decisions after these rows' drafts. RETURNS: how many ids to
-        take back of every row."""
-        back = [0] * len(standing)
+        rows: the session's row of each draft; beams: by request; logprobs: gives (n, most
+        allowed ids) of what is allowed after these n drafts, by their indices. RETURNS
+        (list[int]): how many ids to roll back for each."""
+        wrong = [0] * len(drafts)
         right: list[int] = []
-        children: list[tuple[Beam, Hypothesis]] = []
-        for at, (beam, row) in enumerate(standing):
-            if row.draft is None:
+        children: list[Hypothesis] = []
+        for at, draft in enumerate(drafts):
+            if draft is None:
                 continue
-            (child,) = beam.rows or beam.done
-            token = row.draft.unprocessed[0]
+            beam = beams[draft.request]
+            (child,) = beam.hypotheses or beam.finished
+            token = draft.unprocessed[0]
             self._tried[token] += 1
-            if child.ids == row.draft.ids:
+            if child.ids == draft.ids:
                 self._right[token] += 1
+                # The model has read them as the draft.
                 child.unprocessed = []
                 right.append(at)
-                children.append((beam, child))
+                children.append(child)
             else:
-                back[at] = len(row.draft.unprocessed)
+                wrong[at] = len(draft.unprocessed)
         if right:
-            for row_id, at in decide(children, logprobs(right), 1).items():
-                parents[row_id] = right[at]
-        return back
+            after = [rows[at] for at in right]
+            decide(children, after, logprobs(right), beams, width=1)
+        return wrong

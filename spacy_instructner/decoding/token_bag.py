@@ -8,7 +8,7 @@ dropped where it does not stand there. Source: the artefact, with ids for letter
 from collections.abc import Sequence
 
 from .answers import AnswerFormat, Ids, TokenizedWords
-from .grammar import History
+from .request import History
 
 # Ids after which an answer must close.
 LONGEST = 128

@@ -12,7 +12,7 @@ from spacy.training import Example
 
 from ..corpus.pipelines import find_component
 from ..data.blank_docs import without_annotation
-from ..models.thinc_model import get_reader
+from ..models.thinc_model import get_inference_backbone
 
 # The texts of a protocol, by the labels that are asked of them.
 TextsByLabels = Mapping[tuple[str, ...], Sequence[Doc]]
@@ -33,7 +33,7 @@ def evaluate(nlp: Language, docs: Sequence[Doc]) -> dict[str, Scores]:
         the weights are missing."""
     name, pipe = find_component(nlp)
     # Weights are loaded before the clock runs.
-    get_reader(pipe.model)
+    get_inference_backbone(pipe.model)
     known: dict[tuple[str, ...], list[Doc]] = {}
     for doc in docs:
         if has := {ent.label_ for ent in doc.ents}:

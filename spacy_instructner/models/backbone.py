@@ -12,7 +12,8 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from ..decoding.answers import Ids
-from ..decoding.beam_search import Prompt, Session
+from ..decoding.beam_search import Session
+from ..decoding.request import PromptIds
 from ..locks import Cache
 from ..tasks.base import TrainingRecord
 from ..weights.versions import checkpoint_activations, rope_stretches_from
@@ -27,7 +28,7 @@ from .lora import (
 )
 from .tokenization import TextEncoder
 
-MAX_PREFIXES = 256
+CACHED_PREFIXES = 256
 # Ids and logits of `Backbone.fingerprint`.
 FINGER_IDS, FINGERS = 32, 8
 # Scalings of the output that some architectures apply after the output matrix.
@@ -49,27 +50,29 @@ OTHERS = (
 @dataclass(frozen=True)
 class TokenPositions:
     """Where records' ids stand among the positions of a pass, all its rows laid end to
-    end. prefixes, owns: the first position of each record's prefix, and of what follows
-    the prefix; branches: of what follows the shared ids there, for a model that reads
-    these once. Records may share a prefix."""
+    end.
 
-    prefixes: tuple[int, ...]
-    owns: tuple[int, ...]
-    branches: tuple[int, ...] = ()
+    prefix_starts, own_starts: the first position of each record's prefix, and of what
+    follows the prefix; branch_starts: of what follows the shared ids there, for a model
+    that reads these once. Records may share a prefix."""
+
+    prefix_starts: tuple[int, ...]
+    own_starts: tuple[int, ...]
+    branch_starts: tuple[int, ...] = ()
 
     def shared(self, record: TrainingRecord) -> int:
         """How many ids of this record's suffix are read for others, too."""
-        return record.shared if self.branches else 0
+        return record.shared if self.branch_starts else 0
 
     def of(self, index: int, record: TrainingRecord, at: int) -> int:
         """The position of an id of the record with this index in the pass."""
         own = at - len(record.prefix)
         if own < 0:
-            return self.prefixes[index] + at
+            return self.prefix_starts[index] + at
         branch = own - self.shared(record)
-        if self.branches and branch >= 0:
-            return self.branches[index] + branch
-        return self.owns[index] + own
+        if self.branch_starts and branch >= 0:
+            return self.branch_starts[index] + branch
+        return self.own_starts[index] + own
 
 
 # Gets the (positions, width) embeddings of a pass, and gives others for them.
@@ -84,7 +87,7 @@ class ForwardOutput:
     targets: (n,) those ids; weights: (n,) their weights;
     states: (positions, width) hidden states of the layers asked for, by their share of
     the model's depth; of the encoder, where there is one;
-    places: where the records stand among these positions;
+    positions: where the records stand among these;
     allowed: n entries, the ids that each one's probability is normalised over, None for
     the whole vocabulary."""
 
@@ -92,13 +95,13 @@ class ForwardOutput:
     targets: torch.Tensor
     weights: torch.Tensor
     states: Mapping[float, torch.Tensor]
-    places: TokenPositions
+    positions: TokenPositions
     allowed: tuple[Ids | None, ...] = ()
 
 
 class Backbone(nn.Module):
     """Weights, tokenizer and caches of one model. One thread at a time may change its
-    weights or learn with it; `reader` gives one for all threads.
+    weights or learn with it; `inference_copy` gives one for all threads.
 
     hf (PreTrainedModel): the model, on its device, in its dtype.
     tokenizer (PreTrainedTokenizerFast): its tokenizer.
@@ -130,7 +133,7 @@ class Backbone(nn.Module):
             and isinstance(getattr(module, name, None), float)
             and getattr(module, name) > 0.0
         ]
-        self._prefixes: Cache[Ids, Any] = Cache(MAX_PREFIXES)
+        self._prefix_cache: Cache[Ids, Any] = Cache(CACHED_PREFIXES)
 
     # Life of the adapter.
 
@@ -145,10 +148,10 @@ class Backbone(nn.Module):
         its adapter, this one does not see."""
         return self._around(copy_without_adapter(self.hf))
 
-    def reader(self) -> "Backbone":
-        """One to read answers with, by the weights as they are now: adapter merged,
-        dropout off. It does not change any more, so any number of threads may read
-        with it while this one learns."""
+    def inference_copy(self) -> "Backbone":
+        """One to decode answers with, by the weights as they are now: adapter merged,
+        dropout off. It does not change any more, so any number of threads may use it
+        while this one learns."""
         return self._around(merged_copy(self.hf))
 
     def _around(self, hf: PreTrainedModel) -> "Backbone":
@@ -171,7 +174,10 @@ class Backbone(nn.Module):
         of it till then."""
         self.learned = True
         if checkpointing:
-            settings = {"use_reentrant": False, "context_fn": self.contexts}
+            settings = {
+                "use_reentrant": False,
+                "context_fn": self.checkpoint_contexts,
+            }
             checkpoint_activations(self.hf, settings)
         if self.lora is None:
             # Full fine-tuning: thinc passes weights through numpy, which knows
@@ -181,9 +187,13 @@ class Backbone(nn.Module):
                 parameter.requires_grad = True
         self.hf.train()
 
+    def eval_mode(self) -> None:
+        """Make ready for a pass without an update: dropout off."""
+        self.hf.eval()
+
     @staticmethod
-    def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
-        """For a layer's pass, and for its repetition."""
+    def checkpoint_contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
+        """For a layer's pass, and for its repetition by gradient checkpointing."""
         return nullcontext(), nullcontext()
 
     def check(self) -> None:
@@ -200,7 +210,7 @@ class Backbone(nn.Module):
         ids = [(5 + 7 * at) % vocabulary for at in range(FINGER_IDS)]
         base = self.without_adapter()
         # This one may be learning, with dropout.
-        base.hf.eval()
+        base.eval_mode()
         with torch.inference_mode():
             logits = base.own_logits(ids).float()
         chosen = logits[:: max(1, len(logits) // FINGERS)][:FINGERS]
@@ -215,7 +225,7 @@ class Backbone(nn.Module):
         """Find out what `slides` is. To be called once, before anybody reads."""
 
     def compare(
-        self, own: Callable[[], torch.Tensor], prompt: Prompt, ids: Sequence[int]
+        self, own: Callable[[], torch.Tensor], prompt: PromptIds, ids: Sequence[int]
     ) -> None:
         """See `check`. own: gives the model's own logits after the prompt and ids."""
         name = type(self.hf).__name__
@@ -241,7 +251,7 @@ class Backbone(nn.Module):
             raise ValueError(
                 f"{name} cannot be read row by row: {error!r}. {OTHERS}"
             ) from error
-        self._prefixes.clear()
+        self._prefix_cache.clear()
         off = float((found - expected).abs().max() / expected.std())
         if not off < (0.01 if self.hf.dtype == torch.float32 else 0.5):
             raise ValueError(
@@ -306,12 +316,12 @@ class Backbone(nn.Module):
         self,
         records: Sequence[TrainingRecord],
         layers: Sequence[float] = (),
-        change: EmbeddingHook | None = None,
+        hook: EmbeddingHook | None = None,
     ) -> ForwardOutput:
         """One pass over a pack of records, gradients kept.
 
         layers: whose hidden states are wanted, as shares of the model's depth (0: the
-        embeddings); change: what to do to the embeddings of the prompts first."""
+        embeddings); hook: what to do to the embeddings of the prompts first."""
         raise NotImplementedError
 
     # Facts.
@@ -339,9 +349,9 @@ class Backbone(nn.Module):
 
     def cached_prefix(self, prefix: Ids) -> Any:
         """What the model keeps of a prompt's constant part, computed once."""
-        return self._prefixes.get(prefix, lambda: self.read_prefix(prefix))
+        return self._prefix_cache.get(prefix, lambda: self.prefill_prefix(prefix))
 
-    def read_prefix(self, prefix: Ids) -> Any:
+    def prefill_prefix(self, prefix: Ids) -> Any:
         raise NotImplementedError
 
 
@@ -353,6 +363,19 @@ def allowed_at(records: Sequence[TrainingRecord]) -> tuple[Ids | None, ...]:
         for at, weight in enumerate(record.weights)
         if weight
     )
+
+
+def scored_ids(
+    records: Sequence[TrainingRecord],
+) -> tuple[list[int], list[float]]:
+    """The answers' ids that carry loss, and their weights."""
+    scored = [
+        (token, weight)
+        for record in records
+        for token, weight in zip(record.answer, record.weights)
+        if weight
+    ]
+    return [token for token, _ in scored], [weight for _, weight in scored]
 
 
 def states_at(

@@ -1,36 +1,44 @@
-"""What a model keeps of rows under way: shared prefixes, and a slot for each row.
+"""KV cache of rows under way: a slot for each row, all slots in one block of memory.
 
-Source: ours.
+    slot 0   a1 a2 a3 a4 ·· ··     a row with 4 ids of its own
+    slot 1   ·· ·· ·· ·· ·· ··     free: the next row takes it
+    slot 2   c1 c2 c3 c4 c5 c6     a row that fills its capacity
+             └ what is left past a row's length is hidden by masks, and written over
+
+A constant prompt start is no part of it: see `prefix_cache.py`. Source: ours.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
 import torch
 
-from ..decoding.answers import Ids
-from .packed_attention import AttentionSegment, KeysValues, packed_order, position_table
+from .packed_plan import AttentionSegment, KeysValues, index_table, packed_order
 
-# Slots for answers beyond what is needed now, so that buffers seldom grow.
+# Ids for which each slot has room beyond what is needed now, so that buffers seldom grow.
 SPARE = 32
 
 
 @dataclass
 class CacheRow:
-    """slot: of the cache; length: ids of its own that are stored there; prefix: which
-    one it has; begin: how many ids that one has."""
+    """slot: of the cache; length: ids of the row's own that are stored there; prefix:
+    index of its prefix in the prefix cache; prefix_length: ids of that."""
 
     slot: int
     length: int
     prefix: int
-    begin: int
+    prefix_length: int
+
+    @property
+    def position(self) -> int:
+        """Where the row's next id stands in its text."""
+        return self.prefix_length + self.length
 
 
 class SlotKVCache:
     """Keys and values of rows, each in a buffer of (layers, slots, key heads, capacity,
-    width). A slot that is given back is used again; what is left in it is hidden by
-    masks and written over.
+    width). A slot that is given back is used again.
 
     layers: keys and values of any row, layer by layer, which tell the shapes."""
 
@@ -42,70 +50,71 @@ class SlotKVCache:
         )
         self.slots = 0
         self._free: list[int] = []
-        # Where the next ids go: (ids,) slots, (ids,) places in them.
-        self._where: tuple[torch.Tensor, torch.Tensor] = (torch.empty(0),) * 2
+        # Where the next ids go: (ids,) slots, (ids,) offsets in them.
+        self._targets: tuple[torch.Tensor, torch.Tensor] = (torch.empty(0),) * 2
 
-    def take(self) -> int:
+    def take_slot(self) -> int:
         """The lowest slot that is free."""
         if self._free:
             return heappop(self._free)
         self.slots += 1
         return self.slots - 1
 
-    def place(
+    def prepare(
         self,
         slots: Sequence[int],
-        at: Sequence[int],
+        offsets: Sequence[int],
         longest: int,
         device: torch.device,
     ) -> None:
         """Say where the ids of the next pass go. longest: ids in any slot before."""
-        self._where = (
+        self._targets = (
             torch.tensor(slots, device=device),
-            torch.tensor(at, device=device),
+            torch.tensor(offsets, device=device),
         )
-        self._reserve(max(longest, max(at) + 1))
+        self._reserve(max(longest, max(offsets) + 1))
 
     def store(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """A layer's new (ids, key heads, width) keys and values."""
-        slots, at = self._where
-        # Ids that only fill up the pass are not kept.
-        self.keys[layer][slots, :, at] = keys[: len(slots)]
-        self.values[layer][slots, :, at] = values[: len(slots)]
+        slots, offsets = self._targets
+        # Ids that only pad the pass are not kept.
+        self.keys[layer][slots, :, offsets] = keys[: len(slots)]
+        self.values[layer][slots, :, offsets] = values[: len(slots)]
 
-    def part(
+    def segment(
         self,
         rows: Sequence[CacheRow],
         counts: Sequence[int],
         begin: int,
-        apart: bool,
+        gather: bool,
         device: torch.device,
     ) -> AttentionSegment:
-        """Rows that have something stored, by ascending slots, with so many new ids
-        each, which stand in the pass from `begin` on.
+        """What rows with something stored see, by ascending slots.
 
-        apart: copy what is stored of them. Otherwise all slots up to the last are
-        looked at: what nobody uses is computed for nothing, which is cheaper than to
+        counts: how many new ids each has; begin: where the first of these stands in the
+        pass; gather: copy what is stored of these rows. Otherwise all slots up to the last
+        are looked at: what nobody uses is computed for nothing, which is cheaper than to
         copy the others at every pass."""
         slots = [row.slot for row in rows]
-        if not apart:
+        if not gather:
             # A round number: products are compiled for every size they meet.
             top = min(-(-(slots[-1] + 1) // 8) * 8, self.keys.shape[1])
             slots = list(range(top))
-        at = {slot: place for place, slot in enumerate(slots)}
-        begins, own, lengths = ([0] * len(slots) for _ in range(3))
+        place = {slot: at for at, slot in enumerate(slots)}
+        begins, new, lengths, firsts = ([0] * len(slots) for _ in range(4))
         for row, count in zip(rows, counts):
-            place = at[row.slot]
-            begins[place], own[place], lengths[place] = begin, count, row.length
+            at = place[row.slot]
+            begins[at], new[at], lengths[at] = begin, count, row.length
+            firsts[at] = row.prefix_length
             begin += count
-        queries = position_table(begins, own, device)
+        queries = index_table(begins, new, device)
         used = max(row.length + count for row, count in zip(rows, counts))
         # Softmax is faster over whole vectors of the processor.
         used = min(self.keys.shape[3], -(-used // 16) * 16)
-        position = torch.tensor(lengths, device=device)[:, None]
-        position = position + torch.arange(queries.shape[1], device=device)[None]
-        seen = torch.arange(used, device=device) <= position[..., None]
-        which = torch.tensor(slots, device=device) if apart else slice(len(slots))
+        last = torch.tensor(lengths, device=device)[:, None]
+        last = last + torch.arange(queries.shape[1], device=device)[None]
+        seen = torch.arange(used, device=device) <= last[..., None]
+        which = torch.tensor(slots, device=device) if gather else slice(len(slots))
 
         def keys(layer: int, *new: torch.Tensor) -> KeysValues:
             return (
@@ -113,17 +122,13 @@ class SlotKVCache:
                 self.values[layer][which, :, :used],
             )
 
-        starts = [0] * len(slots)
-        for row in rows:
-            starts[at[row.slot]] = row.begin
-        stand = torch.tensor(starts, device=device)[:, None]
-        stand = stand + torch.arange(used, device=device)
-        return AttentionSegment(
-            queries, packed_order(own, device), seen, keys, lambda _: stand
-        )
+        positions = torch.tensor(firsts, device=device)[:, None]
+        positions = positions + torch.arange(used, device=device)
+        order = packed_order(new, device)
+        return AttentionSegment(queries, order, seen, keys, lambda _: positions)
 
-    def keep(self, rows: Sequence[CacheRow], kept: Sequence[int]) -> list[CacheRow]:
-        """These rows, by their places; copies of those that stand there again."""
+    def reorder(self, rows: Sequence[CacheRow], kept: Sequence[int]) -> list[CacheRow]:
+        """These rows, by their indices; copies of those that are kept more than once."""
         for at in set(range(len(rows))) - set(kept):
             heappush(self._free, rows[at].slot)
         out: list[CacheRow] = []
@@ -132,9 +137,9 @@ class SlotKVCache:
         for at in kept:
             row = rows[at]
             if at in seen:
-                slot = self.take()
+                slot = self.take_slot()
                 copies.append((row.slot, slot))
-                row = CacheRow(slot, row.length, row.prefix, row.begin)
+                row = CacheRow(slot, row.length, row.prefix, row.prefix_length)
             seen.add(at)
             out.append(row)
         self._copy(copies, out)
@@ -142,7 +147,7 @@ class SlotKVCache:
         return out
 
     def _close_gaps(self, rows: list[CacheRow]) -> list[tuple[int, int]]:
-        """Move rows down where most slots are empty."""
+        """Move rows down where most slots are empty. RETURNS: what to copy where."""
         if 2 * len(rows) > self.slots:
             return []
         taken = {row.slot for row in rows}
@@ -189,76 +194,3 @@ def _resized(old: torch.Tensor, slots: int, capacity: int) -> torch.Tensor:
     kept = min(capacity, room)
     new[:, :before, :, :kept] = old[:, :, :, :kept]
     return new
-
-
-class PrefixCache:
-    """Keys and values of constant prompt starts, (prefixes, key heads, ids, width) for
-    every layer, short ones filled up.
-
-    stored: by prefix, its (1, key heads, ids, width) keys and values by layer."""
-
-    def __init__(self, stored: Mapping[Ids, list[KeysValues]]) -> None:
-        self.index: dict[Ids, int] = {prefix: at for at, prefix in enumerate(stored)}
-        self.lengths = [len(prefix) for prefix in stored]
-        self.longest = max(self.lengths, default=0)
-        columns = list(stored.values())
-        self.layers = (
-            columns[0] if len(columns) == 1 else [_stack(c) for c in zip(*columns)]
-        )
-
-    def part(
-        self, rows: Sequence[CacheRow], counts: Sequence[int], device: torch.device
-    ) -> AttentionSegment | None:
-        """What the rows of a pass see of their prefixes; None for prefixes without
-        ids."""
-        if not self.longest:
-            return None
-        stand = torch.arange(self.longest, device=device)[None]
-        if len(self.lengths) == 1:
-            every = torch.arange(sum(counts), device=device)
-            return AttentionSegment(
-                every[None],
-                every,
-                None,
-                lambda layer, *new: self.layers[layer],
-                lambda _: stand,
-            )
-        # Ids by prefix, and where each id stands among them.
-        members: dict[int, list[int]] = {}
-        at = 0
-        for row, count in zip(rows, counts):
-            members.setdefault(row.prefix, []).extend(range(at, at + count))
-            at += count
-        width = max(map(len, members.values()))
-        table = torch.tensor(
-            [ids + [0] * (width - len(ids)) for ids in members.values()], device=device
-        )
-        order = torch.empty(at, dtype=torch.long)
-        for number, ids in enumerate(members.values()):
-            order[ids] = torch.arange(len(ids)) + number * width
-        which = torch.tensor(list(members), device=device)
-        lengths = torch.tensor(self.lengths, device=device)[which]
-        seen = stand < lengths[:, None]
-
-        def keys(layer: int, *new: torch.Tensor) -> KeysValues:
-            keys, values = self.layers[layer]
-            if list(members) == list(range(len(self.lengths))):
-                return keys, values
-            return keys[which], values[which]
-
-        seen = seen[:, None]
-        return AttentionSegment(table, order.to(device), seen, keys, lambda _: stand)
-
-
-def _stack(stored: Sequence[KeysValues]) -> KeysValues:
-    """Tensors of (1, heads, ids, width) on top of each other, filled up with 0."""
-    longest = max(keys.shape[2] for keys, _ in stored)
-
-    def stack(part: int) -> torch.Tensor:
-        first = stored[0][part]
-        out = first.new_zeros((len(stored), first.shape[1], longest, first.shape[3]))
-        for at, layer in enumerate(stored):
-            out[at, :, : layer[part].shape[2]] = layer[part][0]
-        return out
-
-    return stack(0), stack(1)

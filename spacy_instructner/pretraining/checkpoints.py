@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from thinc.api import Model, Optimizer
 
-from ..models.thinc_model import get_backbone, invalidate_reader
+from ..models.thinc_model import get_backbone, invalidate_inference_backbone
 
 FOLDER = "checkpoint"
 
@@ -109,7 +109,7 @@ def read_checkpoint(
     with torch.no_grad():
         for name, values in weights.items():
             trained[name].copy_(values)
-    invalidate_reader(model)
+    invalidate_inference_backbone(model)
     shim = model.shims[0].id
     for key, values in load_file(str(found / "optimizer.safetensors")).items():
         kind, _, name = key.partition(" ")

@@ -192,7 +192,7 @@ def _save(setup: _Setup, output: Path) -> None:
     name, model = setup.component.name, setup.component.model
     with setup.nlp.use_params(setup.settings["optimizer"].averages or {}):
         setup.nlp.to_disk(output / MODEL)
-    if model.attrs["spec"].adapter is not None:
+    if model.attrs["config"].adapter is not None:
         write_start(output / MODEL / name / "model", output / ADAPTER)
 
 

@@ -19,7 +19,7 @@ from ..formats.docs import make_doc
 from ..formats.json_rows import read_json_row
 from ..formats.outputs import check_output
 from ..formats.text_files import repaired
-from ..models.thinc_model import get_reader
+from ..models.thinc_model import get_inference_backbone
 from .finetune import finetune
 
 Event = dict[str, Any]
@@ -55,7 +55,7 @@ class PipelineSession:
                 f"{', '.join(self.nlp.pipe_names) or 'none'}."
             )
         self.name = ours[0]
-        get_reader(self._component.model)
+        get_inference_backbone(self._component.model)
 
     @property
     def _component(self) -> InstructionNERPipe:

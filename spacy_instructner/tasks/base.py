@@ -11,7 +11,7 @@ from spacy.language import Language
 from spacy.training import Example
 
 from ..decoding.answers import Ids, TokenizedWords
-from ..decoding.beam_search import DecodingRequest
+from ..decoding.request import DecodingRequest
 from .labels import LabelSet
 
 PromptOrder = Literal["text_first", "text_last"]

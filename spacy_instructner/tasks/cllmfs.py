@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
 
-from ..decoding.allowed_tokens import along
+from ..decoding.allowed_tokens import allowed_tokens_along
 from ..decoding.answers import AnswerFormat, Clause, Ids, TokenizedWords
-from ..decoding.beam_search import DecodingRequest
-from ..decoding.grammar import Grammar, Trie
+from ..decoding.grammar import Grammar
+from ..decoding.request import DecodingRequest
 from ..decoding.token_bag import TokenBagGrammar
+from ..decoding.trie import Trie
 from .base import (
     Demonstration,
     Encoder,
@@ -403,7 +404,7 @@ class BoundCLLMFS:
         """What each id of an answer could have been; None where a bag does not admit
         the answer: it is too long, or a name in it reads like the terminator."""
         try:
-            return along(_of_label(grammar, asked), answer)
+            return allowed_tokens_along(_of_label(grammar, asked), answer)
         except ValueError:
             if self.task.grammar == "spans":
                 raise

@@ -9,10 +9,11 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..decoding.allowed_tokens import along, filled_in
-from ..decoding.answers import AnswerFormat, Clause, Ids, TokenizedWords, write
-from ..decoding.beam_search import DecodingRequest
-from ..decoding.grammar import Grammar, Trie
+from ..decoding.allowed_tokens import allowed_tokens_along, allowed_tokens_in_pieces
+from ..decoding.answers import AnswerFormat, Clause, Ids, TokenizedWords, write_answer
+from ..decoding.grammar import Grammar
+from ..decoding.request import DecodingRequest
+from ..decoding.trie import Trie
 from .base import (
     Demonstration,
     Encoder,
@@ -268,7 +269,9 @@ class BoundInstructionNER:
             for start, end, label in example.entities
             if label in self.index and words.writable(start) and words.writable(end - 1)
         ]
-        answer = [i for p in write(words, self.format, clauses) for i in p.ids][:-1]
+        answer = [i for p in write_answer(words, self.format, clauses) for i in p.ids][
+            :-1
+        ]
         prompt = self.prompts.make(MAIN, words)
         own = (prompt.prefix + prompt.suffix)[len(self.encoder.start) :]
         end = self.encoder.template(self.task.example_end)
@@ -346,12 +349,16 @@ class BoundInstructionNER:
         if task == TYPING:
             pieces = (
                 self.trie if piece.role == "tail" else Trie([("", piece.ids)])
-                for piece in write(words, self.format, said)
+                for piece in write_answer(words, self.format, said)
             )
-            return filled_in(tuple(pieces), answer)
+            return allowed_tokens_in_pieces(tuple(pieces), answer)
         if task == EXTRACTION:
-            return along(Grammar(words, self.extraction, self.max_span), answer)
-        return along(Grammar(words, self.format, self.max_span, self.trie), answer)
+            return allowed_tokens_along(
+                Grammar(words, self.extraction, self.max_span), answer
+            )
+        return allowed_tokens_along(
+            Grammar(words, self.format, self.max_span, self.trie), answer
+        )
 
     def _in_front(self, words: TokenizedWords) -> Ids:
         """The examples that stand in front of the main task's prompt while learning from

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..decoding.answers import TokenizedWords
-from ..decoding.beam_search import DecodingRequest
+from ..decoding.request import DecodingRequest
 from .base import (
     BoundTask,
     Demonstration,

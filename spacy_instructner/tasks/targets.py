@@ -3,7 +3,7 @@ its entities stand. Source: ours."""
 
 from collections.abc import Sequence
 
-from ..decoding.answers import AnswerFormat, Clause, Ids, TokenizedWords, write
+from ..decoding.answers import AnswerFormat, Clause, Ids, TokenizedWords, write_answer
 from .base import MentionPositions
 
 
@@ -22,7 +22,7 @@ def target(
     another one follows is known, and so is how it goes on."""
     ids: list[int] = []
     weights: list[float] = []
-    for piece in write(words, format, clauses):
+    for piece in write_answer(words, format, clauses):
         counts = [weight] * len(piece.ids)
         begin = clauses[piece.clause - 1][1] if piece.clause else 0
         if piece.role == "span":
@@ -63,7 +63,7 @@ def mentions(
     found: list[MentionPositions] = []
     places = words.places
     at = answer
-    for piece in write(words, format, clauses):
+    for piece in write_answer(words, format, clauses):
         if piece.role == "span":
             start, end, label = clauses[piece.clause]
             found.append(

@@ -1,4 +1,4 @@
-"""Disturbed embeddings: the answers are to be the same when the prompt's embeddings are
+"""Perturbed embeddings: the answers are to be the same when the prompt's embeddings are
 a little off.
 
 Source: CLLMFS names an adversarial augmentation of embeddings; which, its visible parts
@@ -34,7 +34,7 @@ def build_fgm_v1(
         "uniform", random, in the one pass that there is.
     strength (float): length of what is added to a record's embeddings (L2 norm over
         the positions), as a share of the length of these.
-    share (float): of the passes that are disturbed, drawn at random.
+    share (float): of the passes that are perturbed, drawn at random.
     positions (str): the "text", the whole "prompt", or "all" that the model reads, the
         answer too. What is read once for several records, a prefix or a text, counts
         as a record.
@@ -64,35 +64,31 @@ class FGM(Objective):
             raise ValueError(
                 f"`share` is a share of passes, above 0 and up to 1, not {self.share}."
             )
-        # Frozen, and a field of the class above.
-        object.__setattr__(
-            self, "second_pass_weight", self.weight if self._attacks else 0.0
-        )
 
     @property
-    def _attacks(self) -> bool:
-        return self.kind == "gradient"
+    def second_pass_weight(self) -> float:
+        return self.weight if self.kind == "gradient" else 0.0
 
     def check(self, kind: str, task: Task) -> None:
         if self.positions == "all" and kind == "seq2seq":
             raise ValueError(
                 '`positions = "all"` takes in the answer, but of an encoder-decoder '
-                "model only what the encoder reads is disturbed. Take "
+                "model only what the encoder reads is perturbed. Take "
                 '`positions = "prompt"`.'
             )
 
     def perturb(
         self,
         records: Sequence[TrainingRecord],
-        places: TokenPositions,
+        token_positions: TokenPositions,
         embedded: torch.Tensor,
         gradient: torch.Tensor | None,
     ) -> torch.Tensor | None:
-        if (gradient is None) == self._attacks:
+        if (gradient is None) == (self.kind == "gradient"):
             return None
         if self.share < 1.0 and float(torch.rand(())) >= self.share:
             return None
-        groups = self._groups(records, places)
+        groups = self._groups(records, token_positions)
         if not groups:
             return None
         device = embedded.device
@@ -115,23 +111,23 @@ class FGM(Objective):
         return added
 
     def _groups(
-        self, records: Sequence[TrainingRecord], places: TokenPositions
+        self, records: Sequence[TrainingRecord], token_positions: TokenPositions
     ) -> list[list[int]]:
-        """Positions that are disturbed, by whose they are: a record's own, or what is
+        """Positions that are perturbed, by whose they are: a record's own, or what is
         read once for several."""
         groups: dict[tuple[str, int], list[int]] = {}
         for index, record in enumerate(records):
             first, stop = self._range(record)
             prefix = len(record.prefix)
-            branch = prefix + places.shared(record)
+            branch = prefix + token_positions.shared(record)
             for key, begin, end in (
                 (("own", index), branch, len(record)),
-                (("window", places.owns[index]), prefix, branch),
-                (("prefix", places.prefixes[index]), 0, prefix),
+                (("window", token_positions.own_starts[index]), prefix, branch),
+                (("prefix", token_positions.prefix_starts[index]), 0, prefix),
             ):
                 at = range(max(first, begin), min(stop, end))
                 if at and key not in groups:
-                    groups[key] = [places.of(index, record, i) for i in at]
+                    groups[key] = [token_positions.of(index, record, i) for i in at]
         return list(groups.values())
 
     def _range(self, record: TrainingRecord) -> tuple[int, int]:

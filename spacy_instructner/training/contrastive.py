@@ -82,8 +82,10 @@ class InfoNCE(Objective):
                 f"`weight` must not be negative ({self.weight}), and `negatives` must "
                 f"be at least 1 ({self.negatives})."
             )
-        # Frozen, and a field of the class above.
-        object.__setattr__(self, "layers", (self.layer,))
+
+    @property
+    def layers(self) -> tuple[float, ...]:
+        return (self.layer,)
 
     def check(self, kind: str, task: Task) -> None:
         if self.anchor == "opening" and kind == "seq2seq":
@@ -102,7 +104,7 @@ class InfoNCE(Objective):
         return sum(len(self._mentions(record)) for record in records)
 
     def loss(
-        self, records: Sequence[TrainingRecord], learned: ForwardOutput
+        self, records: Sequence[TrainingRecord], output: ForwardOutput
     ) -> torch.Tensor | None:
         anchors: list[int] = []
         near: list[list[int]] = []
@@ -111,7 +113,7 @@ class InfoNCE(Objective):
             for mention in self._mentions(record):
                 where = [self._anchor(mention)], *self._sides(record, mention)
                 anchor, inside, outside = (
-                    [learned.places.of(index, record, at) for at in each]
+                    [output.positions.of(index, record, at) for at in each]
                     for each in where
                 )
                 anchors.extend(anchor)
@@ -119,7 +121,7 @@ class InfoNCE(Objective):
                 around.append(outside)
         if not anchors:
             return None
-        states = normalize(learned.states[self.layer].float(), dim=-1)
+        states = normalize(output.states[self.layer].float(), dim=-1)
         device = states.device
         drawn, is_near = _gather(states, near)
         pushed, is_around = _gather(states, around)

@@ -1,4 +1,4 @@
-"""What may be learned besides the likelihood: further losses, disturbed embeddings."""
+"""What may be learned besides the likelihood: further losses, perturbed embeddings."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,18 @@ class Objective:
     """A part of training that the setting `objectives` switches on. What a subclass
     leaves as it is does nothing, and costs nothing.
 
-    layers: whose hidden states `loss` looks at, as shares of the model's depth.
-    again: weight of the likelihood of a second pass, whose embeddings `disturb` makes
-        from the gradient of the first; 0 for none."""
+    Source: ours; the objectives themselves say where they come from."""
 
-    layers: tuple[float, ...] = ()
-    second_pass_weight: float = 0.0
+    @property
+    def layers(self) -> tuple[float, ...]:
+        """Whose hidden states `loss` looks at, as shares of the model's depth."""
+        return ()
+
+    @property
+    def second_pass_weight(self) -> float:
+        """Weight of the likelihood of a second pass, whose embeddings `perturb` makes
+        from the gradient of the first; 0 for none."""
+        return 0.0
 
     def check(self, kind: str, task: Task) -> None:
         """Raises ValueError where it cannot work with a kind of model ("causal" or
@@ -28,7 +34,7 @@ class Objective:
         return sum(sum(record.weights) for record in records)
 
     def loss(
-        self, records: Sequence[TrainingRecord], learned: ForwardOutput
+        self, records: Sequence[TrainingRecord], output: ForwardOutput
     ) -> torch.Tensor | None:
         """A loss on a pack, summed over its terms."""
         return None
@@ -36,7 +42,7 @@ class Objective:
     def perturb(
         self,
         records: Sequence[TrainingRecord],
-        places: TokenPositions,
+        token_positions: TokenPositions,
         embedded: torch.Tensor,
         gradient: torch.Tensor | None,
     ) -> torch.Tensor | None:
