@@ -1,17 +1,19 @@
 """The factory `instruction_ner`: settings, their defaults and meanings."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from spacy.language import Language
 from thinc.api import Config, Model
 
 from .callbacks import interpolate_optimizer
-from .component import InstructionNERPipe
 from .config_checks import check_config_holds
 from .decoding.config import DecodingConfig
 from .span_getters import SpanGetter, stand_in_for_spacy_transformers
 from .tasks.base import Task
+
+if TYPE_CHECKING:
+    from .component import InstructionNERPipe
 
 SAME_KEY = (
     "The components {other!r} and {name!r} would both write to doc.spans[{key!r}], and the "
@@ -95,7 +97,7 @@ def make_instruction_ner(
     save_io: bool,
     device: str,
     scorer: Callable | None,
-) -> InstructionNERPipe:
+) -> "InstructionNERPipe":
     """Make the component; cheap: no weights are read, no network is touched.
 
     model (Model): who answers: `spacy-instructner.CausalLM.v1`.
@@ -126,6 +128,9 @@ def make_instruction_ner(
     Raises ValueError for a `spans_key` that another component of the pipeline has, and
     for what a config file cannot hold.
     """
+    # spaCy imports this module with each blank pipeline, and so must not wait for models.
+    from .component import InstructionNERPipe
+
     for other, pipe in nlp.components:
         if isinstance(pipe, InstructionNERPipe) and pipe.spans_key == spans_key:
             raise ValueError(SAME_KEY.format(key=spans_key, other=other, name=name))
