@@ -61,10 +61,8 @@ def calibrate_cli(
             docs = read_scored(dev_path, nlp, encoding)
             pairs = judge_texts(nlp, docs, print_failures)
         else:
-            if train_path is not None:
-                support = read_scored(train_path, nlp, encoding)
-            else:
-                support = read_support_set(nlp)
+            own = read_scored(train_path, nlp, encoding) if train_path else None
+            support = read_support_set(nlp) if own is None else own
             pairs = judge_folds(nlp, support, count, print_failures)
         calibration = fit(pairs)
     except (OSError, ValueError) as error:

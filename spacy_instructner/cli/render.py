@@ -19,29 +19,17 @@ if TYPE_CHECKING:
 @app.command("render")
 def render_cli(
     pipeline: str = Argument(
-        ..., help="A trained pipeline: a folder or the name of a package"
-    ),
+        ..., help="A trained pipeline: a folder or the name of a package"),
     output_path: Path = Argument(..., help="The HTML page to write", dir_okay=False),
     text: list[str] | None = Option(
-        None, "--text", "-t", help="A text; may be given several times"
-    ),
+        None, "--text", "-t", help="A text; may be given several times"),
     input_path: Path | None = Option(
-        None,
-        "--input",
-        "-i",
-        help="A file of texts, as annotate reads them: .txt (one text a line), .jsonl, "
-        ".csv or .spacy",
-        exists=True,
-        dir_okay=False,
-    ),
+        None, "--input", "-i", exists=True, dir_okay=False,
+        help="A file of texts, as annotate reads them: .txt (one text a line), .jsonl, .csv or .spacy"),
     code_path: Path | None = Option(
-        None,
-        "--code",
-        "-c",
-        help="A Python file with functions that the pipeline needs",
-    ),
+        None, "--code", "-c", help="A Python file with functions that the pipeline needs"),
     encoding: str = ENCODING,
-) -> None:
+) -> None:  # fmt: skip
     """Annotate texts, print entities with their scores, and write a displaCy page.
 
     A text that fails is on the page with the reason. Exit with 1, without a page, if all

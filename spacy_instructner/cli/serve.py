@@ -15,32 +15,16 @@ def serve_cli(
     host: str = Option("127.0.0.1", "--host", help="The address to listen on"),
     port: int = Option(8000, "--port", "-p", help="The port to listen on"),
     name: list[str] | None = Option(
-        None,
-        "--name",
-        help="Another name of this machine in the browser's address, * for any; may be given several times",
-    ),
+        None, "--name", help="Another name of this machine in the browser's address, * for any; may be given several times"),
     save_to: Path | None = Option(
-        None, "--save-to", "-s", help="A folder for the pipeline after each training"
-    ),
-    characters: int = Option(
-        20_000, "--characters", help="Largest number of characters in a text"
-    ),
-    seconds: float = Option(
-        120.0, "--seconds", help="Seconds after which an answer ends"
-    ),
-    waiting: int = Option(
-        8, "--waiting", help="Largest number of texts at a time; more are refused"
-    ),
-    gpu_id: int = Option(
-        -1, "--gpu-id", "-g", help="Number of the GPU, -1 for the CPU"
-    ),
+        None, "--save-to", "-s", help="A folder for the pipeline after each training"),
+    characters: int = Option(20_000, "--characters", help="Largest number of characters in a text"),
+    seconds: float = Option(120.0, "--seconds", help="Seconds after which an answer ends"),
+    waiting: int = Option(8, "--waiting", help="Largest number of texts at a time; more are refused"),
+    gpu_id: int = Option(-1, "--gpu-id", "-g", help="Number of the GPU, -1 for the CPU"),
     code_path: Path | None = Option(
-        None,
-        "--code",
-        "-c",
-        help="A Python file with functions that the pipeline needs",
-    ),
-) -> None:
+        None, "--code", "-c", help="A Python file with functions that the pipeline needs"),
+) -> None:  # fmt: skip
     """Open a web page to try a pipeline: annotate texts, correct them by clicking, train
     on the corrections, and see the change.
 

@@ -1,4 +1,4 @@
-"""Words with a tag each, as rows. Source: ours."""
+"""Words with one tag each, as rows. Source: ours."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from .tags import Scheme, Tag, TagError, entities, find_scheme
 
 @dataclass(frozen=True)
 class TaggedText:
-    """where, text: as in `rows.Row`; tags: of the words, with their lines."""
+    """A text of tagged words. where, text, problems: as in `rows.Row`; words: the words;
+    tags: of the words, with their lines."""
 
     where: str
     text: str | None
@@ -20,8 +21,8 @@ class TaggedText:
 
 
 def tagged_rows(texts: Sequence[TaggedText], name: str) -> list[Row]:
-    """The texts of a file with the entities that their tags say. Raises ValueError, with
-    the line, where the tags are of no one scheme, or words are not those of the text."""
+    """The texts of a file with the entities of their tags. Raises ValueError, with the
+    line, if the tags do not follow one scheme, or words are not those of the text."""
     if not texts:
         return []
     try:
@@ -43,7 +44,8 @@ def _row(own: TaggedText, scheme: Scheme) -> Row:
 
 
 def _word_starts(own: TaggedText) -> list[int]:
-    """Where the words stand in the text. Raises ValueError."""
+    """The character that each word begins at. Raises ValueError for words that are not
+    those of the text."""
     text, places, at = own.text or "", list[int](), 0
     for word in own.words:
         while not word[:1].isspace() and text[at : at + 1].isspace():

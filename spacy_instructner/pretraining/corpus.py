@@ -65,37 +65,22 @@ def build_label_variety_v1(
     RETURNS (LabelVariety): reads Examples. Raises ValueError for settings that cannot
         be, and, when it reads, as `read_sources`.
     """
-    unknown = sorted(set(shares) ^ set(sources))
-    if unknown:
-        raise ValueError(
-            f"`sources` and `shares` must have the same names. Only one has: {unknown}."
-        )
-    if min(shares.values(), default=0) < 0 or not sum(shares.values()):
-        raise ValueError("`shares` must not be negative, and one at least not 0.")
-    likely = {"kept": kept, "empty": empty, "own_words": own_words}
-    likely |= {"undefined": undefined, "lowered": lowered, "joined": joined}
-    if wrong := [name for name, value in likely.items() if not 0.0 <= value <= 1.0]:
-        raise ValueError(f"These shares must lie between 0 and 1: {wrong}.")
-    if most_labels < 1:
-        raise ValueError("`most_labels` must be at least 1.")
-    if texts < 1:
-        raise ValueError(f"`texts` must be at least 1, not {texts}.")
     return LabelVariety(
-        sources=sources,
-        shares=shares,
-        wording=wording,
-        held_out=tuple(held_out),
-        rules=rules,
-        made=made,
-        seed=seed,
-        most_labels=most_labels,
-        kept=kept,
-        empty=empty,
-        own_words=own_words,
-        undefined=undefined,
-        lowered=lowered,
-        joined=joined,
-        texts=texts,
+        sources,
+        shares,
+        wording,
+        tuple(held_out),
+        rules,
+        made,
+        seed,
+        most_labels,
+        kept,
+        empty,
+        own_words,
+        undefined,
+        lowered,
+        joined,
+        texts,
     )
 
 
@@ -118,6 +103,24 @@ class LabelVariety:
     lowered: float
     joined: float
     texts: int
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for settings that cannot be."""
+        unknown = sorted(set(self.shares) ^ set(self.sources))
+        if unknown:
+            raise ValueError(
+                "`sources` and `shares` must have the same names. Only one has: "
+                f"{unknown}."
+            )
+        if min(self.shares.values(), default=0) < 0 or not sum(self.shares.values()):
+            raise ValueError("`shares` must not be negative, and one at least not 0.")
+        names = ("kept", "empty", "own_words", "undefined", "lowered", "joined")
+        if wrong := [name for name in names if not 0.0 <= getattr(self, name) <= 1.0]:
+            raise ValueError(f"These shares must lie between 0 and 1: {wrong}.")
+        if self.most_labels < 1:
+            raise ValueError("`most_labels` must be at least 1.")
+        if self.texts < 1:
+            raise ValueError(f"`texts` must be at least 1, not {self.texts}.")
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
         return islice(self.starting(nlp, 0), self.texts)
