@@ -141,7 +141,7 @@ def test_what_cannot_be_read_is_a_problem_of_its_own(tmp_path: Path) -> None:
         *[(str(n), "") for n in (2, 3, 4, 5)],
     ]
     assert [bool(problem) for _, _, problem in found] == [False, True, True, True, True]
-    assert "line 2 is no JSON object with a text 'text'" in found[1][2]
+    assert "line 2 is not a JSON object with a text 'text'" in found[1][2]
     path = tmp_path / "b.csv"
     path.write_text("id,text\n1\n2,Rome\n")
     assert items_of(path)[0] == ("1", "", "row 1 is too short")
@@ -181,13 +181,13 @@ def test_inputs_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="There is no file"):
         TextSource(str(tmp_path / "a.txt"))
     (tmp_path / "a.pdf").touch()
-    with pytest.raises(ValueError, match="ends with none of .txt, .jsonl"):
+    with pytest.raises(ValueError, match="must end with one of .txt, .jsonl"):
         TextSource(str(tmp_path / "a.pdf"))
     (tmp_path / "a.csv").write_text("id,body\n1,Rome\n")
-    with pytest.raises(ValueError, match="no column 'text'. It has: id, body"):
+    with pytest.raises(ValueError, match="no column 'text'. Its columns are: id, body"):
         items_of(tmp_path / "a.csv")
     (tmp_path / "a.spacy").write_bytes(b"no")
-    with pytest.raises(ValueError, match="is no .spacy file"):
+    with pytest.raises(ValueError, match="is not a .spacy file"):
         items_of(tmp_path / "a.spacy")
 
 
@@ -279,7 +279,7 @@ def test_a_chunk() -> None:
     items = [
         Item("a", "In Rome and Paris."),
         Item("b", "BOOM in Rome"),
-        Item("c", "", problem="line 3 is no JSON object"),
+        Item("c", "", problem="line 3 is not a JSON object"),
         Item("d", "\ud800 Rome"),
         # Ids are the file's own, and may come twice.
         Item("b", ""),
@@ -296,7 +296,7 @@ def test_a_chunk() -> None:
         "text": "In Rome and Paris.",
     }
     assert two["error"] == "fussy: RuntimeError: no such text" and "spans" not in two
-    assert three["error"].endswith("line 3 is no JSON object")
+    assert three["error"].endswith("line 3 is not a JSON object")
     assert four["spans"] == [{"start": 2, "end": 6, **town}]
     assert four["text"] == "\ufffd Rome" and five["spans"] == []
     report = done.report
@@ -546,7 +546,7 @@ def test_shards_share_a_folder(corpus: Path, tmp_path: Path) -> None:
     run(corpus, tmp_path / "whole")
     for which in (3, 1, 2):
         run(corpus, tmp_path / "shared", shard=(which, 3))
-        with pytest.raises(ValueError, match="Go on with --resume"):
+        with pytest.raises(ValueError, match="Continue it with --resume"):
             run(corpus, tmp_path / "shared", shard=(which, 3))
     whole, shared = files(tmp_path / "whole"), files(tmp_path / "shared")
     parts = {name for name in whole if name.startswith("part")}
@@ -566,12 +566,12 @@ def test_shards_share_a_folder(corpus: Path, tmp_path: Path) -> None:
 def test_a_folder_with_another_run_is_left_alone(corpus: Path, tmp_path: Path) -> None:
     run(corpus, tmp_path / "out")
     before = files(tmp_path / "out")
-    with pytest.raises(ValueError, match="Go on with --resume"):
+    with pytest.raises(ValueError, match="Continue it with --resume"):
         run(corpus, tmp_path / "out")
-    with pytest.raises(ValueError, match="another run: it differs in with_text"):
+    with pytest.raises(ValueError, match="another run, which differs in with_text"):
         run(corpus, tmp_path / "out", resume=True, options={"with_text": True})
     corpus.write_text("Rome\n" + corpus.read_text(encoding="utf8"), encoding="utf8")
-    with pytest.raises(ValueError, match="its chunk 0 has other texts"):
+    with pytest.raises(ValueError, match="chunk 0 has other texts"):
         run(corpus, tmp_path / "out", resume=True)
     assert files(tmp_path / "out") == before
     (tmp_path / "mine").mkdir()

@@ -207,7 +207,7 @@ def test_held_out_labels_are_asked_of_files_that_have_them(
         "z": ({"A"}, 0),
     }
     with pytest.raises(
-        ValueError, match="held-out labels .'D'.. The sources have: .'A'"
+        ValueError, match="held-out labels .'D'.. The sources have these labels: .'A'"
     ):
         list(build_held_out_v1(sources, wording, ["A", "D"])(nlp))
     with pytest.raises(ValueError, match="held-out labels .'D'."):
@@ -523,7 +523,7 @@ def test_what_cannot_be_read_is_told(wording: Path, tmp_path: Path) -> None:
         ({"shares": {"workshop": 0}}, "not all of them 0"),
         ({"shares": {"workshop": -1}}, "must not be negative"),
         ({"most_labels": 0}, "at least 1"),
-        ({"kept": 85, "lowered": -0.1}, "not these: .'kept', 'lowered'."),
+        ({"kept": 85, "lowered": -0.1}, "between 0 and 1: .'kept', 'lowered'."),
     ):
         with pytest.raises(ValueError, match=message):
             variety(wording, **config)
@@ -536,7 +536,7 @@ def test_what_cannot_be_read_is_told(wording: Path, tmp_path: Path) -> None:
         "{",
     ):
         wording.write_text(said)
-        with pytest.raises(ValueError, match="wording.json (must say|is no JSON)"):
+        with pytest.raises(ValueError, match="wording.json (must hold|is not a JSON)"):
             read_wording(wording)
     path = tmp_path / "bad.jsonl"
     path.write_text('{"text": "abc", "spans": [{"start": 0, "end": 2, "label": "A"}]}')

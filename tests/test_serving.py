@@ -161,7 +161,8 @@ def test_a_pipeline_without_the_component_is_refused(tmp_path: Path) -> None:
     nlp.add_pipe("sentencizer")
     nlp.to_disk(tmp_path / "other")
     with pytest.raises(
-        ValueError, match="no instruction_ner component, only: sentencizer"
+        ValueError,
+        match="no instruction_ner component. Its components are: sentencizer",
     ):
         PipelineSession(Pipeline(str(tmp_path / "other")))
 
@@ -192,9 +193,11 @@ def test_training_changes_answers_and_can_be_kept(folder: Path, tmp_path: Path) 
     assert later_.labels() == {**LABELS, "TOOL": ""}
     assert [path.name for path in tmp_path.iterdir()] == ["trained"]
     (tmp_path / "letters").mkdir()
-    with pytest.raises(ValueError, match="letters is no pipeline, and would be overw"):
+    with pytest.raises(
+        ValueError, match="letters is not a pipeline, and would be overw"
+    ):
         PipelineSession(Pipeline(str(folder)), tmp_path / "letters")
-    with pytest.raises(ValueError, match="is what is read: it would be overwritten"):
+    with pytest.raises(ValueError, match="is an input, and would be overwritten"):
         PipelineSession(Pipeline(str(folder)), folder)
 
 

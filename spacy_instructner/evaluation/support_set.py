@@ -17,14 +17,18 @@ from ..formats.outputs import write_docs
 
 
 def support_overrides(config: Config, support: str) -> dict[str, Any]:
-    """What makes a config read this file, and all of it. There is no other development
-    data in a few-shot run than the support set. Raises ValueError for a config whose
-    corpora read no file."""
+    """The settings that make a config read this file, all of it, for training and for
+    development: a few-shot run has no other development data than the support set.
+
+    config (Config): as `spacy train` takes it.
+    support (str): the path of the support set.
+    RETURNS (dict[str, Any]): settings by their paths. Raises ValueError for a config
+        whose corpora read no file."""
     overrides: dict[str, Any] = {}
     named = config.copy()
     text = config.to_str(interpolate=False)
     for name in {"train", "dev"} & set(named.get("paths", {})):
-        # One that nothing reads must not be named.
+        # A path that nothing reads must not be set.
         if f"${{paths.{name}}}" in text:
             named["paths"][name] = overrides[f"paths.{name}"] = support
     read = named.interpolate()
@@ -34,10 +38,10 @@ def support_overrides(config: Config, support: str) -> dict[str, Any]:
         for part in corpus.split("."):
             block = block.get(part, {})
         if "path" not in block:
-            raise ValueError(f"[{corpus}] has no `path` to name the support set in.")
+            raise ValueError(f"[{corpus}] has no `path` for the support set.")
         if block["path"] != support:
             overrides[f"{corpus}.path"] = support
-        # It is drawn already.
+        # The support set is drawn already.
         if "protocol" in block:
             overrides[f"{corpus}.protocol"] = "all"
         if "exclude" in block:
@@ -55,14 +59,14 @@ def train_on(
     overrides: Mapping[str, Any],
     learn: bool = True,
 ) -> Language:
-    """The pipeline as `spacy train` leaves it.
+    """Train a pipeline as `spacy train` does.
 
     config (Config): as `spacy train` takes it.
-    support (Sequence[Doc]): annotated texts, all of them to learn from.
+    support (Sequence[Doc]): annotated texts to learn from.
     overrides (Mapping[str, Any]): settings by their paths.
-    learn (bool): False only initializes it.
-    RETURNS (Language): the pipeline. Raises ValueError as `support_overrides`, and what
-        training raises."""
+    learn (bool): whether to train the pipeline after initializing it.
+    RETURNS (Language): the pipeline after the last step. Raises ValueError as
+        `support_overrides`, and whatever training raises."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_docs(support, folder / "support.spacy")
@@ -78,13 +82,17 @@ def train_on(
 def folds(
     docs: Sequence[Doc], count: int, seed: int
 ) -> Iterator[tuple[list[Doc], list[Doc]]]:
-    """The rest and the part that is left out, for each of `count` parts of about the
-    same size; what is the same text is in the same part. Raises ValueError for fewer
-    than two, or fewer texts than parts."""
+    """Divide texts into parts of about the same size; equal texts are in the same part.
+
+    docs (Sequence[Doc]): the texts.
+    count (int): number of parts.
+    seed (int): of the division.
+    YIELDS (tuple[list[Doc], list[Doc]]): for each part, all other texts, and its own.
+        Raises ValueError for fewer than two parts, or fewer texts than parts."""
     texts = sorted({doc.text for doc in docs})
     if not 2 <= count <= len(texts):
         raise ValueError(
-            f"{len(texts)} texts cannot be divided into {count} folds: take from 2 to "
+            f"{len(texts)} texts cannot be divided into {count} folds. Take from 2 to "
             f"{len(texts)}."
         )
     random.Random(seed).shuffle(texts)
