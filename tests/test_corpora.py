@@ -176,7 +176,7 @@ def test_unknown_and_missing_files(nlp: Language, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must end with .spacy or one of"):
         read_docs(tmp_path / "a.csv", nlp)
     (tmp_path / "a.spacy").write_text("no")
-    with pytest.raises(ValueError, match="no .spacy file"):
+    with pytest.raises(ValueError, match="not a .spacy file"):
         read_docs(tmp_path / "a.spacy", nlp)
 
 

@@ -190,7 +190,7 @@ def test_names_for_tags_that_are_numbers(nlp: Language, tmp_path: Path) -> None:
     assert entities(docs) == [[("fork blade", "PART")]]
     with pytest.raises(ValueError, match="line 1: the tags are numbers.*--tag-names"):
         read(tmp_path, nlp, row)
-    with pytest.raises(ValueError, match="a tag 2, but there are 2 names"):
+    with pytest.raises(ValueError, match="the tag 2 has no name: there are 2 names"):
         read(tmp_path, nlp, row, tag_names=names[:2])
     with pytest.raises(ValueError, match="4 tags for 3 words"):
         read(
@@ -259,13 +259,13 @@ def test_keys_that_come_twice(nlp: Language, tmp_path: Path) -> None:
         ("a B-X\nb M-X\n", 2, "'M-X' ends no entity"),
         ("a B-X\nb M-X\nc L-X\n", 1, "are of no one scheme"),
         ("a I-X\nb O\nc B-X\n", 1, "begins an entity .IOB1.*line 3"),
-        ("a B-X\nb x-Y\n", 2, "no tag like 'B-X'"),
+        ("a B-X\nb x-Y\n", 2, "not a tag like 'B-X'"),
         ("a B-X\nb b-X\n", 2, "not both in capital letters"),
         ("a B\nb O\n", 1, "has no type"),
-        ("a X-B\nb O\n", 1, "no scheme known here"),
+        ("a X-B\nb O\n", 1, "no known scheme"),
         ("a DT\nb NN\n", 1, "no word here has the tag O"),
         ("B-X fork\nO creaks\n", 1, "Column 1 looks like tags"),
-        ("a B-NP\nb O\n", 1, "holds chunks .NP., no entities"),
+        ("a B-NP\nb O\n", 1, "holds chunks .NP., not entities"),
         ("a B-X O\nb O B-X\n", 1, "columns 2 and 3 both hold tags"),
         ("a _\nb _\n", 1, "there is no tag here"),
         ("a _\nb O\n", 1, "both here"),
@@ -347,9 +347,9 @@ def test_where_is_written_to(tmp_path: Path) -> None:
             spacy_file(tmp_path / name, source)
     (tmp_path / "train.spacy").touch()
     for target in ("train.spacy", "."):
-        with pytest.raises(ValueError, match="it would be overwritten"):
+        with pytest.raises(ValueError, match="is an input, and would be overwritten"):
             spacy_file(tmp_path / target, tmp_path / "train.spacy")
-    with pytest.raises(ValueError, match="it would be overwritten"):
+    with pytest.raises(ValueError, match="is an input, and would be overwritten"):
         check_output(tmp_path / "corpus" / ".." / source.name, None, source)
     check_output(tmp_path / "elsewhere", source)
     assert (stem(source), suffix_of(source)) == ("train", ".jsonl")

@@ -328,8 +328,14 @@ def test_templates_that_cannot_be_read_are_told(tmp_path: Path) -> None:
         ({"texts": ["to {city} <on>"]}, "no lists .'on'."),
         ({"texts": ["to {city}"], "lists": {"city": ["x"]}}, "differ in: .'day'."),
         ({"texts": ["{city} {weekday:hour}"]}, "differ in: .'hour'."),
-        ({"texts": ["[to {city} {weekday:day}"]}, "a bracket is not closed, or closed twice"),
-        ({"texts": ["to {city {weekday:day}"]}, "a bracket is not closed, or closed twice"),
+        (
+            {"texts": ["[to {city} {weekday:day}"]},
+            "a bracket is not closed, or closed twice",
+        ),
+        (
+            {"texts": ["to {city {weekday:day}"]},
+            "a bracket is not closed, or closed twice",
+        ),
         ({"texts": ["to|by {city} {weekday:day}"]}, "a bracket is not closed, or"),
         ({"texts": "x", "lists": 3}, 'must hold one JSON object with "labels"'),
     ]
@@ -540,7 +546,9 @@ def test_what_cannot_be_read_is_told(wording: Path, tmp_path: Path) -> None:
             read_wording(wording)
     path = tmp_path / "bad.jsonl"
     path.write_text('{"text": "abc", "spans": [{"start": 0, "end": 2, "label": "A"}]}')
-    with pytest.raises(ValueError, match="1 spans cannot be kept. The first is .*borders"):
+    with pytest.raises(
+        ValueError, match="1 spans cannot be kept. The first is .*borders"
+    ):
         read_texts(path, spacy.blank("en"))
     nlp = spacy.blank("en")
     for ents in ({"missing": [0]}, {"blocked": [0]}):

@@ -178,7 +178,7 @@ def _named(tags: Sequence[Any], names: Sequence[str], where: str) -> list[str]:
         )
     if bad := [tag for tag in tags if not 0 <= tag < len(names)]:
         raise ValueError(
-            f"{where}: the tag {bad[0]} has no name: there are {len(names)}, from 0 on."
+            f"{where}: the tag {bad[0]} has no name: there are {len(names)} names, from 0 on."
         )
     return [names[tag] for tag in tags]
 
