@@ -7,13 +7,12 @@ from spacy.tokens import Doc, Span, Token
 from spacy.training import Example
 
 from .char_spans import CharSpan
-from .data.blank_docs import LABELS_KEY
 from .decoding.answers import TokenizedWords
 from .formats.docs import lost_in, runs
 from .resolve import Found, choose
 from .span_groups import characters_of, follow, make_group, scores_of
 from .tasks.base import Entity, Gold
-from .tasks.labels import Labels
+from .tasks.labels import LABELS_KEY, Labels
 from .windows import Window
 
 

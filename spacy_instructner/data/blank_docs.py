@@ -2,8 +2,7 @@
 
 from spacy.tokens import Doc
 
-# In `Doc.user_data`: what to look for in this Doc, in place of the component's labels.
-LABELS_KEY = "instruction_ner_labels"
+from ..tasks.labels import LABELS_KEY
 
 
 def without_annotation(doc: Doc) -> Doc:

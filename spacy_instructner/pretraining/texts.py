@@ -12,8 +12,9 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.util import get_words_and_spaces
 
-from ..data.blank_docs import LABELS_KEY, without_annotation
+from ..data.blank_docs import without_annotation
 from ..tasks.base import Entity
+from ..tasks.labels import LABELS_KEY
 from .template_texts import TemplateText
 
 # The name and the definition of each label that a text asks for, by label: {"name",

@@ -13,13 +13,13 @@ from ..component import InstructionNERPipe
 from ..corpus.entities import scored_entities_of
 from ..corpus.pipelines import Pipeline
 from ..corpus.texts import pieces
-from ..data.blank_docs import LABELS_KEY
 from ..files import put_folder
 from ..formats.docs import make_doc
 from ..formats.json_rows import read_json_row
 from ..formats.outputs import check_output
 from ..formats.text_files import repaired
 from ..models.thinc_model import get_inference_backbone
+from ..tasks.labels import LABELS_KEY
 from .finetune import finetune
 
 Event = dict[str, Any]

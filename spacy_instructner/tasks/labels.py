@@ -9,6 +9,8 @@ from ..formats.text_files import UTF8, read_json
 
 # Labels; or each with what it means, or with "name" and "definition".
 Labels = Sequence[str] | Mapping[str, str | Mapping[str, str]]
+# In `Doc.user_data`: the labels of this Doc, in place of the component's.
+LABELS_KEY = "instruction_ner_labels"
 
 
 @dataclass(frozen=True)
