@@ -100,17 +100,10 @@ def print_reliability(before: Sequence["Bin"], after: Sequence["Bin"]) -> None:
 
 def write_plot(before: Sequence["Bin"], after: Sequence["Bin"], path: Path) -> None:
     """Write the share of right spans by score as SVG, if matplotlib is installed."""
-    from ..bench.page import Plot, Series
-    from ..bench.plots import draw
+    from ..evaluation.reliability_plot import draw_reliability
 
-    series = [Series("as often as it says", 0, (0.0, 1.0), ((0.0,), (1.0,)))]
-    for number, (name, bins) in enumerate((("before", before), ("after", after)), 1):
-        places = tuple(each.score for each in bins)
-        series.append(Series(name, number, places, tuple((b.right,) for b in bins)))
-    title, quantity = "Scores and how often they are right", "share that is right"
-    plot = Plot("curves", "reliability", title, quantity, tuple(series), "score")
     try:
-        drawn = draw(plot)
+        drawn = draw_reliability(before, after)
     except ModuleNotFoundError as error:
         msg.warn(
             "The plot is not drawn", f"{error}: pip install spacy-instructner[bench]"
