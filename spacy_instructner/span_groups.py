@@ -53,6 +53,7 @@ class ScoredSpanGroup(SpanGroup):
 
     @property
     def attrs(self) -> dict[str, Any]:
+        """What else is known of the group, such as its scores."""
         self._follow()
         return SpanGroup.attrs.__get__(self)  # type: ignore[attr-defined]
 
@@ -82,10 +83,12 @@ class ScoredSpanGroup(SpanGroup):
         super().__delitem__(i)  # type: ignore[misc]
 
     def append(self, span: Span) -> None:
+        """Add a span."""
         self._follow()
         super().append(span)
 
     def extend(self, spans: Iterable[Span]) -> None:
+        """Add spans."""
         self._follow()
         super().extend(spans)
 
@@ -94,10 +97,12 @@ class ScoredSpanGroup(SpanGroup):
         return super().__iadd__(other)  # type: ignore[misc]
 
     def to_bytes(self) -> bytes:
+        """The group as spaCy writes it."""
         self._follow()
         return super().to_bytes()
 
     def copy(self, doc: Doc | None = None) -> SpanGroup:
+        """The same group, for another Doc of the same text if one is given."""
         self._follow()
         plain = super().copy(doc)
         attrs: dict[str, Any] = plain.attrs

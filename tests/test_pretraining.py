@@ -33,7 +33,13 @@ from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.pretraining import checkpoints
 from spacy_instructner.pretraining.corpus import LabelVariety, build_label_variety_v1
 from spacy_instructner.pretraining.held_out import build_held_out_v1
-from spacy_instructner.pretraining.loop import ADAPTER, LOG, MODEL, pretrain, read_log
+from spacy_instructner.pretraining.loop import (
+    ADAPTER_FOLDER,
+    LOG,
+    MODEL,
+    pretrain,
+    read_log,
+)
 from spacy_instructner.pretraining.sources import make_source, read_rules, read_texts
 from spacy_instructner.pretraining.template_texts import make_texts, read_templates
 from spacy_instructner.pretraining.texts import Text, join, lowered
@@ -949,7 +955,7 @@ def start(config: Config, tmp_path: Path) -> Path:
     config["training"]["optimizer"]["learn_rate"].update(initial_rate=0.05)
     config["training"].update(max_steps=4, eval_frequency=4)
     assert pretrain(config, tmp_path / "base")
-    return tmp_path / "base" / ADAPTER
+    return tmp_path / "base" / ADAPTER_FOLDER
 
 
 def test_an_adapter_begins_where_another_ended(
@@ -1024,7 +1030,7 @@ def test_the_mean_of_starts(config: Config, make_nlp: MakeNLP, tmp_path: Path) -
     config["training"].update(max_steps=2, eval_frequency=2)
     config["training"]["optimizer"]["learn_rate"].update(initial_rate=0.05)
     assert pretrain(config, tmp_path / "one")
-    first, second = tmp_path / "one" / ADAPTER, tmp_path / "two" / ADAPTER
+    first, second = tmp_path / "one" / ADAPTER_FOLDER, tmp_path / "two" / ADAPTER_FOLDER
     config["components"]["instruction_ner"]["model"]["start"] = str(first)
     assert pretrain(config, tmp_path / "two")
     pretrained_adapters.average_starts([first, second], tmp_path / "mean")

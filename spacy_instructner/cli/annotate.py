@@ -64,7 +64,7 @@ def annotate_cli(
         folder = OutputFolder(output_path, f".{format}")
         options = OutputOptions(format, with_text, uncertain, batch_size)  # type: ignore[arg-type]
         job = Job(source, folder, options, chunk, parse_shard(shard), retry)
-        result = annotate(pipeline, job, engine == "ray", workers, resume)
+        result = run_annotation(pipeline, job, engine == "ray", workers, resume)
     except (OSError, ValueError) as error:
         msg.fail("The annotation stopped", str(error))
         raise Exit(1) from error
@@ -96,7 +96,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(which), int(of)
 
 
-def annotate(
+def run_annotation(
     pipeline: "Pipeline", job: "Job", on_ray: bool, workers: int, resume: bool
 ) -> "Report":
     """Annotate a job behind a progress bar."""

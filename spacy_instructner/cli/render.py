@@ -45,7 +45,7 @@ def render_cli(
     try:
         check_output(output_path, input_path)
         if input_path is not None:
-            texts.extend(read_texts(input_path, encoding))
+            texts.extend(read_input(input_path, encoding))
     except (OSError, ValueError) as error:
         msg.fail("Cannot read the texts", str(error))
         raise Exit(1) from error
@@ -74,7 +74,7 @@ def render_cli(
     msg.good(f"Wrote {output_path}")
 
 
-def read_texts(path: Path, encoding: str) -> list[tuple[str, str]]:
+def read_input(path: Path, encoding: str) -> list[tuple[str, str]]:
     """The texts of a file, each with the reason why it cannot be read, "" where it can.
     Raises as `corpus.texts.TextSource`."""
     from ..corpus.texts import TextSource

@@ -52,6 +52,7 @@ class Report:
     problems: list[dict[str, str]] = field(default_factory=list)
 
     def add(self, other: "Report") -> None:
+        """Add the numbers and problems of another chunk."""
         self.texts += other.texts
         self.spans = dict(sorted((Counter(self.spans) + Counter(other.spans)).items()))
         self.replaced += other.replaced
@@ -111,7 +112,7 @@ def _annotated(
         row: dict[str, Any] = {"id": item.id, "pipeline": name}
         rows.append(row)
         try:
-            prepared = _prepare(item, answer, options)
+            prepared = _output_of(item, answer, options)
         except Exception as error:
             # Whatever somebody keeps in a Doc, or did to it.
             why = f"it cannot be saved: {type(error).__name__}: {error}"
@@ -133,7 +134,7 @@ def _annotated(
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class _TextOutput:
     """What there is to write of one text.
 
     row: what its row gets; packed: its Doc, for a .spacy file; to_correct: its lowest
@@ -146,7 +147,7 @@ class _Prepared:
 
 def _prepare(
     item: Item, answer: Doc | Failure, options: OutputOptions
-) -> _Prepared | Failure:
+) -> _TextOutput | Failure:
     if isinstance(answer, Failure):
         return answer
     # Before it is packed: by this, span groups are where their characters are.
@@ -165,7 +166,7 @@ def _prepare(
     if options.uncertain and scores:
         task = _to_correct(item.id, answer, row["spans"], min(scores))
         to_correct = min(scores), task
-    return _Prepared(row, packed, to_correct)
+    return _TextOutput(row, packed, to_correct)
 
 
 def _docs(nlp: Language, item: Item) -> list[Doc]:

@@ -20,14 +20,17 @@ class Counts:
 
     @property
     def precision(self) -> float:
+        """From 0 to 1; 0 if nothing is predicted."""
         return self.right / self.predicted if self.predicted else 0.0
 
     @property
     def recall(self) -> float:
+        """From 0 to 1; 0 if nothing is annotated."""
         return self.right / self.annotated if self.annotated else 0.0
 
     @property
     def f1(self) -> float:
+        """From 0 to 1; 0 if nothing is predicted or annotated."""
         both = self.predicted + self.annotated
         return 2 * self.right / both if both else 0.0
 

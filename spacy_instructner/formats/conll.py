@@ -209,7 +209,7 @@ def find_dialect(sentences: Sequence[Sequence[Line]], name: str) -> Dialect:
     width = len(sentences[0][0].cells)
     word = int(width > 2 and _are_numbers(sentences))
     last = width - 1
-    if fault := _fault(sentences, last):
+    if fault := _tag_error(sentences, last):
         raise _no_tags(sentences, fault, name)
     labels = _labels(sentences, last)
     if labels and labels <= CHUNKS:
@@ -259,7 +259,7 @@ def _are_numbers(sentences: Sequence[Sequence[Line]]) -> bool:
     )
 
 
-def _fault(sentences: Sequence[Sequence[Line]], at: int) -> TagError | None:
+def _tag_error(sentences: Sequence[Sequence[Line]], at: int) -> TagError | None:
     """Why a column does not hold tags; None if it does."""
     try:
         find_scheme(_column(sentences, at))

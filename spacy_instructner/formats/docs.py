@@ -90,13 +90,13 @@ def make_doc(row: Row, nlp: Language) -> tuple[Doc, list[Problem]]:
     lost = list(row.lost)
     problems = list(row.problems)
     for start, end, label in sorted(set(row.spans)):
-        why = _fault(doc, start, end, label, kept)
+        why = _why_no_entity(doc, start, end, label, kept)
         if why:
             problems.append(Problem(row.where, why))
             lost.append((start, end, label))
         else:
             span = doc.char_span(start, end, label=label)
-            assert span is not None  # `_fault` saw to it.
+            assert span is not None  # `_why_no_entity` saw to it.
             kept.append(span)
     inside = {token.i for span in kept for token in span}
     unlabelled = [(a, b) for a, b, label in lost if not label.strip()]
@@ -129,7 +129,9 @@ def _words(row: Row, nlp: Language) -> Doc:
     return Doc(nlp.vocab, words=words, spaces=spaces)
 
 
-def _fault(doc: Doc, start: int, end: int, label: str, kept: Sequence[Span]) -> str:
+def _why_no_entity(
+    doc: Doc, start: int, end: int, label: str, kept: Sequence[Span]
+) -> str:
     """Why a span cannot be an entity; "" where it can. kept: those before it."""
     text = doc.text[max(0, start) : max(0, end)]
     if not label.strip():

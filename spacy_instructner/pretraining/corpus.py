@@ -66,22 +66,9 @@ def build_label_variety_v1(
         be, and, when it reads, as `read_sources`.
     """
     return LabelVariety(
-        sources,
-        shares,
-        wording,
-        tuple(held_out),
-        rules,
-        made,
-        seed,
-        most_labels,
-        kept,
-        empty,
-        own_words,
-        undefined,
-        lowered,
-        joined,
-        texts,
-    )
+        sources, shares, wording, tuple(held_out), rules, made, seed, most_labels, kept,
+        empty, own_words, undefined, lowered, joined, texts,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from .checkpoints import TrainingState, read_checkpoint, write_checkpoint
 
 LOG = "log.jsonl"
 MODEL = "model"
-ADAPTER = "adapter"
+ADAPTER_FOLDER = "adapter"
 LOCK = ".lock"
 BATCHER = "spacy.batch_by_sequence.v1"
 
@@ -49,7 +49,7 @@ class LogEntry:
         return {**state, "loss": self.loss, "dev": self.dev}
 
 
-OnProgress = Callable[[LogEntry], None]
+OnLogEntry = Callable[[LogEntry], None]
 
 
 def pretrain(
@@ -57,7 +57,7 @@ def pretrain(
     output: Path,
     *,
     seconds: float | None = None,
-    on_progress: OnProgress = lambda entry: None,
+    on_progress: OnLogEntry = lambda entry: None,
 ) -> bool:
     """Train a pipeline's instruction_ner component, from its checkpoint on if there is
     one. Every `[training] eval_frequency` steps it is scored, logged and saved.
@@ -83,7 +83,7 @@ def pretrain(
 
 
 def _train(
-    config: Config, output: Path, seconds: float | None, on_progress: OnProgress
+    config: Config, output: Path, seconds: float | None, on_progress: OnLogEntry
 ) -> bool:
     began = time.monotonic()
     setup = _prepare(config)
@@ -193,7 +193,7 @@ def _save(setup: _Setup, output: Path) -> None:
     with setup.nlp.use_params(setup.settings["optimizer"].averages or {}):
         setup.nlp.to_disk(output / MODEL)
     if model.attrs["config"].adapter is not None:
-        write_start(output / MODEL / name / "model", output / ADAPTER)
+        write_start(output / MODEL / name / "model", output / ADAPTER_FOLDER)
 
 
 def _checked(nlp: Language, settings: dict[str, Any], train: Any) -> InstructionNERPipe:

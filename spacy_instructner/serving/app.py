@@ -236,6 +236,7 @@ def make_app(session: PipelineSession, limits: Limits, hosts: Sequence[str]) -> 
 
     @app.get("/api/info")
     def info() -> dict[str, Any]:
+        """The pipeline's name and labels, and the limits."""
         return {
             "pipeline": pipeline_name(session.nlp),
             "labels": session.labels(),
@@ -244,6 +245,7 @@ def make_app(session: PipelineSession, limits: Limits, hosts: Sequence[str]) -> 
 
     @app.post("/api/annotate")
     async def annotate(request: Request, body: AnnotateRequest) -> Stream:
+        """Annotate a text, piece by piece."""
         check_text(body.text, limits)
         check_labels(body.labels, limits)
         answers.take("Too many texts are waiting. Try again later.")
@@ -253,6 +255,7 @@ def make_app(session: PipelineSession, limits: Limits, hosts: Sequence[str]) -> 
 
     @app.post("/api/train")
     async def train(request: Request, body: TrainRequest) -> Stream:
+        """Train on corrected texts, update by update."""
         check_labels(body.labels, limits)
         if len(body.examples) > limits.examples:
             raise HTTPException(413, f"Train on at most {limits.examples} examples.")
