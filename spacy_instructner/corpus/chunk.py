@@ -145,7 +145,7 @@ class _TextOutput:
     to_correct: tuple[float, dict[str, Any]] | None
 
 
-def _prepare(
+def _output_of(
     item: Item, answer: Doc | Failure, options: OutputOptions
 ) -> _TextOutput | Failure:
     if isinstance(answer, Failure):
