@@ -61,7 +61,7 @@ def test_convert_a_folder(tmp_path: Path) -> None:
     output = run("convert", ASSETS, tmp_path)
     assert "150 sentences" in output and "90 sentences" in output
     assert [len(docs(tmp_path / f"{s}.spacy")) for s in ("train", "test")] == [150, 90]
-    assert "holds no" in fail("convert", ASSETS.parent, tmp_path)
+    assert "has no JSON Lines" in fail("convert", ASSETS.parent, tmp_path)
     for name in ("a.jsonl", "a.jsonl.gz"):
         (tmp_path / name).write_text("")
     assert "one .spacy file" in fail("convert", tmp_path, tmp_path)
@@ -97,7 +97,7 @@ def test_render(make_nlp: Callable, tmp_path: Path) -> None:
     html = page.read_text()
     assert "&lt;Rome&gt;" in html and "Paris" in html and "PERSON 0." in html
     assert "Cannot load" in fail("render", tmp_path / "nothing", page, "-t", "x")
-    assert "No text" in fail("render", tmp_path / "pipeline", page)
+    assert "There is no text" in fail("render", tmp_path / "pipeline", page)
 
 
 def test_render_without_labels_says_so(make_nlp: Callable, tmp_path: Path) -> None:

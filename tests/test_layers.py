@@ -109,3 +109,16 @@ def test_imports_are_found_wherever_they_stand(source: str, units: set[str]) -> 
     """(So that the test of the layers can fail.)"""
     module = "models.lora" if ".." in source else "annotations"
     assert units_of(source, module) == units
+
+
+def test_commands_share_nothing_but_helpers() -> None:
+    """A command imports no other command: only the app, and modules of `cli` whose names
+    begin with _."""
+    commands = {name for name in modules() if name.startswith("cli.")}
+    shared = set()
+    for name in commands:
+        tree = ast.parse(modules()[name].read_text(encoding="utf8"))
+        own = [n for n in imported(tree, [PACKAGE.name, "cli"]) if ".cli." in n]
+        shared |= {n.split(".")[2] for n in own}
+    assert {"app", "_printing", "_reading"} <= shared
+    assert all(name == "app" or name.startswith("_") for name in shared)
