@@ -1,4 +1,5 @@
-"""Settings that would be accepted and not heard: told, or refused. Source: ours."""
+"""Settings that a config would accept and then lose or ignore: they are refused.
+Source: ours."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,17 +16,17 @@ def check_config_holds(settings: Mapping[str, Any]) -> None:
     give back as it is: it would be lost, or another one, once the pipeline is saved."""
     for name, value in settings.items():
         entries = value.items() if isinstance(value, Mapping) else [(name, value)]
-        for key, said in entries:
-            if _as_read_back(key, said) == {key: said}:
+        for key, entry in entries:
+            if _as_read_back(key, entry) == {key: entry}:
                 continue
             where = f" in `{name}`" if isinstance(value, Mapping) else ""
             raise ValueError(
-                f"A config file cannot hold {key!r}: {said!r}{where}; it would be read "
+                f"A config file cannot hold {key!r}: {entry!r}{where}; it would be read "
                 "back as something else. (It cannot hold keys with : or =, none that "
                 "begin with #, ;, @ or [ or end with a space, and no ${ or lone $ in "
-                "texts.) Make the component without it and say it afterwards, by "
-                "`set_labels` of the component, which saves it beside the config; or "
-                "use another label."
+                "texts.) Leave it out of the config and give it afterwards with the "
+                "component's `set_labels`, which saves it beside the config; or use "
+                "another label."
             )
 
 
@@ -41,7 +42,7 @@ def _as_read_back(key: str, value: Any) -> Any:
     except ValueError:
         return None
     except Exception as error:
-        # What configparser says of keys and interpolation shares no other class.
+        # Errors of configparser about keys and interpolation share no other class.
         if type(error).__module__ != "configparser":
             raise
         return None
@@ -53,17 +54,17 @@ def check_paths(nlp: Language) -> None:
     config = nlp.config
     paths = config.get("paths", {})
     others = {key: value for key, value in config.items() if key != "paths"}
-    said = list(_texts(others))
+    texts = list(_texts(others))
     for name in PATHS:
         path = paths.get(name)
         if path is None:
             continue
         reference = f"${{paths.{name}}}"
-        if not any(reference in text or text == str(path) for text in said):
+        if not any(reference in text or text == str(path) for text in texts):
             raise ValueError(
                 f"`paths.{name}` is {str(path)!r}, but nothing in this config reads it: "
-                f"no setting refers to {reference}. Leave it out, or refer to it, as "
-                "`path` of a corpus, say."
+                f"no setting refers to {reference}. Leave it out, or refer to it, for "
+                "example as the `path` of a corpus."
             )
 
 
@@ -83,4 +84,4 @@ def write_threshold(nlp: Language, name: str, threshold: float) -> None:
     pipe: Any = nlp.get_pipe(name)
     nlp.get_pipe_config(name)["threshold"] = threshold
     pipe.cfg["threshold"] = threshold
-    pipe.configured["threshold"] = threshold
+    pipe.state.configured["threshold"] = threshold

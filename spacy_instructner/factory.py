@@ -1,11 +1,13 @@
-"""The factory `instruction_ner`: settings, their defaults and meanings."""
+"""The factory `instruction_ner`: its settings, their defaults and what they mean."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from spacy.language import Language
 from thinc.api import Config, Model
 
+from .annotations import same_spans_key
 from .callbacks import interpolate_optimizer
 from .config_checks import check_config_holds
 from .decoding.config import DecodingConfig
@@ -14,12 +16,6 @@ from .tasks.base import Task
 
 if TYPE_CHECKING:
     from .component import InstructionNERPipe
-
-SAME_KEY = (
-    "The components {other!r} and {name!r} would both write to doc.spans[{key!r}], and the "
-    "second would replace what the first found. Give each its own `spans_key`: "
-    'nlp.add_pipe("instruction_ner", name={name!r}, config={{"spans_key": {name!r}}}).'
-)
 
 DEFAULT_CONFIG = Config().from_str(
     """
@@ -80,7 +76,7 @@ def make_instruction_ner(
     model: Model,
     task: Task,
     loss: Literal["vocabulary", "grammar"],
-    # Objectives by name; said so, a config could not give them as blocks of their own.
+    # Objectives by name. With that type, a config could not give them as blocks.
     objectives: dict[str, Any],
     labels: list[str],
     label_names: dict[str, str],
@@ -128,12 +124,15 @@ def make_instruction_ner(
     Raises ValueError for a `spans_key` that another component of the pipeline has, and
     for what a config file cannot hold.
     """
-    # spaCy imports this module with each blank pipeline, and so must not wait for models.
+    # By name, for `Settings`, which has the same names.
+    arguments = dict(locals())
+    # spaCy imports this module with each blank pipeline, which must not wait for models.
     from .component import InstructionNERPipe
+    from .settings import Settings
 
     for other, pipe in nlp.components:
         if isinstance(pipe, InstructionNERPipe) and pipe.spans_key == spans_key:
-            raise ValueError(SAME_KEY.format(key=spans_key, other=other, name=name))
+            raise ValueError(same_spans_key(spans_key, other, name))
     check_config_holds(
         {
             "labels": labels,
@@ -145,26 +144,7 @@ def make_instruction_ner(
     )
     # Configs, ours among them, let schedules refer to `[training] max_steps`.
     interpolate_optimizer(nlp)
-    return InstructionNERPipe(
-        nlp.vocab,
-        model,
-        name,
-        task=task,
-        loss=loss,
-        objectives=objectives,
-        labels=labels,
-        label_names=label_names,
-        label_definitions=label_definitions,
-        decoder=decoder,
-        windows=windows,
-        max_window=max_window,
-        window_overlap=window_overlap,
-        threshold=threshold,
-        spans_key=spans_key,
-        score_extension=score_extension,
-        overwrite=overwrite,
-        bundle=bundle,
-        save_io=save_io,
-        device=device,
-        scorer=scorer,
+    settings = Settings(
+        **{each.name: arguments[each.name] for each in fields(Settings)}
     )
+    return InstructionNERPipe(nlp.vocab, model, name, settings=settings)

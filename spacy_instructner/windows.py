@@ -9,34 +9,34 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from spacy.errors import Errors
 from spacy.tokens import Doc
 
 from .decoding.answers import TokenizedWords
+from .decoding.request import DecodingRequest
 from .span_getters import SpanGetter
-
-if TYPE_CHECKING:
-    from .models.tokenization import TextEncoder
+from .tasks.base import BoundTask, Encoder
+from .tasks.labels import LabelSet
 
 
 class UnreadWarning(UserWarning):
-    """Something of the texts was not read, or an answer about them not written to its
-    end. what: "tokens" or "answers"; count: how many."""
+    """A part of the texts was not read, or an answer about them was not finished.
+
+    what: "tokens" or "answers"; count: how many."""
 
     def __init__(self, message: str, what: str, count: int) -> None:
         super().__init__(message)
         self.what, self.count = what, count
 
 
-# Who counts what this thread's texts give rise to, in place of a warning.
+# Where this thread collects such warnings instead of showing them, if it does.
 _counting: "ContextVar[list[UnreadWarning] | None]" = ContextVar("unread", default=None)
 
 
 @contextmanager
 def counted() -> Iterator[list[UnreadWarning]]:
-    """Within it, what this thread leaves unread is collected, and nobody is warned."""
+    """Within it, this thread collects its `UnreadWarning`s instead of showing them."""
     found: list[UnreadWarning] = []
     before = _counting.get()
     try:
@@ -47,7 +47,7 @@ def counted() -> Iterator[list[UnreadWarning]]:
 
 
 def tell_unread(message: str, what: str, count: int) -> None:
-    """Warn of something that is not read, or count it."""
+    """Warn of a part that is not read, or collect the warning: see `counted`."""
     warning, found = UnreadWarning(message, what, count), _counting.get()
     if found is None:
         warnings.warn(warning, stacklevel=3)
@@ -64,6 +64,20 @@ class Window:
     end: int
 
 
+@dataclass(frozen=True)
+class BoundWindow:
+    """A window of a Doc, its words as ids, and the labels that are asked for there with
+    the task that asks."""
+
+    window: Window
+    words: TokenizedWords
+    labels: LabelSet
+    task: BoundTask
+
+    def requests(self) -> list[DecodingRequest]:
+        return self.task.requests(self.words)
+
+
 def propose(getter: SpanGetter, docs: list[Doc]) -> list[list[tuple[int, int]]]:
     """The getter's windows as token borders, for each Doc.
 
@@ -75,7 +89,7 @@ def propose(getter: SpanGetter, docs: list[Doc]) -> list[list[tuple[int, int]]]:
             raise
         raise ValueError(
             "The windows are sentences, but nothing set sentence boundaries. Add a "
-            "component that does before this one, such as "
+            "component that sets them in front of this one, such as "
             'nlp.add_pipe("sentencizer", first=True), and, for training, name it in '
             '`[training] annotating_components = ["sentencizer"]`.'
         ) from error
@@ -91,7 +105,7 @@ def propose(getter: SpanGetter, docs: list[Doc]) -> list[list[tuple[int, int]]]:
         if lost:
             message = (
                 f"The windows leave out {len(lost)} of {len(doc)} tokens, the first "
-                f"of them {lost[0].text[:50]!r}: no entity can be found there."
+                f"of them {lost[0].text[:50]!r}. No entity can be found there."
             )
             tell_unread(message, "tokens", len(lost))
     return proposed
@@ -126,7 +140,7 @@ def cut(
 
 
 def encode_windows(
-    encoder: "TextEncoder",
+    encoder: Encoder,
     getter: SpanGetter,
     docs: list[Doc],
     room: Sequence[tuple[int, int]],
@@ -160,9 +174,9 @@ def encode_windows(
                 )
     if unreadable:
         message = (
-            f"{len(unreadable)} tokens cannot be written by the model's tokenizer or "
-            f"are longer than a window of {min(room)[0]} model tokens and are passed over, "
-            f"the first of them {unreadable[0]!r}."
+            f"{len(unreadable)} tokens cannot be written by the model's tokenizer, or are "
+            f"longer than a window of {min(room)[0]} model tokens. They are passed over; "
+            f"the first of them is {unreadable[0]!r}."
         )
         tell_unread(message, "tokens", len(unreadable))
     return windows, words

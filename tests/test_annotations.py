@@ -8,12 +8,8 @@ from spacy.lang.en import English
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 
-from spacy_instructner.annotations import (
-    annotate,
-    read_example,
-    register_score,
-    within,
-)
+from spacy_instructner.annotations import annotate, register_score
+from spacy_instructner.data.gold import read_example, within
 from spacy_instructner.formats.docs import make_doc as doc_of
 from spacy_instructner.formats.rows import Row
 from spacy_instructner.resolve import Found

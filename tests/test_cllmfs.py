@@ -634,7 +634,7 @@ def test_an_entity_that_is_lost_costs_its_own_label_alone(encoder: TextEncoder) 
         by_prompt = {(r.prefix, r.suffix): r for r in made}
         return {
             label: counted_of(encoder, [by_prompt[q.prefix, q.own]])[0]
-            for label, q in zip(bound.asked, bound.requests(words))
+            for label, q in zip(bound.prompts, bound.requests(words))
             if (q.prefix, q.own) in by_prompt
         }
 

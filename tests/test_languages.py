@@ -45,10 +45,8 @@ def gold_doc(nlp: Language, language: str) -> Doc:
 
 def first_question(pipe: InstructionNERPipe, doc: Doc) -> DecodingRequest:
     """What the component asks about a Doc's first window."""
-    backbone = get_backbone(pipe.model)
-    task = pipe._bind(backbone, pipe._label_set(None))
-    _, words = pipe._cut(backbone, [task], [doc])
-    return task.requests(words[0])[0]
+    ((_, requests), *_) = pipe.requests([doc])
+    return requests[0]
 
 
 @pytest.mark.parametrize("language", TEXTS)

@@ -238,7 +238,7 @@ def test_allowed_for_one_type(encoder: TextEncoder, layout: str) -> None:
     records = task.records(words, gold, choices=True)
     assert [record.task for record in records] == ["present", "absent", "absent"]
     for record in records:
-        format = task.asked["PERSON"].format
+        format = task.prompts["PERSON"].format
         check_allowed(record, all_answers(words, format, list(all_clauses(3, 1))))
 
 
@@ -367,11 +367,10 @@ def test_the_loss_is_that_of_the_searchs_answer(make_nlp: MakeNLP) -> None:
     pipe = nlp.get_pipe("instruction_ner")
     backbone, reader = get_backbone(pipe.model), get_inference_backbone(pipe.model)
     docs = [nlp.make_doc(text) for text, _ in TRAIN]
-    task = pipe._bind(backbone, pipe._label_set(None))
-    windows, words = pipe._cut(backbone, [task] * len(docs), docs)
+    windows = pipe._bound_windows(backbone, docs, None)
     compared = spans = 0
-    for of_window in words:
-        requests = task.requests(of_window)
+    for window in windows:
+        requests, task, of_window = window.requests(), window.task, window.words
         for request, answer in zip(requests, search(reader, requests)):
             gold = Gold(tuple((s.start, s.end, s.label) for s in answer.spans))
             records = [

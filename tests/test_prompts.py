@@ -283,7 +283,9 @@ def test_words_that_labels_bring_come_first() -> None:
 
 @pytest.mark.parametrize("said", [{"words": "x"}, 3, None, {"name": 3}])
 def test_other_words_are_refused(said: Any) -> None:
-    with pytest.raises(ValueError, match="Of the label 'A' one can say what it means"):
+    with pytest.raises(
+        ValueError, match="The label 'A' can bring its meaning as a text"
+    ):
         with_own_words({"A": said}, {}, {})
 
 

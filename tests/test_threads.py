@@ -365,7 +365,7 @@ def test_an_interrupted_beginning_of_training(make_nlp: MakeNLP) -> None:
     pipe: Any = nlp.get_pipe(NAME)
 
     def state() -> Any:
-        return {**pipe.cfg}, pipe._labels_given, ask(nlp, TEXTS[0])
+        return {**pipe.cfg}, pipe.state.labels_given, ask(nlp, TEXTS[0])
 
     examples = [Example(nlp.make_doc(TEXTS[0]), nlp.make_doc(TEXTS[0]))]
     saved, before = nlp.to_bytes(), state()

@@ -18,6 +18,7 @@ less or not at all).
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from .answers import AnswerFormat, Clause, Ids, TokenizedWords
 from .request import History
@@ -34,6 +35,19 @@ Location = tuple[int, ...]
 LEAD, START, WORD, TAIL, CLOSE, EMPTY, DONE = range(7)
 
 
+@dataclass(frozen=True)
+class SpanBorders:
+    """Where the spans of a window may begin and end: the same for answers of any format.
+
+    starts: the words where spans may begin, by their first id; next_end: for each word,
+    the first from it on at which a span may end; start_tokens: what
+    `Grammar.start_tokens` found, by position."""
+
+    starts: dict[int, list[int]]
+    next_end: list[int]
+    start_tokens: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+
 class Grammar:
     """The legal answers about one window.
 
@@ -41,6 +55,8 @@ class Grammar:
     format (AnswerFormat): the task's pieces.
     max_span (int): most words in a span; 0 for no limit.
     trie (Optional[Trie]): the format's trie, to share it between windows.
+    borders (Optional[SpanBorders]): those of another grammar about this window, to share
+        them between formats.
     """
 
     def __init__(
@@ -49,21 +65,24 @@ class Grammar:
         format: AnswerFormat,
         max_span: int = 0,
         trie: Trie | None = None,
+        borders: SpanBorders | None = None,
     ) -> None:
         self.words = words
         self.format = format
         self.max_span = max_span
         self.trie = trie or Trie(format.tails)
-        # Where spans may begin, by their first token.
-        self.starts: dict[int, list[int]] = {}
+        self.borders = borders or self._find_borders()
+
+    def _find_borders(self) -> SpanBorders:
+        words = self.words
+        starts: dict[int, list[int]] = {}
         for i in range(len(words)):
             if self.may_border(i):
-                self.starts.setdefault(words.first[i][0], []).append(i)
-        self._start_tokens: dict[int, tuple[int, ...]] = {}
-        # The first word from each on at which a span may end.
-        self._next_end = [len(words)] * (len(words) + 1)
+                starts.setdefault(words.first[i][0], []).append(i)
+        next_end = [len(words)] * (len(words) + 1)
         for i in range(len(words) - 1, -1, -1):
-            self._next_end[i] = i if self.may_border(i) else self._next_end[i + 1]
+            next_end[i] = i if self.may_border(i) else next_end[i + 1]
+        return SpanBorders(starts, next_end)
 
     # The rules. Each is one method, so that a test can drop one and see the
     # properties of the grammar fail.
@@ -99,11 +118,12 @@ class Grammar:
 
     def start_tokens(self, position: int) -> tuple[int, ...]:
         """First ids of all spans that begin at `position` or later."""
-        if position not in self._start_tokens:
-            self._start_tokens[position] = tuple(
-                token for token, at in self.starts.items() if at[-1] >= position
+        known = self.borders.start_tokens
+        if position not in known:
+            known[position] = tuple(
+                token for token, at in self.borders.starts.items() if at[-1] >= position
             )
-        return self._start_tokens[position]
+        return known[position]
 
     def _lead(self, later: int) -> Ids:
         return self.format.next_lead if later else self.format.first_lead
@@ -189,7 +209,7 @@ class Grammar:
         following = self.next_word(word)
         # Never into a word after which the span could not end.
         while self.may_grow(start, following) and self.may_grow(
-            start, self._next_end[following]
+            start, self.borders.next_end[following]
         ):
             if self._ids(start, following):
                 yield history, (WORD, start, following, 0)
@@ -300,7 +320,7 @@ class GrammarState:
         entries: list[tuple[History, Location]] = []
         for history, location in self.entries:
             if location[0] == START:
-                at = grammar.starts.get(token, ())
+                at = grammar.borders.starts.get(token, ())
                 for start in at[bisect_left(at, location[1]) :]:
                     entries.extend(
                         grammar._in_word(history, start, start, 1, self.length)

@@ -1,11 +1,9 @@
-"""What every task gives to the search and to training: plain data."""
+"""What a task is: what it gives to decoding and to training, as plain data, and what it
+needs of a tokenizer."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import (
-    Literal,
-    Protocol,
-)
+from typing import Literal, Protocol
 
 from spacy.language import Language
 from spacy.training import Example
@@ -21,10 +19,11 @@ Entity = tuple[int, int, str]
 
 @dataclass(frozen=True)
 class MentionPositions:
-    """An entity of a record, by places among the record's ids (prefix, suffix,
-    answer). begin, end: the ids of it in the text; opening: the id before it in the
-    answer; type: the first id of its type's name in the prompt, None where the prompt
-    does not name it."""
+    """Where an entity of a record stands among the record's ids (prefix, suffix, answer).
+
+    begin, end: the ids of it in the text; opening: the id before it in the answer; type:
+    the first id of its type's name in the prompt, None where the prompt does not name
+    it."""
 
     begin: int
     end: int
@@ -73,9 +72,9 @@ class TrainingRecord:
 class Gold:
     """What is known about a window.
 
-    entities: in text order; missing: words of which nobody said whether they are in an
-    entity; lost: stretches in which there is an entity of this label, or not, but none
-    of another, as it does not fall on words, say. Nothing is learnt from what is not
+    entities: in text order; missing: words of which it is not known whether they are in
+    an entity; lost: stretches that may hold an entity of this label, but none of another
+    (one that does not fall on words, for example). Nothing is learned from what is not
     known."""
 
     entities: tuple[Entity, ...]
@@ -96,8 +95,8 @@ class Gold:
 
 @dataclass(frozen=True)
 class Demonstration:
-    """An example shown in the prompt: its words, whether each has whitespace before
-    it, and its entities."""
+    """An example that is shown in the prompt: its words, whether whitespace stands before
+    each, and its entities."""
 
     words: tuple[str, ...]
     spaces: tuple[bool, ...]
@@ -120,8 +119,8 @@ class BoundTask(Protocol):
     def records(
         self, words: TokenizedWords, gold: Gold, choices: bool = False
     ) -> list[TrainingRecord]:
-        """What to learn from a window. choices: with what the grammar allowed, for a
-        loss that is normalised over it (`TrainingRecord.allowed`); records without are learnt
+        """What to learn from a window. choices: with what the grammar allowed, for a loss
+        that is normalised over it (`TrainingRecord.allowed`); records without are learned
         over the whole vocabulary."""
 
 
@@ -135,8 +134,8 @@ class Task(Protocol):
 
     @property
     def names_types(self) -> bool:
-        """Whether prompts name the types that are asked for, so that a `MentionPositions` has
-        its `type`."""
+        """Whether prompts name the types that are asked for, so that `MentionPositions`
+        have a `type`."""
 
     def bind(
         self,
@@ -147,13 +146,15 @@ class Task(Protocol):
         layout: "PromptOrder",
         demonstrations: Sequence[Demonstration],
     ) -> BoundTask:
-        """end: the id that ends an answer; max_span: most words in a span, 0 for
-        no limit; layout: what suits the model, where the task leaves it open;
-        shown: examples to show in every prompt."""
+        """The task for one tokenizer and label set.
+
+        end: the id that ends an answer; max_span: most words in a span, 0 for no limit;
+        layout: the order that suits the model, where the task leaves it open;
+        demonstrations: examples to show in every prompt."""
 
 
 class Encoder(Protocol):
-    """See `models.encoding.TextEncoder`."""
+    """See `models.tokenization.TextEncoder`."""
 
     start: Ids
 

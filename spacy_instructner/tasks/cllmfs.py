@@ -1,23 +1,20 @@
-"""CLLMFS: one prompt a type. The answer names every entity of that type, each between
-markers, or says that there is none.
+"""CLLMFS: one prompt for each type. The answer names every entity of that type, or says
+that there is none.
 
-Wording of the layout "text_last": the record of the paper's Appendix A, in a wrapper
-like the public code's. The layouts "text_first" and "text_twice", the empty answer,
-records for types that do not occur and the default definitions: ours.
+Its prompts, and their wording, are in `cllmfs_prompts.py`. Records for types that do not occur,
+and the default definitions: ours.
 """
 
 import random
 import warnings
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, Literal
+from typing import Literal
 
 from ..decoding.allowed_tokens import allowed_tokens_along
 from ..decoding.answers import AnswerFormat, Clause, Ids, TokenizedWords
-from ..decoding.grammar import Grammar
-from ..decoding.request import DecodingRequest
+from ..decoding.grammar import Grammar, SpanBorders
+from ..decoding.request import AnswerGrammar, DecodingRequest
 from ..decoding.token_bag import TokenBagGrammar
 from ..decoding.trie import Trie
 from .base import (
@@ -28,64 +25,22 @@ from .base import (
     PromptOrder,
     TrainingRecord,
 )
+from .cllmfs_prompts import (
+    FIELDS,
+    PIECES,
+    TEMPLATES,
+    TEXT,
+    Layout,
+    common_ids,
+    make_prompts,
+)
 from .labels import LabelSet
 from .targets import mentions, target
 from .templates import TemplatePart, parse_template, space_to_field
 
 GrammarKind = Literal["spans", "bag"]
-Layout = Literal["text_twice", "text_first", "text_last"]
 
-# What an answer is made of, by layout: see `build_cllmfs_v1`.
-PIECES: dict[str, dict[str, str]] = {
-    # Source: paper; the answer without entities: ours, after what the artefact allows.
-    "text_last": {
-        "before_entity": "<<<",
-        "after_entity": " >>>",
-        "separator": "",
-        "terminator": " <im_end>",
-        "no_entity": " <im_end>",
-    },
-    # Source: ours. Nothing in it that the model need not decide.
-    "text_first": {
-        "before_entity": "",
-        "after_entity": "",
-        "separator": ";",
-        "terminator": "",
-        "no_entity": " none",
-    },
-}
-PIECES["text_twice"] = PIECES["text_first"]
-TEMPLATES: dict[str, str] = {
-    # Source: paper, Appendix A (instruction, input, start of the output); what stands
-    # between them: ours.
-    "text_last": (
-        "Below is an instruction with an input. Write the response it asks for.\n\n"
-        "### Instruction:\n"
-        "Please extract the entity of {type} in the input sentence given below , the "
-        "entity of {type} refers to the entity that represents {definition} in the "
-        "input sentence.\n\n"
-        "### Input:\n"
-        "{sentence}\n\n"
-        "### Response:\n"
-        "<im_start> I can extract entities for you, the extracted entities are"
-    ),
-    # Source: ours. What does not depend on the type stands in front, and is read once
-    # for all of them.
-    "text_first": (
-        "Please extract the entities of each type from the sentence.\n"
-        "Types: {definitions}\n"
-        "Sentence: {sentence}\n"
-        "{type}:"
-    ),
-}
-# Source: ours. The second time, a causal model reads each word with what follows it.
-TEMPLATES["text_twice"] = TEMPLATES["text_first"].replace(
-    "Sentence: {sentence}\n", 2 * "Sentence: {sentence}\n"
-)
 PRESENT, ABSENT = "present", "absent"
-# Stands for a text among the ids of a prompt.
-TEXT = -1
-FIELDS = ("sentence", "type", "definition", "definitions")
 
 
 def build_cllmfs_v1(
@@ -198,10 +153,12 @@ class CLLMFS:
     def define(self, labels: LabelSet) -> list[str]:
         """What each label means."""
         without = [
-            label for label, said in zip(labels.labels, labels.definitions) if not said
+            label
+            for label, meaning in zip(labels.labels, labels.definitions)
+            if not meaning
         ]
-        # Where none is said, names are meant to be enough. One for each label, in the
-        # same words every time: Python says it once.
+        # Where no label has one, names are meant to be enough. A sentence for each label,
+        # in the same words every time: Python warns once of each.
         for label in without if any(labels.definitions) else ():
             warnings.warn(
                 f"The label {label!r} has no definition in `label_definitions`; CLLMFS "
@@ -209,8 +166,8 @@ class CLLMFS:
                 stacklevel=2,
             )
         return [
-            said or self.default_definition.format(type=name)
-            for name, said in zip(labels.names, labels.definitions)
+            meaning or self.default_definition.format(type=name)
+            for name, meaning in zip(labels.names, labels.definitions)
         ]
 
     def bind(
@@ -222,40 +179,47 @@ class CLLMFS:
         layout: PromptOrder = "text_last",
         demonstrations: Sequence[Demonstration] = (),
     ) -> "BoundCLLMFS":
-        """The task for one tokenizer and label set. See `tasks.base.Task`; the task's
-        own layout holds for every model."""
+        """See `tasks.base.Task`. The task's own layout holds for every model, and no
+        demonstrations are shown."""
         return BoundCLLMFS(self, encoder, labels, end, max_span)
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What is asked for one label. before: the prompt's ids in front of the text; after:
-    those behind it, for each time that the prompt has it; name: where the label's name
-    first stands among all these, and how many texts in front of it; format: of the
-    answers."""
+class WindowGrammars:
+    """The grammars of the answers about one window: each is built for the format of a
+    label; where spans may begin and end is found once for all."""
 
-    before: Ids
-    after: tuple[Ids, ...]
-    name: tuple[int, int]
-    format: AnswerFormat
+    def __init__(
+        self, kind: GrammarKind, words: TokenizedWords, max_span: int, trie: Trie
+    ) -> None:
+        self.kind = kind
+        self.words = words
+        self.max_span = max_span
+        self.trie = trie
+        self.borders: SpanBorders | None = None
 
-    def suffix(self, text: Ids) -> Ids:
-        return tuple(chain.from_iterable(text + after for after in self.after))
+    def of(self, format: AnswerFormat) -> AnswerGrammar:
+        if self.kind == "bag":
+            return TokenBagGrammar(self.words, format, self.max_span)
+        grammar = Grammar(self.words, format, self.max_span, self.trie, self.borders)
+        self.borders = grammar.borders
+        return grammar
 
-    def text(self, length: int) -> int:
-        """Where a text of so many ids last begins in its prompt: there the model has
-        read the most before it."""
-        prompt = len(self.before) + sum(length + len(after) for after in self.after)
-        return prompt - len(self.after[-1]) - length
-
-    def type(self, length: int) -> int:
-        """Where the name stands in the prompt of a text of so many ids."""
-        at, texts = self.name
-        return at + texts * length
+    def allowed(self, format: AnswerFormat, answer: Ids) -> tuple[Ids, ...] | None:
+        """What each id of an answer could have been; None where a bag does not admit
+        the answer: it is too long, or a name in it reads like the terminator."""
+        try:
+            return allowed_tokens_along(self.of(format), answer)
+        except ValueError:
+            if self.kind == "spans":
+                raise
+            return None
 
 
 class BoundCLLMFS:
-    """CLLMFS for one tokenizer and one label set."""
+    """CLLMFS for one tokenizer and one label set.
+
+    prompts: by label; trie: of what follows an entity, the same for every label; common:
+    what the prompts of all labels have in common; see `common_ids`."""
 
     def __init__(
         self,
@@ -267,101 +231,66 @@ class BoundCLLMFS:
     ) -> None:
         self.task = task
         self.max_span = max_span
-        before = task.piece("before_entity")
-        first = encoder.template(f" {before}" if before else "")
-        later = encoder.template(task.piece("separator")) + first
-        tail = encoder.template(task.piece("after_entity"))
-        closing = encoder.template(task.piece("terminator")) + (end,)
-        empty = encoder.template(task.piece("no_entity")) + (end,)
-        parts = [(field, encoder.template(text)) for field, text in task.parts()]
-        used = {field for field, _ in parts}
-        # What the template does not say needs no words.
+        formats = _formats(task, encoder, labels, end)
+        parts = task.parts()
+        # A template without them needs no definitions.
         definitions = [""] * len(labels.labels)
-        if used & {"definition", "definitions"}:
+        if {"definition", "definitions"} & {field for field, _ in parts}:
             definitions = task.define(labels)
-        every: list[int] = []
-        for at, (name, said) in enumerate(zip(labels.names, definitions)):
-            if "definitions" in used:
-                every.extend(encoder.written(".") if at else ())
-                every.extend(encoder.written(f" {name}: {said}"))
-        self.asked: dict[str, _Asked] = {}
-        for label, name, said in zip(labels.labels, labels.names, definitions):
-            fields = {
-                "type": encoder.written(" " + name),
-                "definition": encoder.written(" " + said),
-                "definitions": tuple(every),
-            }
-            pieces: list[list[int]] = [list(encoder.start)]
-            place: tuple[int, int] | None = None
-            for field, literal in parts:
-                if field == "sentence":
-                    pieces.append([])
-                    continue
-                if field == "type" and place is None:
-                    place = sum(map(len, pieces)), len(pieces) - 1
-                pieces[-1].extend(fields[field] if field else literal)
-            assert place is not None  # `CLLMFS.parts` saw to it.
-            front, *after = map(tuple, pieces)
-            format = AnswerFormat(first, later, ((label, tail),), closing, empty)
-            self.asked[label] = _Asked(front, tuple(after), place, format)
-        self.trie = Trie((("", tail),))
-        # What all labels have behind the text is read with it, unless the labels part
-        # before the text.
-        every_asked = self.asked.values()
-        self.joint: Ids = ()
-        if len({asked.before for asked in every_asked}) == 1:
-            self.joint = _common([asked.suffix((TEXT,)) for asked in every_asked])
+        self.prompts = make_prompts(parts, labels, definitions, formats, encoder)
+        self.trie = Trie(formats[labels.labels[0]].tails)
+        self.common = common_ids(list(self.prompts.values()))
 
     def constant(self) -> int:
         return max(
-            len(asked.before + asked.suffix(())) for asked in self.asked.values()
+            len(prompt.before + prompt.suffix(())) for prompt in self.prompts.values()
         )
 
     def requests(self, words: TokenizedWords) -> list[DecodingRequest]:
-        grammar = self._grammar(words)
+        grammars = self._grammars(words)
         text = words.text
         cut = self._shared(text)
         requests: list[DecodingRequest] = []
-        for asked in self.asked.values():
-            own = _of_label(grammar, asked)
-            suffix = asked.suffix(text)
-            shared, suffix = suffix[:cut], suffix[cut:]
-            requests.append(DecodingRequest(asked.before, suffix, own, shared))
+        for prompt in self.prompts.values():
+            suffix = prompt.suffix(text)
+            requests.append(
+                DecodingRequest(
+                    prompt.before,
+                    suffix[cut:],
+                    grammars.of(prompt.format),
+                    shared=suffix[:cut],
+                )
+            )
         return requests
 
-    def _grammar(self, words: TokenizedWords) -> Any:
-        """The grammar of the answers, for some label; see `_of_label`."""
-        if self.task.grammar == "bag":
-            return TokenBagGrammar(words, self._any_format, self.max_span)
-        return Grammar(words, self._any_format, self.max_span, self.trie)
+    def _grammars(self, words: TokenizedWords) -> WindowGrammars:
+        return WindowGrammars(self.task.grammar, words, self.max_span, self.trie)
 
     def _shared(self, text: Ids) -> int:
         """How many ids behind the prefix are the same for all labels."""
-        texts = self.joint.count(TEXT)
-        return len(self.joint) + texts * (len(text) - 1)
-
-    @property
-    def _any_format(self) -> AnswerFormat:
-        return next(iter(self.asked.values())).format
+        texts = self.common.count(TEXT)
+        return len(self.common) + texts * (len(text) - 1)
 
     def records(
         self, words: TokenizedWords, gold: Gold, choices: bool = False
     ) -> list[TrainingRecord]:
-        grammar = self._grammar(words) if choices else None
-        said: dict[str, list[Clause]] = {}
+        grammars = self._grammars(words) if choices else None
+        clauses: dict[str, list[Clause]] = {}
         for start, end, label in gold.entities:
-            said.setdefault(label, []).append((start, end, 0))
+            clauses.setdefault(label, []).append((start, end, 0))
         records = [
-            self._record(words, gold, label, said[label], grammar) for label in said
+            self._record(words, gold, label, clauses[label], grammars)
+            for label in clauses
         ]
         # Where annotation is missing, or lost, nobody knows what does not occur.
         if not gold.missing:
             lost = {label for _, _, label in gold.lost}
-            absent = [label for label in self.asked if label not in {*said, *lost}]
-            wanted = self.task.absent * max(1, len(said))
+            known = {*clauses, *lost}
+            absent = [label for label in self.prompts if label not in known]
+            wanted = self.task.absent * max(1, len(clauses))
             count = int(wanted) + (random.random() < wanted % 1)
             for label in random.sample(absent, min(count, len(absent))):
-                records.append(self._record(words, gold, label, [], grammar))
+                records.append(self._record(words, gold, label, [], grammars))
         return [record for record in records if any(record.weights)]
 
     def _record(
@@ -370,58 +299,41 @@ class BoundCLLMFS:
         gold: Gold,
         label: str,
         clauses: Sequence[Clause],
-        grammar: Any,
+        grammars: WindowGrammars | None,
     ) -> TrainingRecord:
-        asked = self.asked[label]
+        """What is learned of one label. grammars: where what they allow is learned."""
+        prompt = self.prompts[label]
         text = words.text
-        suffix = asked.suffix(text)
-        answer, weights = target(
-            words, asked.format, clauses, unknown=gold.unknown_of(label)
-        )
-        begin = asked.text(len(text))
+        suffix = prompt.suffix(text)
+        format = prompt.format
+        answer, weights = target(words, format, clauses, unknown=gold.unknown_of(label))
+        begin = prompt.text_place(len(text))
+        answer_at = len(prompt.before) + len(suffix)
+        types = [prompt.name_place(len(text))]
         return TrainingRecord(
-            asked.before,
+            prompt.before,
             suffix,
             answer,
             weights,
             PRESENT if clauses else ABSENT,
             text=(begin, begin + len(text)),
-            mentions=mentions(
-                words,
-                asked.format,
-                clauses,
-                begin,
-                len(asked.before) + len(suffix),
-                [asked.type(len(text))],
-            ),
+            mentions=mentions(words, format, clauses, begin, answer_at, types),
             shared=self._shared(text),
-            allowed=self._allowed(grammar, asked, answer) if grammar else None,
+            allowed=grammars.allowed(format, answer) if grammars else None,
         )
 
-    def _allowed(
-        self, grammar: Any, asked: _Asked, answer: Ids
-    ) -> tuple[Ids, ...] | None:
-        """What each id of an answer could have been; None where a bag does not admit
-        the answer: it is too long, or a name in it reads like the terminator."""
-        try:
-            return allowed_tokens_along(_of_label(grammar, asked), answer)
-        except ValueError:
-            if self.task.grammar == "spans":
-                raise
-            return None
 
-
-def _of_label(grammar: Any, asked: _Asked) -> Any:
-    """The grammar of one label; what it knows of the window holds for all."""
-    own = copy(grammar)
-    own.format = asked.format
-    return own
-
-
-def _common(rows: Sequence[Ids]) -> Ids:
-    """What all rows begin with, leaving each one id at least."""
-    count = 0
-    shortest = min(map(len, rows))
-    while count < shortest - 1 and len({row[count] for row in rows}) == 1:
-        count += 1
-    return rows[0][:count]
+def _formats(
+    task: CLLMFS, encoder: Encoder, labels: LabelSet, end: int
+) -> dict[str, AnswerFormat]:
+    """The format of the answers for each label. end: the id that ends an answer."""
+    before = task.piece("before_entity")
+    first = encoder.template(f" {before}" if before else "")
+    later = encoder.template(task.piece("separator")) + first
+    tail = encoder.template(task.piece("after_entity"))
+    closing = encoder.template(task.piece("terminator")) + (end,)
+    empty = encoder.template(task.piece("no_entity")) + (end,)
+    return {
+        label: AnswerFormat(first, later, ((label, tail),), closing, empty)
+        for label in labels.labels
+    }

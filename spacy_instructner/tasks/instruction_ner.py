@@ -1,4 +1,4 @@
-"""InstructionNER: one prompt a text, and two auxiliary tasks while learning.
+"""InstructionNER: one prompt for each text, and two auxiliary tasks in training.
 
 Wording: the paper's Figure 2 (`prompts.py`). The answer to a text without entities and
 the weights of the tasks: ours (the paper's visible parts do not settle them).
@@ -28,8 +28,8 @@ from .prompts import EXTRACTION, FIELDS, LAYOUTS, MAIN, TYPING, Prompts, TypeOpt
 from .targets import mentions, target
 from .templates import TemplatePart, parse_template, space_to_field
 
-# Most ids in a word of an example; a longer one is passed over.
-LONGEST_SHOWN = 100
+# Most ids in a word of a demonstration; a longer one is passed over.
+LONGEST_WORD = 100
 
 
 def build_instruction_ner_v1(
@@ -62,14 +62,14 @@ def build_instruction_ner_v1(
         {definitions}, and, for typing, {entities}.
     main_weight, extraction_weight, typing_weight (float): weight of each task's
         answers in the loss; 0 leaves a task out.
-    clause (str): how one entity is said. Fields: {entity}, {article}, {type}.
+    clause (str): how one entity is written. Fields: {entity}, {article}, {type}.
     article, article_before_vowel, vowels (str): the article rule.
     separator, terminator (str): between clauses, and after the last.
     no_entity (str): the answer for a text without entities.
     examples (Optional[ExampleReader]): reads examples to show in every prompt of the
         main task, such as `spacy-instructner.FewShotCorpus.v1`. Each is a whole
         prompt with its answer.
-    example_end (str): what follows each example shown.
+    example_end (str): what follows each demonstration.
     shuffle_options (bool): while learning, list the types in another order each time.
     definition (str): how {definitions} says what one label means. Fields: {definition},
         {type}.
@@ -125,35 +125,36 @@ class InstructionNER:
     definition_separator: str
 
     def __post_init__(self) -> None:
-        for task, weight in self.weights.items():
+        for name, weight in self.weights.items():
             if weight < 0:
-                raise ValueError(f"`{task}_weight` must not be negative: {weight}.")
+                raise ValueError(f"`{name}_weight` must not be negative: {weight}.")
         if not self.weights[MAIN]:
             raise ValueError(
-                "`main_weight` must not be 0: the main task is what is asked later."
+                "`main_weight` must not be 0: the main task is the one that is asked when "
+                "annotating."
             )
         fields = [field for field, _ in self._clause_parts() if field]
         if fields.index("entity") > fields.index("type"):
             raise ValueError("`clause` must name the {entity} before its {type}.")
-        for name in ("terminator", "no_entity"):
-            if not getattr(self, name).strip():
-                raise ValueError(f"`{name}` must not be empty.")
+        for setting in ("terminator", "no_entity"):
+            if not getattr(self, setting).strip():
+                raise ValueError(f"`{setting}` must not be empty.")
         parse_template(
             "definition", self.definition, ("type", "definition"), ("definition",)
         )
         for layout in LAYOUTS if self.layout is None else (self.layout,):
-            for task in FIELDS:
-                self.template(task, layout)
+            for name in FIELDS:
+                self.template(name, layout)
 
-    def template(self, task: str, layout: str) -> list[TemplatePart]:
-        """A task's prompt, cut at its fields."""
-        own = self.templates[task]
-        needed = ("entities",) if task == TYPING else ()
+    def template(self, name: str, layout: str) -> list[TemplatePart]:
+        """The prompt of the main task or an auxiliary one, cut at its fields."""
+        own = self.templates[name]
+        needed = ("entities",) if name == TYPING else ()
         parts = parse_template(
-            f"{task}_template", own or LAYOUTS[layout][task], FIELDS[task], needed
+            f"{name}_template", own or LAYOUTS[layout][name], FIELDS[name], needed
         )
         if not any(field == "sentence" for field, _ in parts):
-            raise ValueError(f"`{task}_template` must have the field {{sentence}}.")
+            raise ValueError(f"`{name}_template` must have the field {{sentence}}.")
         return space_to_field(parts, ("sentence", "options", "definitions", "entities"))
 
     @property
@@ -171,9 +172,9 @@ class InstructionNER:
             if name[:1].lower() and name[:1].lower() in self.vowels
             else self.article
         )
-        said = {"article": article, "type": name, "entity": "\0"}
+        filled = {"article": article, "type": name, "entity": "\0"}
         text = "".join(
-            said[field] if field else text for field, text in self._clause_parts()
+            filled[field] if field else text for field, text in self._clause_parts()
         )
         before, _, after = text.partition("\0")
         return before, after
@@ -192,11 +193,7 @@ class InstructionNER:
         layout: PromptOrder = "text_last",
         demonstrations: Sequence[Demonstration] = (),
     ) -> "BoundInstructionNER":
-        """The task for one tokenizer and label set.
-
-        end: the id that ends an answer; max_span: most words in a span, 0 for
-        no limit; layout: what to take where the task leaves it open; shown:
-        examples to show in every prompt of the main task."""
+        """See `tasks.base.Task`. The demonstrations are shown in prompts of the main task."""
         return BoundInstructionNER(
             self, encoder, labels, end, max_span, self.layout or layout, demonstrations
         )
@@ -246,24 +243,25 @@ class BoundInstructionNER:
         self.extraction = AnswerFormat((), separator, (("", ()),), closing, empty)
         self.trie = Trie(self.format.tails)
         self.index = {label: at for at, label in enumerate(labels.labels)}
-        self.demonstrations = [self._show(example) for example in demonstrations]
-        # Answering shows all of them: put together once, not for every text.
-        self.everything = tuple(
+        # The words of each, and the ids that show it.
+        self.demonstrations = [self._encode(each) for each in demonstrations]
+        # Annotating shows all of them: put together once, not for every text.
+        self.all_demonstrations = tuple(
             token for _, ids in self.demonstrations for token in ids
         )
 
     def _warn_of_undefined(self) -> None:
-        for label, said in zip(self.labels.labels, self.labels.definitions):
-            if self.prompts.defines and not said:
+        for label, meaning in zip(self.labels.labels, self.labels.definitions):
+            if self.prompts.defines and not meaning:
                 warnings.warn(
                     f"The label {label!r} has no definition in `label_definitions`; the "
                     "prompt's {definitions} leave it out.",
                     stacklevel=2,
                 )
 
-    def _show(self, example: Demonstration) -> tuple[tuple[Ids, ...], Ids]:
-        """An example's words, and its whole prompt with its answer."""
-        words = self.encoder.words(example.words, example.spaces, LONGEST_SHOWN)
+    def _encode(self, example: Demonstration) -> tuple[tuple[Ids, ...], Ids]:
+        """A demonstration's words, and its whole prompt with its answer."""
+        words = self.encoder.words(example.words, example.spaces, LONGEST_WORD)
         clauses = [
             (start, end, self.index[label])
             for start, end, label in example.entities
@@ -281,78 +279,85 @@ class BoundInstructionNER:
         nothing = TokenizedWords((), ())
         prompts = [
             self.prompts.make(
-                task, nothing, demonstrations=self.everything if task == MAIN else ()
+                name,
+                nothing,
+                demonstrations=self.all_demonstrations if name == MAIN else (),
             )
-            for task in FIELDS
+            for name in FIELDS
         ]
         return max(len(prompt.prefix) + len(prompt.suffix) for prompt in prompts)
 
     def requests(self, words: TokenizedWords) -> list[DecodingRequest]:
         grammar = Grammar(words, self.format, self.max_span, self.trie)
-        prompt = self.prompts.make(MAIN, words, demonstrations=self.everything)
+        prompt = self.prompts.make(MAIN, words, demonstrations=self.all_demonstrations)
         return [DecodingRequest(prompt.prefix, prompt.suffix, grammar)]
 
     def records(
         self, words: TokenizedWords, gold: Gold, choices: bool = False
     ) -> list[TrainingRecord]:
-        clauses = [
-            (start, end, self.index[label]) for start, end, label in gold.entities
-        ]
         options: TypeOptions | None = None
         if self.task.shuffle_options:
             order = range(len(self.index))
             options = self.prompts.order(random.sample(order, len(order)))
-        records = []
-        for task, weight in self.task.weights.items():
-            if not weight or (task == TYPING and not clauses):
-                continue
-            # Typing says nothing of the words that are not named.
-            unknown = frozenset[int]() if task == TYPING else gold.unknown
-            said = clauses
-            if task == EXTRACTION:
-                said = [(start, end, 0) for start, end, _ in clauses]
-            format = self.extraction if task == EXTRACTION else self.format
-            answer, weights = target(words, format, said, weight, unknown)
-            if not any(weights):
-                continue
-            demonstrations = self._in_front(words) if task == MAIN else ()
-            prompt = self.prompts.make(
-                task, words, gold.entities, demonstrations, options
+        records = [
+            self._record(name, words, gold, options, choices)
+            for name, weight in self.task.weights.items()
+            if weight and (name != TYPING or gold.entities)
+        ]
+        return [record for record in records if any(record.weights)]
+
+    def _record(
+        self,
+        name: str,
+        words: TokenizedWords,
+        gold: Gold,
+        options: TypeOptions | None,
+        choices: bool,
+    ) -> TrainingRecord:
+        """What is learned of the main task or an auxiliary one. options: the order in
+        which the types are listed."""
+        typed = name != EXTRACTION
+        format = self.format if typed else self.extraction
+        clauses = [
+            (start, end, self.index[label] if typed else 0)
+            for start, end, label in gold.entities
+        ]
+        # An answer of typing says nothing of the words that its prompt does not name.
+        unknown = frozenset[int]() if name == TYPING else gold.unknown
+        answer, weights = target(
+            words, format, clauses, self.task.weights[name], unknown
+        )
+        demonstrations = self._demonstrations_for(words) if name == MAIN else ()
+        prompt = self.prompts.make(name, words, gold.entities, demonstrations, options)
+        positions: tuple[MentionPositions, ...] = ()
+        if name == MAIN:
+            answer_at = len(prompt.prefix) + len(prompt.suffix)
+            positions = mentions(
+                words, format, clauses, prompt.text, answer_at, prompt.types
             )
-            found: tuple[MentionPositions, ...] = ()
-            if task == MAIN:
-                answer_at = len(prompt.prefix) + len(prompt.suffix)
-                found = mentions(
-                    words, format, said, prompt.text, answer_at, prompt.types
-                )
-            records.append(
-                TrainingRecord(
-                    prompt.prefix,
-                    prompt.suffix,
-                    answer,
-                    weights,
-                    task,
-                    text=(prompt.text, prompt.text + words.places[-1]),
-                    mentions=found,
-                    allowed=self._allowed(task, words, said, answer)
-                    if choices
-                    else None,
-                )
-            )
-        return records
+        return TrainingRecord(
+            prompt.prefix,
+            prompt.suffix,
+            answer,
+            weights,
+            name,
+            text=(prompt.text, prompt.text + words.places[-1]),
+            mentions=positions,
+            allowed=self._allowed(name, words, clauses, answer) if choices else None,
+        )
 
     def _allowed(
-        self, task: str, words: TokenizedWords, said: Sequence[Clause], answer: Ids
+        self, name: str, words: TokenizedWords, clauses: Sequence[Clause], answer: Ids
     ) -> tuple[Ids, ...]:
         """What each id of an answer could have been. When typing, the entities are
         given: only their types are chosen."""
-        if task == TYPING:
+        if name == TYPING:
             pieces = (
                 self.trie if piece.role == "tail" else Trie([("", piece.ids)])
-                for piece in write_answer(words, self.format, said)
+                for piece in write_answer(words, self.format, clauses)
             )
             return allowed_tokens_in_pieces(tuple(pieces), answer)
-        if task == EXTRACTION:
+        if name == EXTRACTION:
             return allowed_tokens_along(
                 Grammar(words, self.extraction, self.max_span), answer
             )
@@ -360,10 +365,10 @@ class BoundInstructionNER:
             Grammar(words, self.format, self.max_span, self.trie), answer
         )
 
-    def _in_front(self, words: TokenizedWords) -> Ids:
-        """The examples that stand in front of the main task's prompt while learning from
-        these words. One that holds them, from which the answer could be copied, is left
-        out."""
+    def _demonstrations_for(self, words: TokenizedWords) -> Ids:
+        """The demonstrations that stand in front of the main task's prompt when these
+        words are learned. One that holds them is left out: the answer could be copied
+        from it."""
         own = _spelled(words)
         return tuple(
             token

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from spacy.tokens import Doc
+
 from ..formats.text_files import UTF8, read_json
 
 # Labels; or each with what it means, or with "name" and "definition".
@@ -17,7 +19,7 @@ LABELS_KEY = "instruction_ner_labels"
 class LabelSet:
     """labels: as they are written on the Doc, in the order they are asked;
     names: the words for each, in the same order; definitions: what it means,
-    "" where nobody said."""
+    "" where nobody gave one."""
 
     labels: tuple[str, ...]
     names: tuple[str, ...]
@@ -85,17 +87,29 @@ def with_own_words(
         "name": dict(names),
         "definition": {**definitions},
     }
-    for label, said in labels.items() if isinstance(labels, Mapping) else ():
-        words = said if isinstance(said, Mapping) else {"definition": said}
+    for label, given in labels.items() if isinstance(labels, Mapping) else ():
+        words = given if isinstance(given, Mapping) else {"definition": given}
         for kind, text in words.items():
             if kind not in own or not isinstance(text, str):
                 raise ValueError(
-                    f"Of the label {label!r} one can say what it means, as a text, or "
-                    f'{{"name": …, "definition": …}}, but not {said!r}.'
+                    f"The label {label!r} can bring its meaning as a text, or "
+                    f'{{"name": …, "definition": …}}, but not {given!r}.'
                 )
             if text:
                 own[kind][label] = text
     return make_label_set(labels, own["name"], own["definition"])
+
+
+def labels_of(doc: Doc) -> Labels | None:
+    """The labels that a Doc brings with it, if it does. Raises ValueError for what is
+    neither a list of labels nor a mapping, and for an empty one."""
+    own = doc.user_data.get(LABELS_KEY)
+    if own is not None and (not isinstance(own, (list, tuple, dict)) or not own):
+        raise ValueError(
+            f"Doc.user_data[{LABELS_KEY!r}] must be a list of labels, or a dict of what "
+            f"they mean, with one label at least, not {own!r}."
+        )
+    return own
 
 
 def unknown_labels(labels: Iterable[str], known: Iterable[str]) -> list[str]:
@@ -111,8 +125,8 @@ def unasked_words(
 
     labels: those that are there; words: for labels, by the name of the setting."""
     found: list[str] = []
-    for setting, said in words.items():
-        for label in unknown_labels(said or {}, labels):
+    for setting, by_label in words.items():
+        for label in unknown_labels(by_label or {}, labels):
             sentence = f"`{setting}` has {label!r}, which is none of the labels"
             folded = {_folded(each): each for each in reversed(labels)}
             near = get_close_matches(_folded(label), folded, n=1)
@@ -132,15 +146,15 @@ def read_words_v1(
 
     path (Optional[Path]): a JSON file with an object, label to words.
     encoding (str): of the file, as Python calls it.
-    RETURNS (Optional[Dict[str, str]]): what it says; None without a path. Raises
+    RETURNS (Optional[Dict[str, str]]): words by label; None without a path. Raises
         OSError for a missing file, and ValueError for one of another shape, with the
-        line where it is no JSON.
+        line where it is not JSON.
     """
     if path is None:
         return None
     words = read_json(Path(path), encoding)
     if not isinstance(words, dict) or not all(
-        isinstance(said, str) for said in words.values()
+        isinstance(text, str) for text in words.values()
     ):
         raise ValueError(
             f'{path} must hold one JSON object, label to words: {{"PERSON": "…"}}.'

@@ -89,7 +89,7 @@ class Prompts:
 
     templates (Mapping[str, List[TemplatePart]]): each task's prompt, cut at its fields.
     separator (Ids): between the {entities} of a prompt.
-    definition (str): how what a label means is said, with {type} and {definition}.
+    definition (str): how the meaning of a label is worded, with {type} and {definition}.
     definition_separator (str): between the {definitions} of a prompt.
     """
 
@@ -114,14 +114,14 @@ class Prompts:
         self.defines = any(
             field == "definitions" for parts in templates.values() for field, _ in parts
         )
-        # What each label means, as the first and as a later one; () where nobody said,
-        # or no prompt does.
+        # What each label means, as the first and as a later one; () where it has no
+        # definition, or no prompt needs one.
         between = definition_separator.removesuffix(" ")
         space = definition_separator[len(between) :]
         self.definitions: list[tuple[Ids, Ids]] = [((), ())] * len(labels.names)
-        for at, (name, said) in enumerate(zip(labels.names, labels.definitions)):
-            if said and self.defines:
-                text = definition.format(type=name, definition=said)
+        for at, (name, meaning) in enumerate(zip(labels.names, labels.definitions)):
+            if meaning and self.defines:
+                text = definition.format(type=name, definition=meaning)
                 later = encoder.template(between) + encoder.text(space + text)
                 self.definitions[at] = encoder.text(" " + text), later
         self.options = self.order(range(len(labels.names)))
@@ -149,7 +149,7 @@ class Prompts:
     ) -> Prompt:
         """A task's prompt about a window.
 
-        entities: those that the prompt names; shown: what stands in front of it;
+        entities: those that the prompt names; demonstrations: what stands in front of it;
         options: the labels in another order than theirs."""
         options = options or self.options
         prefix: list[int] = [*self.start, *demonstrations]

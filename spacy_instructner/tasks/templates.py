@@ -20,7 +20,7 @@ def parse_template(
         pieces = list(Formatter().parse(template))
     except ValueError as error:
         raise ValueError(
-            f"`{name}` is no template: {error}. Write a brace that is meant as such "
+            f"`{name}` is no template: {error}. Write a brace that belongs to the text "
             "twice."
         ) from error
     for literal, field, spec, conversion in pieces:
@@ -30,8 +30,8 @@ def parse_template(
             continue
         if field not in known or spec or conversion:
             raise ValueError(
-                f"`{name}` has a field {{{field}}} that means nothing there. It may "
-                f"have {_listed(known)}."
+                f"`{name}` has a field {{{field}}} that means nothing there. Its fields "
+                f"can be {_listed(known)}."
             )
         parts.append((field, ""))
     for field in needed:

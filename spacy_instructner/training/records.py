@@ -1,4 +1,5 @@
-"""From annotated windows to what is learnt, and what is said of the rest."""
+"""From annotated windows to training records, and warnings about what cannot be learned.
+Source: ours."""
 
 import random
 import warnings
@@ -7,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from spacy.tokens import Span
+from spacy.training import Example
 
+from ..data.gold import read_example, within, writable
 from ..decoding.answers import TokenizedWords
 from ..tasks.base import BoundTask, Gold, TrainingRecord
 from ..tasks.labels import unknown_labels
-from ..windows import Window
+from ..windows import BoundWindow, Window
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,33 @@ class Learnable:
     cut: int
 
 
+def make_gold_windows(
+    examples: Sequence[Example], windows: Sequence[BoundWindow], max_span: int
+) -> list[GoldWindow]:
+    """What is known of each window that answers can say.
+
+    windows: of all Examples' predicted Docs; max_span: most words in a span, 0 for no
+    limit."""
+    golds = [read_example(example).gold for example in examples]
+    found: list[GoldWindow] = []
+    for each in windows:
+        known = within(golds[each.window.doc], each.window)
+        gold = writable(known, each.words, each.labels.labels, max_span)
+        found.append(GoldWindow(each.window, each.words, gold, each.task))
+    return found
+
+
 def make_records(
     windows: Sequence[GoldWindow], positions: int, choices: bool = False
 ) -> list[TrainingRecord]:
-    """What is learnt from windows. Records that a model with so many positions cannot
+    """What is learned from windows. Records that a model with so many positions cannot
     read are left out, with a warning.
 
-    choices: only decisions are learnt, ids where the grammar allowed another."""
+    choices: only decisions are learned: ids where the grammar allowed another."""
     records = [
         record
         for each in windows
-        # Where nothing is annotated, nothing is learnt.
+        # Where nothing is annotated, nothing is learned.
         if len(each.gold.missing) < len(each.words)
         for record in each.task.records(each.words, each.gold, choices)
     ]
@@ -84,8 +103,8 @@ def count_learnable(windows: Sequence[GoldWindow]) -> Learnable:
 
 
 @dataclass(frozen=True)
-class Ids:
-    """Ids of answers. learnt: those that carry loss; lost: those that would, if no
+class AnswerIds:
+    """AnswerIds of answers. learnt: those that carry loss; lost: those that would, if no
     annotation were missing."""
 
     learnt: int
@@ -94,7 +113,7 @@ class Ids:
 
 def count_ids(
     windows: Sequence[GoldWindow], positions: int, choices: bool = False
-) -> Ids:
+) -> AnswerIds:
     """What missing annotation costs. Windows without any annotation do not count.
     Python's `random`, from which tasks draw, is as it was afterwards."""
     some = [each for each in windows if len(each.gold.missing) < len(each.words)]
@@ -106,36 +125,36 @@ def count_ids(
         records = make_records(own, positions, choices)
         counts.append(sum(bool(w) for record in records for w in record.weights))
     random.setstate(state)
-    return Ids(counts[0], max(0, counts[1] - counts[0]))
+    return AnswerIds(counts[0], max(0, counts[1] - counts[0]))
 
 
 def warn_of_lost(
-    misaligned: Sequence[Span], unlabelled: Sequence[Span], ids: Ids
+    misaligned: Sequence[Span], unlabelled: Sequence[Span], ids: AnswerIds
 ) -> None:
     """Warn of annotation that is missing.
 
     misaligned: entities that do not fall on the pipeline's tokens; unlabelled:
     stretches of tokens without annotation; ids: of the answers for their texts."""
-    said = []
+    sentences: list[str] = []
     if misaligned:
-        said.append(
+        sentences.append(
             f"{len(misaligned)} training entities do not fall on token borders and are "
-            f"not learnt: {_shown(misaligned)}. Tokenize the data as the pipeline does, "
-            "or correct their offsets."
+            f"not learned: {_quoted(misaligned)}. Tokenize the data as the pipeline "
+            "does, or correct their offsets."
         )
     if unlabelled:
-        said.append(
-            f"{len(unlabelled)} stretches of tokens have no annotation, as where spaCy "
-            f"could not align an entity: {_shown(unlabelled)}."
+        sentences.append(
+            f"{len(unlabelled)} stretches of tokens have no annotation, for example "
+            f"because spaCy could not align an entity: {_quoted(unlabelled)}."
         )
-    said.append(
+    sentences.append(
         f"In these texts, {ids.lost} of {ids.learnt + ids.lost} answer ids are not "
-        "learnt for it."
+        "learned because of it."
     )
-    warnings.warn(" ".join(said), stacklevel=3)
+    warnings.warn(" ".join(sentences), stacklevel=3)
 
 
-def _shown(spans: Sequence[Span]) -> str:
+def _quoted(spans: Sequence[Span]) -> str:
     return "; ".join(
         f"{span.text[:40]!r}{f' ({span.label_})' if span.label_ else ''} in "
         f"{span.doc.text[:60]!r}"
@@ -144,7 +163,7 @@ def _shown(spans: Sequence[Span]) -> str:
 
 
 def warn_of_labels(labels: Sequence[str], counts: Mapping[str, int]) -> None:
-    """Warn of labels that will not be learnt. counts: entities in the data by label."""
+    """Warn of labels that will not be learned. counts: entities in the data by label."""
     absent = unknown_labels(labels, counts)
     if counts and absent:
         warnings.warn(
@@ -154,6 +173,6 @@ def warn_of_labels(labels: Sequence[str], counts: Mapping[str, int]) -> None:
     if extra:
         warnings.warn(
             "The training data has labels that are not in `labels`: "
-            f"{', '.join(extra)}. Their entities are learnt as none.",
+            f"{', '.join(extra)}. Their entities count as no entities.",
             stacklevel=3,
         )

@@ -1,0 +1,93 @@
+"""From the answers about windows to what is predicted for each Doc. Source: ours."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from spacy.tokens import Doc
+
+from .calibration import Calibration
+from .decoding.answers import Ids
+from .decoding.request import Answer, DecodingRequest
+from .resolve import Found, merge
+from .windows import Window
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """All spans found in one Doc; and, with `save_io`, each prompt and its answer."""
+
+    found: tuple[Found, ...]
+    io: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class AnsweredWindow:
+    """A window, what the model was asked about it, and the answer to each request."""
+
+    window: Window
+    requests: Sequence[DecodingRequest]
+    answers: Sequence[Answer]
+
+    def found(self) -> list[Found]:
+        """The spans of all answers, counted from the start of the Doc."""
+        start = self.window.start
+        return [
+            Found(start + span.start, start + span.end, span.label, span.score)
+            for answer in self.answers
+            for span in answer.spans
+        ]
+
+    def io(self, decode: Callable[[Ids], str]) -> list[dict[str, Any]]:
+        """Prompts and answers as texts, with the window's tokens."""
+        return [
+            {
+                "start": self.window.start,
+                "end": self.window.end,
+                "prompt": decode(request.prefix + request.own),
+                "answer": decode(answer.ids),
+            }
+            for request, answer in zip(self.requests, self.answers)
+        ]
+
+
+def make_predictions(
+    docs: int,
+    answered: Sequence[AnsweredWindow],
+    calibration: Calibration,
+    decode: Callable[[Ids], str] | None = None,
+) -> list[Prediction]:
+    """One prediction for each of so many Docs.
+
+    answered: the windows of all Docs; decode: ids to text, where prompts and answers are
+    kept."""
+    by_doc: list[list[AnsweredWindow]] = [[] for _ in range(docs)]
+    for each in answered:
+        by_doc[each.window.doc].append(each)
+    return [
+        Prediction(
+            found=tuple(
+                replace(found, score=calibration(found.score))
+                for found in merge(
+                    [each.window for each in own], [each.found() for each in own]
+                )
+            ),
+            io=tuple(entry for each in own for entry in each.io(decode))
+            if decode
+            else (),
+        )
+        for own in by_doc
+    ]
+
+
+def predict_each(
+    predict: Callable[[list[Doc]], list[Prediction]], docs: list[Doc]
+) -> list[Prediction | Exception]:
+    """What is found in each Doc, or why nothing can be: Docs that fail together are tried
+    one by one."""
+    try:
+        return list(predict(docs))
+    except Exception as error:
+        if len(docs) == 1:
+            return [error]
+    return [predict_each(predict, [doc])[0] for doc in docs]

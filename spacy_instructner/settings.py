@@ -1,0 +1,68 @@
+"""The settings of a component, as its factory reads them, and what must hold between them.
+Source: ours."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .decoding.config import DecodingConfig
+from .models.thinc_model import ModelConfig
+from .span_getters import SpanGetter
+from .tasks.base import Task
+from .training.objective import Objective
+
+
+@dataclass(frozen=True)
+class Settings:
+    """See `factory.make_instruction_ner` for what each of them means."""
+
+    task: Task
+    loss: str
+    objectives: dict[str, Any]
+    labels: list[str]
+    label_names: dict[str, str]
+    label_definitions: dict[str, str]
+    decoder: DecodingConfig
+    windows: SpanGetter
+    max_window: int
+    window_overlap: int
+    threshold: float
+    spans_key: str
+    score_extension: str
+    overwrite: bool
+    bundle: str
+    save_io: bool
+    device: str
+    scorer: Callable | None
+
+    def check(self, config: ModelConfig) -> None:
+        """Raises ValueError for settings that contradict each other or the model."""
+        if not 0.0 <= self.threshold <= 1.0:
+            raise ValueError(f"`threshold` must be in [0, 1], not {self.threshold}.")
+        if self.max_window < 1 or not 0 <= self.window_overlap < self.max_window:
+            raise ValueError(
+                f"`window_overlap` ({self.window_overlap}) must be at least 0 and less "
+                f"than `max_window` ({self.max_window})."
+            )
+        if self.bundle == "adapter" and config.adapter is None:
+            raise ValueError(
+                '`bundle = "adapter"` saves the adapter alone, but the model has none: '
+                "all its weights are trained. Give it an `adapter`, or save "
+                '`bundle = "full"`.'
+            )
+        for key, objective in self.objectives.items():
+            if not isinstance(objective, Objective):
+                raise ValueError(
+                    f"`objectives.{key}` must be an objective, such as "
+                    f"spacy-instructner.InfoNCE.v1, not {objective!r}."
+                )
+            objective.check(config.kind, self.task)
+
+    def kept(self) -> dict[str, Any]:
+        """Those that are saved beside the config, since they may change afterwards."""
+        return {
+            "threshold": self.threshold,
+            "labels": list(self.labels),
+            "label_names": dict(self.label_names),
+            "label_definitions": dict(self.label_definitions),
+        }

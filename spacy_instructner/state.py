@@ -1,0 +1,197 @@
+"""What a component keeps besides its weights: labels with their words, threshold,
+calibration, demonstrations. Saved beside the config, as it may change afterwards.
+Source: ours."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+from thinc.api import Model
+
+from .binding import make_demonstrations, read_demonstrations
+from .calibration import Calibration
+from .models.thinc_model import current_backbone
+from .tasks.base import Demonstration, ExampleReader
+from .tasks.labels import (
+    Labels,
+    LabelSet,
+    labels_of,
+    make_label_set,
+    unasked_words,
+    with_own_words,
+)
+
+
+@dataclass
+class State:
+    """cfg: what holds now; configured: what the config said of it; labels_given: whether
+    somebody gave the labels (labels found in data give way to those of other data);
+    weights_saved: whether the folder that was loaded has weights; as_configured: whether
+    nothing was loaded or changed since the config was read."""
+
+    cfg: dict[str, Any]
+    configured: dict[str, Any]
+    labels_given: bool = False
+    weights_saved: bool = False
+    as_configured: bool = False
+
+    # Labels.
+
+    def set_labels(
+        self,
+        labels: Sequence[str],
+        names: Mapping[str, str] | None,
+        definitions: Mapping[str, str] | None,
+    ) -> None:
+        """See `component.InstructionNERPipe.set_labels`."""
+        if labels:
+            problems = unasked_words(
+                labels, label_names=names, label_definitions=definitions
+            )
+            for sentence in problems:
+                warnings.warn(sentence, stacklevel=3)
+        self.as_configured = False
+        old_names = self.cfg.get("label_names", {})
+        old_definitions = self.cfg.get("label_definitions", {})
+        all_names = {**old_names, **(names or {})}
+        all_definitions = {**old_definitions, **(definitions or {})}
+        make_label_set(labels, all_names, all_definitions)
+        self.labels_given = bool(labels)
+        # At once, for whoever annotates meanwhile.
+        self.cfg.update(
+            labels=list(labels),
+            label_names=all_names,
+            label_definitions=all_definitions,
+        )
+
+    def initialize_labels(
+        self,
+        labels: Sequence[str] | None,
+        in_data: Sequence[str],
+        names: Mapping[str, str] | None,
+        definitions: Mapping[str, str] | None,
+    ) -> None:
+        """Take the labels of `[initialize]`, else those that were given before, else
+        those of the data. names, definitions: of `[initialize]`, besides the config's."""
+        given = labels is not None or self.labels_given
+        if labels is None:
+            labels = list(self.cfg["labels"]) if self.labels_given else in_data
+        self.set_labels(
+            labels,
+            {**self._configured_words("label_names"), **(names or {})},
+            {**self._configured_words("label_definitions"), **(definitions or {})},
+        )
+        self.labels_given = given
+
+    def _configured_words(self, setting: str) -> dict[str, str]:
+        """The words that hold now for the labels that the config has words for: these
+        labels must be there, too."""
+        now = self.cfg[setting]
+        return {label: now[label] for label in self.configured[setting] if label in now}
+
+    def label_set(self, labels: Labels | None, doc: Doc | None) -> LabelSet | None:
+        """The labels of a call, else those that the Doc brings, else the component's;
+        None where there are none."""
+        if labels is None and doc is not None:
+            labels = labels_of(doc)
+        # All of one moment.
+        cfg = dict(self.cfg)
+        asked = cfg["labels"] if labels is None else labels
+        if not asked:
+            return None
+        return with_own_words(asked, cfg["label_names"], cfg["label_definitions"])
+
+    # What goes with scores and prompts.
+
+    @property
+    def calibration(self) -> Calibration:
+        return Calibration(**self.cfg.get("calibration", {}))
+
+    def set_calibration(self, calibration: Calibration) -> None:
+        """See `component.InstructionNERPipe.set_calibration`."""
+        threshold = self.calibration.inverse(self.cfg["threshold"])
+        if 0.0 < threshold < 1.0:
+            threshold = calibration(threshold)
+        else:
+            threshold = self.cfg["threshold"]
+        self.cfg.update(threshold=threshold, calibration=asdict(calibration))
+
+    def forget_calibration(self) -> None:
+        """It belongs to the scores of weights that are no longer there."""
+        self.cfg.pop("calibration", None)
+
+    def demonstrations(
+        self, reader: ExampleReader | None, vocab: Vocab, again: bool = False
+    ) -> tuple[Demonstration, ...]:
+        """The examples that a task shows: read once, or once more, and then kept."""
+        if again:
+            self.cfg.pop("shown", None)
+        if reader is None:
+            return ()
+        if "shown" not in self.cfg:
+            self.cfg["shown"] = read_demonstrations(reader, vocab)
+        return make_demonstrations(self.cfg["shown"])
+
+    # Saving and loading.
+
+    def to_save(self, weights: bool) -> dict[str, Any]:
+        """As JSON can hold it. weights: whether there are some. A pipeline whose weights
+        were not needed yet is saved without them; one that lost them on the way must not
+        be taken for it."""
+        return {**self.cfg, "weights": weights, "configured": self.configured}
+
+    def read(
+        self, saved: Mapping[str, Any], given: Mapping[str, Any] | None = None
+    ) -> None:
+        """Take over what `to_save` made. given: what the config says now, where that may
+        win. Raises ValueError where labels could not be told apart then."""
+        cfg = dict(saved)
+        self.weights_saved = cfg.pop("weights")
+        # Folders that were saved without it keep their own settings.
+        before = cfg.pop("configured", None)
+        if given is not None and before is not None:
+            cfg.update(overridden(cfg, before, given))
+            make_label_set(cfg["labels"], cfg["label_names"], cfg["label_definitions"])
+        self.forget_calibration()
+        self.cfg.update(cfg)
+        self.labels_given = bool(self.cfg["labels"])
+        self.as_configured = False
+
+    @contextmanager
+    def all_or_nothing(self, model: Model) -> Iterator[None]:
+        """What fails before the weights are changed, at its end, has changed nothing."""
+        cfg, weights = dict(self.cfg), current_backbone(model)
+        others = {k: value for k, value in self.__dict__.items() if k != "cfg"}
+        try:
+            yield
+        except BaseException:
+            if current_backbone(model) is weights:
+                self.cfg.clear()
+                self.cfg.update(cfg)
+                self.__dict__.update(others)
+            raise
+
+
+def overridden(
+    saved: Mapping[str, Any], before: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The settings that were given for this load, where they are not those of the config
+    that was saved. No labels and no words are nothing given; words are those of the
+    labels that they were given for, beside the saved ones.
+
+    saved: settings as they are kept; before, given: as the config had them then, and has
+    them now."""
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        if isinstance(value, dict):
+            new = {
+                k: words for k, words in value.items() if before[key].get(k) != words
+            }
+            found[key] = {**saved[key], **new}
+        elif value != before[key] and value != []:
+            found[key] = value
+    return found
