@@ -28,7 +28,7 @@ from spacy_instructner.bench.matrix import Cell, Matrix, read_matrix
 from spacy_instructner.bench.page import Plot, Series
 from spacy_instructner.bench.plots import draw
 from spacy_instructner.evaluation.metrics import count, total
-from spacy_instructner.evaluation.predictions import predict
+from spacy_instructner.evaluation.predicted_texts import predict_texts
 from spacy_instructner.evaluation.support_set import train_on
 from spacy_instructner.files import to_lines, write_whole
 from spacy_instructner.pretraining.loop import read_log
@@ -65,7 +65,7 @@ def cell_of(matrix: Matrix, data: str, seed: int) -> Cell:
 def f1(nlp: Language, docs: Sequence[Doc], asked: dict[str, str]) -> float:
     """Of a pipeline that is asked for these labels, with what they mean, and no others."""
     nlp.get_pipe("instruction_ner").set_labels(list(asked), definitions=asked)
-    texts = predict(nlp, docs)
+    texts = predict_texts(nlp, docs)
     return total(count(texts.gold, texts.found).values()).f1
 
 

@@ -456,7 +456,7 @@ def test_whatever_a_component_does_is_told_of_its_text() -> None:
         assert list(problems) == ["1", "2", "3"], size
         assert "RuntimeError: no such stream" in problems["1"]
         assert "fussy: RuntimeError: no such text" in problems["2"]
-        assert "gives back another Doc" in problems["3"]
+        assert "returns another Doc" in problems["3"]
         assert done.report.spans == {"TOWN": 3}
 
 

@@ -12,7 +12,7 @@ from wasabi import msg
 from ..data.sampling import label_counts
 
 if TYPE_CHECKING:
-    from ..evaluation.predictions import Predictions
+    from ..evaluation.predicted_texts import PredictedTexts
 
 
 def print_label_counts(docs: Sequence[Doc], path: Path) -> None:
@@ -22,7 +22,7 @@ def print_label_counts(docs: Sequence[Doc], path: Path) -> None:
     msg.table(counts.items(), header=("Label", "Entities"), aligns=("l", "r"))
 
 
-def print_failures(predictions: "Predictions") -> None:
+def print_failures(predictions: "PredictedTexts") -> None:
     """Print which texts could not be annotated, and why."""
     for number, why in predictions.failures:
         msg.warn(f"Text {number} does not count: {why}")

@@ -37,7 +37,7 @@ def find_threshold_cli(
     from ..config_checks import write_threshold
     from ..corpus.pipelines import find_component
     from ..evaluation.metrics import best_threshold, count, total
-    from ..evaluation.predictions import predict
+    from ..evaluation.predicted_texts import predict_texts
 
     try:
         if output_path is not None:
@@ -47,7 +47,7 @@ def find_threshold_cli(
         nlp = load_model(pipeline)
         name, pipe = find_component(nlp)
         pipe.cfg["threshold"] = 0.0
-        predictions = predict(nlp, read_scored(data_path, nlp, encoding))
+        predictions = predict_texts(nlp, read_scored(data_path, nlp, encoding))
         print_failures(predictions)
         best = best_threshold(predictions.gold, predictions.found)
         if best is None:

@@ -15,35 +15,35 @@ from spacy.util import resolve_dot_names
 from ..calibration import Judged
 from ..corpus.pipelines import find_component
 from .metrics import judged
-from .predictions import Predictions, predict
+from .predicted_texts import PredictedTexts, predict_texts
 from .support_set import folds, train_on
 
-OnPredictions = Callable[[Predictions], None]
+OnPredicted = Callable[[PredictedTexts], None]
 
 
-def _ignore(predictions: Predictions) -> None:
+def _ignore(predictions: PredictedTexts) -> None:
     """The default of callbacks."""
 
 
 def judge_texts(
-    nlp: Language, docs: Sequence[Doc], on_predictions: OnPredictions = _ignore
+    nlp: Language, docs: Sequence[Doc], on_predicted: OnPredicted = _ignore
 ) -> list[Judged]:
     """Score the entities that a pipeline finds in annotated texts.
 
     nlp (Language): a pipeline with one instruction_ner component. Its threshold and its
         calibration are off meanwhile.
     docs (Sequence[Doc]): annotated texts.
-    on_predictions (Callable): gets the predictions, with the texts that failed.
+    on_predicted (Callable): gets the predictions, with the texts that failed.
     RETURNS (list[Judged]): the score of each predicted entity as the model gives it, and
-        whether the entity is right. Raises ValueError as `find_component` and `predict`.
+        whether the entity is right. Raises ValueError as `find_component` and `predict_texts`.
     """
     _, pipe = find_component(nlp)
     kept = dict(pipe.cfg)
     pipe.cfg["threshold"] = 0.0
     pipe.cfg.pop("calibration", None)
     try:
-        predictions = predict(nlp, docs)
-        on_predictions(predictions)
+        predictions = predict_texts(nlp, docs)
+        on_predicted(predictions)
         return judged(predictions.gold, predictions.found)
     finally:
         pipe.cfg.clear()
@@ -54,7 +54,7 @@ def judge_folds(
     nlp: Language,
     support: Sequence[Doc],
     count: int,
-    on_predictions: OnPredictions = _ignore,
+    on_predicted: OnPredicted = _ignore,
 ) -> list[Judged]:
     """The same for a support set, by cross-fitting.
 
@@ -62,7 +62,7 @@ def judge_folds(
         labels and the words for them that the pipeline has now.
     support (Sequence[Doc]): the annotated texts that the pipeline learned from.
     count (int): parts.
-    on_predictions (Callable): gets the predictions of each part.
+    on_predicted (Callable): gets the predictions of each part.
     RETURNS (list[Judged]): as `judge_texts`, for all parts. Raises ValueError as
         `folds`, `train_on` and `judge_texts`."""
     name, pipe = find_component(nlp)
@@ -73,7 +73,7 @@ def judge_folds(
     seed = config.interpolate()["training"]["seed"]
     found: list[Judged] = []
     for rest, held_out in folds(support, count, seed):
-        found += judge_texts(train_on(config, rest, {}), held_out, on_predictions)
+        found += judge_texts(train_on(config, rest, {}), held_out, on_predicted)
     return found
 
 

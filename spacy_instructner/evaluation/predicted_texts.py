@@ -14,7 +14,7 @@ from ..data.blank_docs import without_annotation
 
 
 @dataclass(frozen=True)
-class Predictions:
+class PredictedTexts:
     """Annotated and predicted entities, text by text.
 
     gold: the annotated entities of each text; found: the predicted entities with their
@@ -27,18 +27,18 @@ class Predictions:
     failures: list[tuple[int, str]]
 
 
-def predict(nlp: Language, docs: Sequence[Doc]) -> Predictions:
+def predict_texts(nlp: Language, docs: Sequence[Doc]) -> PredictedTexts:
     """Annotate texts that are annotated already, and keep both annotations.
 
     nlp (Language): the pipeline.
     docs (Sequence[Doc]): annotated texts; the pipeline gets their tokens as they are.
-    RETURNS (Predictions): both annotations. Raises ValueError where the pipeline fails
+    RETURNS (PredictedTexts): both annotations. Raises ValueError where the pipeline fails
         for every text."""
     own = list(DocBin(docs=docs).get_docs(nlp.vocab))
     answers = annotate_each(
         nlp, [partial(_blank_docs, doc) for doc in own], nlp.batch_size
     )
-    result = Predictions([], [], [])
+    result = PredictedTexts([], [], [])
     for number, (doc, answer) in enumerate(zip(own, answers), 1):
         if isinstance(answer, Failure):
             result.failures.append((number, answer.why))
