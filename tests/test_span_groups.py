@@ -14,7 +14,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 
 from spacy_instructner.annotations import annotate, register_score
-from spacy_instructner.corpus.chunk import Options, annotate_chunk
+from spacy_instructner.corpus.chunk import OutputOptions, annotate_chunk
 from spacy_instructner.corpus.entities import scored_entities_of
 from spacy_instructner.corpus.texts import Item
 from spacy_instructner.resolve import Found
@@ -327,7 +327,7 @@ def test_pieces_of_a_long_text_keep_their_scores() -> None:
     text = (
         "no group is in here at all ; " + "Bert and then Anna and then Bert went . " * 2
     )
-    done = annotate_chunk(nlp, [Item("1", text)], Options(uncertain=1))
+    done = annotate_chunk(nlp, [Item("1", text)], OutputOptions(uncertain=1))
     ((_, task),) = done.uncertain
     assert not done.report.problems and done.report.cut == 1
     found = [(text[s["start"] : s["end"]], s["score"]) for s in task["spans"]]
