@@ -64,19 +64,13 @@ dist: $(TODAY)/.installed
 # Half an hour and more; DATA is a folder of data sets.
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python -m spacy instructner fetch
-	$(BENCH)/bin/python -m benchmarks --data "$(DATA)"
+	$(BENCH)/bin/python -m benchmarks.speed --data "$(DATA)"
+	$(BENCH)/bin/python -m benchmarks.pages
 
-# The pages of few-shot results, from the cells that are there. To measure those that are
-# not: the same without --list.
-CELLS := benchmarks/cells
+# Tables and plots of the pages in docs, from what is measured (benchmarks/results). The
+# pages say by which commands it was.
 results: $(BENCH)/.installed
-	$(BENCH)/bin/python -m spacy instructner bench configs/tuning.yml $(CELLS)/tuning --data "$(DATA)" --list \
-		--report docs/results/tuning.md
-	$(BENCH)/bin/python -m spacy instructner bench configs/ablations.yml $(CELLS)/ablations --data "$(DATA)" --list \
-		--reference cllmfs-plain --report docs/results/ablations.md
-	$(BENCH)/bin/python -m spacy instructner bench configs/benchmark.yml $(CELLS)/headline --data "$(DATA)" --list \
-		--reference from-scratch --report docs/results.md --report docs/results.html \
-		--examples assets/workshop/test.jsonl
+	$(BENCH)/bin/python -m benchmarks.pages
 
 lint: $(TODAY)/.installed
 	$(TODAY)/bin/ruff check .

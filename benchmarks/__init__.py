@@ -1,1 +1,2 @@
-"""How fast it is, against what else there is. `make bench` runs all of it."""
+"""What the project has measured of itself, and how: studies of few-shot F1, speed,
+reliability, the base. The figures lie in `results`; pages.py makes tables of them."""

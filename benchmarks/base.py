@@ -1,15 +1,14 @@
 """How a base learned, what it knows, and what a few shots make it forget:
 `python -m benchmarks.base`.
 
-`curve` keeps the log of its training. `zero-shot` tells what the benchmark's cells say of
-it without any shots. `forgetting` asks a pipeline for the labels of one
-data set before and after it has learned another from a few shots; each cell is one JSON
-file, and is not done again. The tables of what is there go to docs/base.md.
+`curve` keeps the log of its training. `forgetting` asks a pipeline for the labels of one
+data set before and after it has learned another from a few shots, run by run; what the
+study has is not measured again. `python -m benchmarks.pages` makes the tables.
 """
 
 import argparse
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,26 +19,24 @@ from spacy.tokens import Doc
 from spacy.util import load_config
 from wasabi import msg
 
-from spacy_instructner.bench.cells import Record, once, read_records
-from spacy_instructner.bench.draws import draws
-from spacy_instructner.bench.machine import machine
-from spacy_instructner.bench.markdown import table
-from spacy_instructner.bench.matrix import Cell, Matrix, read_matrix
-from spacy_instructner.bench.page import Plot, Series
-from spacy_instructner.bench.plots import draw
 from spacy_instructner.evaluation.metrics import count, total
 from spacy_instructner.evaluation.predicted_texts import predict_texts
 from spacy_instructner.evaluation.support_set import train_on
+from spacy_instructner.fewshot.draws import draws
+from spacy_instructner.fewshot.grid import Grid, Run, read_grid
+from spacy_instructner.fewshot.machine import machine
+from spacy_instructner.fewshot.report import table
+from spacy_instructner.fewshot.study import Record, Study
 from spacy_instructner.files import to_lines, write_whole
 from spacy_instructner.pretraining.loop import read_log
 
-from .report import fill
+from .plots import Plot, Series, draw
 
 ROOT = Path(__file__).parents[1]
-CELLS = ROOT / "benchmarks" / "cells" / "forgetting"
-HEADLINE = ROOT / "benchmarks" / "cells" / "headline"
-PAGE = ROOT / "docs" / "base.md"
-LOG = ROOT / "benchmarks" / "base.jsonl"
+RESULTS = ROOT / "benchmarks" / "results"
+FORGETTING = Study(RESULTS / "forgetting.jsonl")
+HEADLINE = Study(RESULTS / "headline.jsonl")
+LOG = RESULTS / "base.jsonl"
 # Folders of the project's workflow `base`.
 STAGES = ("base", "base-posts", "base-settled")
 CONFIG = ROOT / "configs" / "fewshot.cfg"
@@ -56,9 +53,9 @@ WITHOUT = {
 }
 
 
-def cell_of(matrix: Matrix, data: str, seed: int) -> Cell:
+def run_of(grid: Grid, data: str, seed: int) -> Run:
     """The draw of the headline."""
-    (found,) = matrix.matching([f"{data}.at-least-k-{K}.{seed}.from-base"])
+    (found,) = grid.matching([f"{data}.at-least-k-{K}.{seed}.from-base"])
     return found
 
 
@@ -69,16 +66,16 @@ def f1(nlp: Language, docs: Sequence[Doc], asked: dict[str, str]) -> float:
     return total(count(texts.gold, texts.found).values()).f1
 
 
-def measure(matrix: Matrix, learned: str, asked: str, seed: int) -> Record:
+def measure(grid: Grid, learned: str, asked: str, seed: int) -> Record:
     """F1 of the labels that are asked for, with each start, before and after."""
     blank = spacy.blank("en")
-    cell, other = cell_of(matrix, learned, seed), cell_of(matrix, asked, seed)
-    support = draws(cell, blank).support
+    run, other = run_of(grid, learned, seed), run_of(grid, asked, seed)
+    support = draws(run, blank).support
     docs = draws(other, blank).test
     if other.data.definitions is None:
         raise ValueError(f"{asked} has no definitions.")
     meanings = srsly.read_json(other.data.definitions)
-    overrides = {"system.seed": seed, "paths.definitions": str(cell.data.definitions)}
+    overrides = {"system.seed": seed, "paths.definitions": str(run.data.definitions)}
     config = load_config(CONFIG)
     before = f1(train_on(config, support, overrides, learn=False), docs, meanings)
     after = f1(train_on(config, support, overrides), docs, meanings)
@@ -95,13 +92,13 @@ def measure(matrix: Matrix, learned: str, asked: str, seed: int) -> Record:
 
 def forget(data: Path) -> None:
     """Measure what is not there yet."""
-    matrix = read_matrix(ROOT / "configs" / "benchmark.yml", data)
+    grid = read_grid(ROOT / "configs" / "benchmark.yml", data)
     for seed in SEEDS:
         for learned, asked in PAIRS:
             own = (learned, asked, seed)
-            path = CELLS / f"{learned}.{asked}.{seed}.json"
-            if record := once(path, CELLS / "locks", partial(measure, matrix, *own)):
-                msg.good(f"{path.stem}: {record['before']:.3f} {record['after']:.3f}")
+            name = f"{learned}.{asked}.{seed}"
+            if record := FORGETTING.once(name, partial(measure, grid, *own)):
+                msg.good(f"{name}: {record['before']:.3f} {record['after']:.3f}")
 
 
 def forgetting(records: Sequence[Record]) -> str:
@@ -122,7 +119,7 @@ def forgetting(records: Sequence[Record]) -> str:
         ]
         for names, own in found.items()
     ]
-    return table(("ForwardOutput", "Asked for", "F1 before", "F1 after", "Draws"), rows)
+    return table(("Learned", "Asked for", "F1 before", "F1 after", "Draws"), rows)
 
 
 def zero_shot(records: Sequence[Record]) -> str:
@@ -161,7 +158,7 @@ def chained(logs: Sequence[Sequence[Record]]) -> list[Record]:
 
 
 def curve(log: Sequence[Record]) -> str:
-    """The log of training, and where its plot lies."""
+    """The log of training."""
     if not log:
         return "Not trained yet."
     rows = [
@@ -176,8 +173,7 @@ def curve(log: Sequence[Record]) -> str:
         for line in log
     ]
     head = ("Steps", "Texts", "Million ids", "Minutes", "Loss", "P", "R", "F1")
-    plot = f"![{plotted(log).said}](base_plots/curve.svg)"
-    return f"{table(head, rows)}\n\n{plot}"
+    return table(head, rows)
 
 
 def plotted(log: Sequence[Record]) -> Plot:
@@ -185,7 +181,29 @@ def plotted(log: Sequence[Record]) -> Plot:
     values = tuple((100 * (line["dev"]["ents_f"] or 0.0),) for line in log)
     series = (Series("held-out labels", 0, places, values),)
     title = "F1 on labels that training never sees"
-    return Plot("curves", "curve", title, "F1 (%)", series, "million ids")
+    return Plot(title, "F1 (%)", series, "million ids")
+
+
+def section(name: str, folder: str) -> str:
+    """The table of a marker, `base TABLE`. folder: where the plots are, seen from the
+    page. Raises KeyError where there is none."""
+    log = read_log(LOG)
+    plot = f"![{plotted(log).alternative}]({folder}/base-curve.svg)"
+    made = {
+        "base curve": f"{curve(log)}\n\n{plot}",
+        "base zero-shot": zero_shot(sorted(HEADLINE.records(), key=name_of)),
+        "base forgetting": forgetting(FORGETTING.records()),
+    }
+    return made[name]
+
+
+def name_of(record: Record) -> str:
+    return str(record["name"])
+
+
+def plots() -> dict[str, Callable[[], str]]:
+    """What draws the plots, by name of the file."""
+    return {"base-curve.svg": lambda: draw(plotted(read_log(LOG)))}
 
 
 def percent(share: float) -> str:
@@ -194,25 +212,16 @@ def percent(share: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=("curve", "zero-shot", "forgetting"))
+    parser.add_argument("part", choices=("curve", "forgetting"))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     logs = [ROOT / "training" / stage / "log.jsonl" for stage in STAGES]
     parser.add_argument("--log", type=Path, nargs="+", default=logs)
     given = parser.parse_args()
     if given.part == "curve":
         write_whole(LOG, to_lines(chained([read_log(log) for log in given.log])))
-        plots = PAGE.with_name("base_plots")
-        plots.mkdir(exist_ok=True)
-        (plots / "curve.svg").write_text(draw(plotted(read_log(LOG))), encoding="utf8")
-    elif given.part == "forgetting":
+    else:
         forget(given.data)
-    made = {
-        "curve": curve(read_log(LOG)),
-        "zero-shot": zero_shot(read_records(HEADLINE)),
-        "forgetting": forgetting(read_records(CELLS)),
-    }
-    text = PAGE.read_text(encoding="utf8")
-    PAGE.write_text(fill(text, made.__getitem__), encoding="utf8")
+    msg.info("The tables: python -m benchmarks.pages")
 
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ def test_ids_past_a_window_that_layers_keep_to_themselves_are_not_read() -> None
     backbone.check()
     backbone.probe_windows()
     assert not backbone.slides and backbone.positions == SLIDING["sliding_window"]
-    assert backbone.reader().positions == SLIDING["sliding_window"]
+    assert backbone.inference_copy().positions == SLIDING["sliding_window"]
 
 
 @pytest.mark.parametrize(

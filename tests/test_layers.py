@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("factory",),
     ("corpus",),
     ("evaluation",),
-    ("pretraining", "serving", "bench"),
+    ("pretraining", "serving", "fewshot"),
     ("cli",),
 )
 HEIGHTS = {name: at for at, layer in enumerate(LAYERS) for name in layer}

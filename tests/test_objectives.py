@@ -151,9 +151,9 @@ def plain_contrast(
         for mention in mentions[:1] if objective.entities == "first" else mentions:
             # Of the record's ids, one after the other.
             where = [
-                places.prefixes[index] + at
+                places.prefix_starts[index] + at
                 if at < len(record.prefix)
-                else places.owns[index] + at - len(record.prefix)
+                else places.own_starts[index] + at - len(record.prefix)
                 for at in range(len(record))
             ]
             if objective.anchor == "type":
@@ -261,7 +261,7 @@ def test_contrast_and_its_gradient_are_the_definitions(
     dtype: str,
 ) -> None:
     records, places = pack
-    size = places.owns[-1] + len(records[-1]) + 2
+    size = places.own_starts[-1] + len(records[-1]) + 2
     compare(
         objective, records, random_states(size, seed, getattr(torch, dtype)), places
     )
@@ -440,7 +440,7 @@ def test_states_are_those_of_the_layer_at_the_places(
         for index, record in enumerate(records):
             expected = own_states(backbone, record)
             ids = range(read_by(backbone, record))
-            where = [learned.places.of(index, record, at) for at in ids]
+            where = [learned.positions.of(index, record, at) for at in ids]
             assert len(set(where)) == len(where)
             for share, layer in ((0.0, 0), (0.5, 1), (1.0, 2)):
                 found = learned.states[share][where]
@@ -449,10 +449,10 @@ def test_states_are_those_of_the_layer_at_the_places(
     assert len(records) > 6
     if not backbone.text_first and task == "instructionner":
         # A prefix that several have is there once.
-        assert len(set(learned.places.prefixes)) < len(records)
+        assert len(set(learned.positions.prefix_starts)) < len(records)
     if not backbone.text_first and task == "cllmfs":
         # So is a text of which several types are asked.
-        assert len(set(learned.places.owns)) < len(records)
+        assert len(set(learned.positions.own_starts)) < len(records)
 
 
 @on_every_task
@@ -469,7 +469,7 @@ def test_packs_hold_all_records_and_what_they_may_read(
     )
     read = 0
     for pack in packs:
-        places = backbone.forward_records(pack).places
+        places = backbone.forward_records(pack).positions
         together = {
             places.of(index, record, at)
             for index, record in enumerate(pack)
@@ -484,7 +484,7 @@ def test_packs_hold_all_records_and_what_they_may_read(
     if tokens == 10**6:
         alone = [replace(record, shared=0) for record in records]
         (places,) = (
-            backbone.forward_records(p).places for p in backbone.packs(alone, tokens)
+            backbone.forward_records(p).positions for p in backbone.packs(alone, tokens)
         )
         apart = max(
             places.of(index, record, len(record) - 1)
@@ -615,7 +615,7 @@ def plain_pass(
         embedded.requires_grad_().retain_grad()
     given = (embedded if more is None else embedded + more)[None]
     if encodes:
-        before = torch.tensor([[backbone.start, *record.answer[:-1]]])  # type: ignore[attr-defined]
+        before = torch.tensor([[backbone.decoder_start, *record.answer[:-1]]])  # type: ignore[attr-defined]
         logits = hf(inputs_embeds=given, decoder_input_ids=before).logits[0]
     else:
         logits = hf(inputs_embeds=given).logits[0, len(prompt) - 1 :]
@@ -647,10 +647,10 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[[Language], list[Seen]]:
         backbone = get_backbone(pipe_of(nlp).model)
         forward_records = backbone.forward_records
 
-        def noted(records, layers=(), change=None):  # type: ignore[no-untyped-def]
+        def noted(records, layers=(), hook=None):  # type: ignore[no-untyped-def]
             def noting(embedded: torch.Tensor, places: TokenPositions) -> torch.Tensor:
                 before = embedded.detach().clone()
-                given = embedded if change is None else change(embedded, places)
+                given = embedded if hook is None else hook(embedded, places)
                 after = given.detach().clone()
                 passes.append(Seen(list(records), places, before, after))
                 return given
@@ -691,9 +691,9 @@ def disturbed_groups(seen: Seen, positions: str) -> list[list[int]]:
             behind = at - len(record.prefix)
             key = ("own", index)
             if behind < 0:
-                key = ("prefix", seen.places.prefixes[index])
-            elif seen.places.branches and behind < record.shared:
-                key = ("window", seen.places.owns[index])
+                key = ("prefix", seen.places.prefix_starts[index])
+            elif seen.places.branch_starts and behind < record.shared:
+                key = ("window", seen.places.own_starts[index])
             (place,) = places_of(seen, index, [at])
             if place not in groups.setdefault(key, []):
                 groups[key].append(place)
@@ -720,10 +720,10 @@ def test_the_disturbance_is_along_the_gradient_and_as_long_as_asked(
     first, second = passes
     assert torch.equal(first.before, first.after)
     assert torch.equal(first.before, second.before)
-    assert first.places == second.places
+    assert first.positions == second.positions
     gradient = plain_gradient(backbone, first)
     groups = disturbed_groups(first, positions)
-    assert len(groups) >= len(set(first.places.owns))
+    assert len(groups) >= len(set(first.positions.own_starts))
     assert len(first.records) > 6
     for group in groups:
         added, own, along = (
@@ -884,7 +884,7 @@ def batch() -> tuple[list[TrainingRecord], TokenPositions, torch.Tensor]:
         made_up(0, (2, 7), 8, []),
     ]
     places = laid_out(records, [False, True, False], gap=1)
-    size = places.owns[-1] + len(records[-1]) + 3
+    size = places.own_starts[-1] + len(records[-1]) + 3
     return records, places, random_states(size, 0, torch.float32)
 
 

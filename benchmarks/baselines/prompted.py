@@ -9,11 +9,11 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from spacy_instructner.bench.cells import Annotate
+from spacy_instructner.fewshot.runs import Annotate
 from spacy_instructner.weights.precision import choose_dtype
 from spacy_instructner.weights.sources import DEFAULT_MODEL, locate
 
-from .. import rivals
+from ..speed import rivals
 
 
 def fit(

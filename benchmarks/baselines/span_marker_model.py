@@ -10,7 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_instructner.annotations import annotate
-from spacy_instructner.bench.cells import Annotate
+from spacy_instructner.fewshot.runs import Annotate
 from spacy_instructner.resolve import Found
 
 

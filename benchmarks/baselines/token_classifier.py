@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModel, AutoTokenizer
 
 from spacy_instructner.annotations import annotate
-from spacy_instructner.bench.cells import Annotate
+from spacy_instructner.fewshot.runs import Annotate
 from spacy_instructner.resolve import Found
 from spacy_instructner.weights.precision import choose_dtype
 from spacy_instructner.weights.sources import DEFAULT_MODEL, locate

@@ -42,7 +42,7 @@ class AttentionSegment:
 
     queries: (rows, n) indices of the ids in the pass, short rows padded with any;
     order: (its ids,) where each of them stands in that table, flattened;
-    seen: (rows or 1, n, slots) bool, what each id may see; None where that is all;
+    seen: (rows or 1, n or 1, slots) bool, what each id may see; None where that is all;
     keys: gives a layer's keys and values;
     key_positions: gives where the keys stand in their texts, for sliding windows.
     """

@@ -1,0 +1,1 @@
+"""What happens when things go wrong, and whether scores can be trusted."""

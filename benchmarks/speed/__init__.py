@@ -1,0 +1,1 @@
+"""How fast it is, against what else there is. `make bench` measures all of it."""

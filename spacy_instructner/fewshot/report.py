@@ -1,0 +1,271 @@
+"""What the runs of a grid say, as Markdown: a table a function, and a report of all of
+them. Every entry says how many draws it is of. Source: ours."""
+
+import re
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ..evaluation.metrics import ERRORS, Counts, total
+from .grid import Grid
+from .study import Record, hash_of
+
+# A row of runs that differ in the seed alone: data, protocol (with the ways of an
+# episode), k; and the method.
+Setting = tuple[str, str, int]
+Groups = dict[tuple[Setting, str], list[Record]]
+# Beside what a method says of data whose train split it has learned.
+SEEN = "†"
+# What the protocols of the draws mean.
+PROTOCOLS = {
+    "at-least-k": "at least k entities of each label, drawn greedily",
+    "at-most-k": "at most k entities of each label",
+    "k-sentences": "k sentences for each label",
+    "sentences": "k sentences in all",
+    "all": "the whole train file",
+    "given": "draws that came with the data",
+    "episodes": "N labels, k to 2k entities of each to learn from and to score",
+}
+ABOUT = {
+    "f1": "Strict micro F1 in percent over all labels, mean ± standard deviation over "
+    "draws (number of draws). A seed is the same draw for all methods. Draws are {}.",
+    "known": "Each text is asked only for its own labels: compare with nothing else.",
+    "beside": "The difference in F1, draw by draw, and the number of draws on which it is "
+    "above zero.",
+    "errors": "The kind of a wrong prediction depends on the annotated entity that it "
+    "overlaps most; it is spurious if it overlaps none. An annotated entity that no "
+    "prediction overlaps is missed. Predicted: entities, mean of the draws.",
+    "calibration": "Expected calibration error of the scores of predicted entities, in "
+    "ten bins: 0 is best, 1 is worst.",
+    "costs": "Medians of the draws; numbers of texts and entities are means.",
+    "labels": "All draws together (their number).",
+    "seen": f" {SEEN} is not few-shot: the method had learned the train split before.",
+}
+MIXED = (
+    "Not everything was measured alike. What differs: {}. Seconds do not compare across "
+    "these columns, and F1 may differ a little."
+)
+
+
+def markdown(grid: Grid, records: Sequence[Record], reference: str = "") -> str:
+    """The report of a grid.
+
+    reference: the method that others are compared with, over the draws that both have;
+    the grid's first without one. Raises ValueError for one that has no run."""
+    groups = group(grid, records)
+    if not groups:
+        return f"# {escaped(grid.title)}\n\nNothing is measured yet.\n"
+    methods = methods_of(groups)
+    reference = reference or methods[0]
+    if reference not in methods:
+        there = ", ".join(methods)
+        raise ValueError(f"There is no run of {reference!r}. There are: {there}.")
+    everything = [record for own in groups.values() for record in own]
+    parts = {"F1": [about(groups), f1(groups)]}
+    if _known(everything, "f1_known"):
+        parts["F1, labels of each text known"] = [ABOUT["known"], f1_known(groups)]
+    if len(methods) > 1:
+        title = f"F1 beside {reference}, on the same draws"
+        parts[title] = [ABOUT["beside"], beside(groups, reference)]
+    parts["Errors, in percent of all"] = [ABOUT["errors"], error_shares(groups)]
+    if _known(everything, "calibration_error"):
+        parts["Calibration error"] = [ABOUT["calibration"], calibration(groups)]
+    parts["Seconds"] = [ABOUT["costs"], costs(groups)]
+    for setting in dict.fromkeys(setting for setting, _ in groups):
+        title = f"F1 by label: {called(setting)}"
+        parts[title] = [ABOUT["labels"], by_label(groups, setting)]
+    parts["Machines and versions"] = [machines(everything)]
+    blocks = [f"# {escaped(grid.title)}"]
+    for title, own in parts.items():
+        blocks += [f"## {escaped(title)}", *own]
+    return "\n\n".join(blocks) + "\n"
+
+
+def about(groups: Groups) -> str:
+    """What the figures of F1 are."""
+    drawn = dict.fromkeys(protocol.split()[-1] for (_, protocol, _), _ in groups)
+    said = "; ".join(f"{name}: {PROTOCOLS[name]}" for name in drawn)
+    seen = ABOUT["seen"] if any(map(is_seen, groups.values())) else ""
+    return ABOUT["f1"].format(said) + seen
+
+
+def group(grid: Grid, records: Iterable[Record]) -> Groups:
+    """The grid's records by setting and method: setting by setting, in its order."""
+    by_name = {record["name"]: record for record in records}
+    found: dict[Setting, Groups] = {}
+    for run in grid.runs:
+        setting = (run.data.name, _drawn(run.protocol, run.ways), run.k)
+        own = found.setdefault(setting, {}).setdefault((setting, run.method.name), [])
+        own += [by_name[run.name]] if run.name in by_name else []
+    return {key: own for of in found.values() for key, own in of.items() if own}
+
+
+def _drawn(protocol: str, ways: int) -> str:
+    return f"{ways}-way {protocol}" if ways else protocol
+
+
+def methods_of(groups: Groups) -> list[str]:
+    return list(dict.fromkeys(method for _, method in groups))
+
+
+def called(setting: Setting) -> str:
+    name, protocol, k = setting
+    return f"{name}, {protocol} {k}"
+
+
+def is_seen(records: Sequence[Record]) -> bool:
+    """Whether the method had learned the data's train split before."""
+    return any(record.get("seen", False) for record in records)
+
+
+def mean_of(values: Sequence[float], factor: float = 1.0) -> str:
+    """Mean, standard deviation, and the number of values; "" where there is none."""
+    scaled = [factor * value for value in values]
+    if len(scaled) < 2:
+        return "".join(f"{value:.1f} (1)" for value in scaled)
+    mean, spread = statistics.mean(scaled), statistics.stdev(scaled)
+    return f"{mean:.1f} ± {spread:.1f} ({len(scaled)})"
+
+
+def _known(records: Sequence[Record], name: str) -> list[float]:
+    return [r[name] for r in records if r.get(name) is not None]
+
+
+def f1(groups: Groups) -> str:
+    return wide(groups, lambda own: mean_of([r["f1"] for r in own], 100))
+
+
+def f1_known(groups: Groups) -> str:
+    return wide(groups, lambda own: mean_of(_known(own, "f1_known"), 100))
+
+
+def beside(groups: Groups, reference: str) -> str:
+    """The difference to a method, over the draws that both have."""
+
+    def entry(own: list[Record]) -> str:
+        one = own[0]
+        if is_seen(own) or one["method"] == reference:
+            return ""
+        setting = (one["data"], _drawn(one["protocol"], one["ways"]), one["k"])
+        theirs = {r["seed"]: r["f1"] for r in groups.get((setting, reference), ())}
+        gaps = [r["f1"] - theirs[r["seed"]] for r in own if r["seed"] in theirs]
+        won = sum(gap > 0 for gap in gaps)
+        return f"{mean_of(gaps, 100)}, better on {won}" if gaps else ""
+
+    return wide(groups, entry)
+
+
+def error_shares(groups: Groups) -> str:
+    def entries(own: list[Record]) -> list[str]:
+        wrong = sum(sum(r["errors"].values()) for r in own)
+        predicted = sum(total(counts_of(r).values()).predicted for r in own)
+        shares = (sum(r["errors"][e] for r in own) / max(wrong, 1) for e in ERRORS)
+        mean = f"{predicted / len(own):.0f}"
+        return [mean, *(f"{100 * share:.0f}" for share in shares)]
+
+    return _long(groups, ("predicted", *ERRORS), entries)
+
+
+def calibration(groups: Groups) -> str:
+    def entry(own: list[Record]) -> str:
+        values = _known(own, "calibration_error")
+        return f"{statistics.mean(values):.3f} ({len(values)})" if values else ""
+
+    return wide(groups, entry)
+
+
+def costs(groups: Groups) -> str:
+    def entries(own: list[Record]) -> list[str]:
+        train = statistics.median(r["seconds"]["train"] for r in own)
+        speed = statistics.median(r["texts"] / r["seconds"]["annotate"] for r in own)
+        texts = [r["support"]["texts"] for r in own]
+        entities = [sum(r["support"]["entities"].values()) for r in own]
+        means = map(statistics.mean, (texts, entities, [r["texts"] for r in own]))
+        return [f"{train:.0f}", f"{speed:.3g}", *(f"{mean:.0f}" for mean in means)]
+
+    columns = ("seconds to train", "texts a second", "texts to learn")
+    return _long(groups, (*columns, "entities to learn", "texts scored"), entries)
+
+
+def by_label(groups: Groups, setting: Setting) -> str:
+    """F1 by label and method (number of draws). All draws together: of a rare label one
+    draw has too few to tell."""
+    records = {m: own for (s, m), own in groups.items() if s == setting}
+    labels = sorted({x for own in records.values() for r in own for x in r["counts"]})
+    none = Counts(0, 0, 0)
+    rows = []
+    for label in labels:
+        counts = [
+            [counts_of(r).get(label, none) for r in of] for of in records.values()
+        ]
+        rows.append([label, *(f"{100 * total(own).f1:.1f}" for own in counts)])
+    methods = [marked(f"{m} ({len(own)})", own) for m, own in records.items()]
+    return table(["label", *methods], rows)
+
+
+def machines(records: Iterable[Record]) -> str:
+    """A column for each machine with its versions, and what was measured there; a
+    warning where there are several."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        found.setdefault(hash_of(record["machine"]), []).append(record)
+    own = [of[0]["machine"] for of in found.values()]
+    names = list(dict.fromkeys(name for machine in own for name in machine))
+    methods = [dict.fromkeys(r["method"] for r in of) for of in found.values()]
+    rows = [[name, *(machine.get(name, "") for machine in own)] for name in names]
+    rows.append(["runs", *map(len, found.values())])
+    rows.append(["methods", *map(", ".join, methods)])
+    made = table(["what", *(f"machine {at}" for at in range(1, len(own) + 1))], rows)
+    differ = [n for n in names if len({str(m.get(n)) for m in own}) > 1]
+    return made if not differ else f"{MIXED.format(', '.join(differ))}\n\n{made}"
+
+
+def counts_of(record: Record) -> dict[str, Counts]:
+    """By label, from true positives, false positives and false negatives."""
+    return {
+        label: Counts(tp, tp + fp, tp + fn)
+        for label, (tp, fp, fn) in record["counts"].items()
+    }
+
+
+def marked(text: str, records: Sequence[Record]) -> str:
+    return f"{text} {SEEN}" if text and is_seen(records) else text
+
+
+def wide(groups: Groups, entry: Callable[[list[Record]], str]) -> str:
+    """One entry by method (down) and setting (across), without methods that have none."""
+    settings = list(dict.fromkeys(setting for setting, _ in groups))
+    rows = []
+    for method in methods_of(groups):
+        of = [groups.get((setting, method), []) for setting in settings]
+        entries = [marked(entry(own), own) if own else "" for own in of]
+        rows += [[method, *entries]] if any(entries) else []
+    return table(["method", *map(called, settings)], rows)
+
+
+def _long(
+    groups: Groups, columns: Sequence[str], entries: Callable[[list[Record]], list[Any]]
+) -> str:
+    """Several entries by setting and method."""
+    rows = [
+        [called(setting), marked(method, records), len(records), *entries(records)]
+        for (setting, method), records in groups.items()
+    ]
+    return table(["data", "method", "draws", *columns], rows)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Nothing in an entry can end the entry, the row or the section."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(literal, line))} |" for line in lines)
+
+
+def literal(value: object) -> str:
+    """On one line, without tags and comments. `Code` stays code."""
+    text = re.sub(r"\s+", " ", str(value)).replace("\\", r"\\").replace("|", r"\|")
+    return re.sub(r"&(?=#?\w+;)", "&amp;", text).replace("<", "&lt;")
+
+
+def escaped(text: str) -> str:
+    """So that it reads as it is: nothing in it is code, a link or bold."""
+    return re.sub(r"([`*\[\]])", r"\\\1", literal(text))
