@@ -20,7 +20,8 @@ from spacy.util import load_config
 from wasabi import msg
 
 from spacy_instructner.evaluation.metrics import count, total
-from spacy_instructner.evaluation.support_set import predicted, train_on
+from spacy_instructner.evaluation.predicted_texts import predict_texts
+from spacy_instructner.evaluation.support_set import train_on
 from spacy_instructner.fewshot.draws import draws
 from spacy_instructner.fewshot.grid import Grid, Run, read_grid
 from spacy_instructner.fewshot.machine import machine
@@ -61,7 +62,7 @@ def run_of(grid: Grid, data: str, seed: int) -> Run:
 def f1(nlp: Language, docs: Sequence[Doc], asked: dict[str, str]) -> float:
     """Of a pipeline that is asked for these labels, with what they mean, and no others."""
     nlp.get_pipe("instruction_ner").set_labels(list(asked), definitions=asked)
-    texts = predicted(nlp, docs)
+    texts = predict_texts(nlp, docs)
     return total(count(texts.gold, texts.found).values()).f1
 
 

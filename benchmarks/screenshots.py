@@ -18,7 +18,7 @@ from playwright.sync_api import sync_playwright
 
 from spacy_instructner.corpus.pipelines import Pipeline
 from spacy_instructner.serving.app import Limits, make_app
-from spacy_instructner.serving.session import Served
+from spacy_instructner.serving.session import PipelineSession
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "serving"
@@ -44,7 +44,9 @@ def serve(cache: Path) -> uvicorn.Server:
     nlp.add_pipe("instruction_ner", config=config)
     cache.mkdir(parents=True, exist_ok=True)
     nlp.to_disk(cache / "pipeline")
-    app = make_app(Served(Pipeline(str(cache / "pipeline"))), Limits(), ["127.0.0.1"])
+    app = make_app(
+        PipelineSession(Pipeline(str(cache / "pipeline"))), Limits(), ["127.0.0.1"]
+    )
     server = uvicorn.Server(uvicorn.Config(app, port=PORT, log_level="warning"))
     threading.Thread(target=server.run).start()
     while not server.started:

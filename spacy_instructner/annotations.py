@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 
 from spacy.tokens import Doc, Span
 
+from .char_spans import CharSpan
 from .resolve import Found, choose
-from .span_groups import Characters, characters_of, follow, make_group, scores_of
+from .span_groups import characters_of, follow, make_group, scores_of
 
 # The span groups that components of this process write.
 KEYS: set[str] = set()
@@ -23,12 +24,12 @@ class ScoreLookup:
         return scores_on(span.doc, self.keys).get(characters_of(span))
 
 
-def scores_on(doc: Doc, keys: Iterable[str] | None = None) -> dict[Characters, float]:
+def scores_on(doc: Doc, keys: Iterable[str] | None = None) -> dict[CharSpan, float]:
     """The scores of a Doc's spans, by start, end (characters) and label.
 
     keys: span groups, the first of which has the last word; those that components of
     this process write, by default."""
-    found: dict[Characters, float] = {}
+    found: dict[CharSpan, float] = {}
     for key in sorted(KEYS if keys is None else keys, reverse=True):
         if key in doc.spans:
             found.update(scores_of(follow(doc, key)))

@@ -1,7 +1,7 @@
-"""Scores that say how often they are right.
+"""Calibrated scores: a score is the share of such spans that are right.
 
-Source: Platt scaling (Platt 1999) of the log-odds of a span's score, with a prior that
-keeps the scores as they are where there is little to learn from: ours.
+Source: Platt scaling (Platt 1999) of the log-odds of a span's score. Ours: a prior that
+keeps the scores as they are if there is little to learn from.
 """
 
 import math
@@ -10,30 +10,31 @@ from dataclasses import dataclass
 
 import numpy
 
-# The score of a predicted span, and whether it is right.
+# The score of a predicted span, and whether the span is right.
 Judged = tuple[float, bool]
-# Scores closer to 0 or 1 tell nothing more.
+# Scores closer to 0 or 1 count as this far from them.
 EDGE = 1e-6
-# Precision of the normal prior of slope and intercept, around scores as they are.
+# Precision (inverse variance) of the normal prior of slope and intercept. Its mean is a
+# slope of 1 and an intercept of 0: scores as they are.
 PRIOR = 2.0
 LEAST_SLOPE = 0.01
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The log-odds of a score, times slope, plus intercept."""
+    """The log-odds of a score, times `slope`, plus `intercept`, as a probability."""
 
     slope: float = 1.0
     intercept: float = 0.0
 
     def __call__(self, score: float) -> float:
-        """The probability that a span of this score is right; not a number stays so."""
+        """The probability that a span with this score is right. NaN stays NaN."""
         if math.isnan(score) or self == Calibration():
             return score
         return 1.0 / (1.0 + math.exp(-self.slope * log_odds(score) - self.intercept))
 
     def inverse(self, score: float) -> float:
-        """The score that becomes this one; 0 and 1 stay what they are."""
+        """The score that this calibration turns into `score`. 0 and 1 stay as they are."""
         if not 0.0 < score < 1.0 or self == Calibration():
             return score
         odds = (log_odds(score) - self.intercept) / self.slope
@@ -41,16 +42,17 @@ class Calibration:
 
 
 def log_odds(score: float) -> float:
+    """The log-odds of a score, which is moved by `EDGE` from 0 and 1 first."""
     inside = min(max(score, EDGE), 1.0 - EDGE)
     return math.log(inside / (1.0 - inside))
 
 
 def fit(judged: Sequence[Judged]) -> Calibration:
-    """The calibration under which what is right was most likely.
+    """Fit a calibration: the most likely one, given the prior.
 
-    judged (Sequence[Judged]): scores, and whether their spans are right.
-    RETURNS (Calibration): of a slope above zero: higher scores stay higher. Raises
-        ValueError for no span at all."""
+    judged (Sequence[Judged]): the score of each span, and whether the span is right.
+    RETURNS (Calibration): its slope is above zero, so higher scores stay higher. Raises
+        ValueError if there is no span."""
     if not judged:
         raise ValueError("There is no span with a score to calibrate by.")
     odds = numpy.array([log_odds(score) for score, _ in judged])
@@ -72,10 +74,11 @@ def _most_likely(
     right: numpy.ndarray,
     prior: numpy.ndarray,
 ) -> numpy.ndarray:
-    """Logistic regression by Newton's method, each step as long as it helps.
+    """Logistic regression by Newton's method with a line search.
 
-    inputs: (spans, weights); given: (spans,), added to the log-odds; right: (spans,),
-    0 or 1; prior: (weights,), what they are without any span."""
+    *Shape:* inputs: (spans, weights); given: (spans,), added to the log-odds; right:
+    (spans,), 0 or 1; prior: (weights,), the mean of the prior.
+    RETURNS: the weights, (weights,)."""
 
     def loss(at: numpy.ndarray) -> float:
         logits = inputs @ at + given
@@ -84,18 +87,19 @@ def _most_likely(
 
     at = prior.copy()
     for _ in range(100):
-        said = 1.0 / (1.0 + numpy.exp(-(inputs @ at + given)))
-        gradient = inputs.T @ (said - right) + PRIOR * (at - prior)
-        curvature = (inputs * (said * (1 - said))[:, None]).T @ inputs
+        probability = 1.0 / (1.0 + numpy.exp(-(inputs @ at + given)))
+        gradient = inputs.T @ (probability - right) + PRIOR * (at - prior)
+        variance = probability * (1 - probability)
+        curvature = (inputs * variance[:, None]).T @ inputs
         curvature += PRIOR * numpy.eye(len(at))
         step = numpy.linalg.solve(curvature, gradient)
-        # Where scores are sure the loss is nearly straight, and a whole step far too
+        # For scores close to 0 or 1 the loss is nearly linear, and a whole step is far too
         # long.
         size, now = 1.0, loss(at)
         while loss(at - size * step) > now - 1e-4 * size * float(gradient @ step):
             size /= 2
             if size < 1e-12:
-                return at  # Nothing helps any more.
+                return at  # No step makes the loss smaller.
         at = at - size * step
         if float(numpy.abs(step).max()) < 1e-9:
             break

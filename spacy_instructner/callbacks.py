@@ -1,4 +1,4 @@
-"""What is done to a pipeline once it is made. Source: ours."""
+"""Callbacks for a pipeline that was just made. Source: ours."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from thinc.api import Optimizer
 
 @dataclass(eq=False)
 class CreateOptimizer:
-    """`nlp.create_optimizer`, for a config whose optimizer refers to other settings.
+    """`nlp.create_optimizer` for a config whose optimizer refers to other settings.
 
-    spaCy resolves [training.optimizer] by itself there, so that `${training.max_steps}`
-    stays a text and no optimizer can be made. Here the whole config is interpolated
-    first, as in `spacy train`. The references themselves stay in `nlp.config`."""
+    spaCy's own method resolves [training.optimizer] alone, so `${training.max_steps}`
+    stays a text, and no optimizer can be made. This one interpolates the whole config
+    first, as `spacy train` does. The references stay in `nlp.config`."""
 
     nlp: Language
 
@@ -27,17 +27,17 @@ class CreateOptimizer:
 def build_interpolate_optimizer_v1() -> Callable[[Language], Language]:
     """Registered as `spacy-instructner.InterpolateOptimizer.v1`.
 
-    RETURNS (Callable): for `[nlp] after_pipeline_creation` of a pipeline without
-        `instruction_ner`, which does the same for its own: lets [training.optimizer]
-        refer to other settings in `nlp.create_optimizer`, `nlp.resume_training` and
-        `nlp.initialize`, too.
+    RETURNS (Callable): a callback for `[nlp] after_pipeline_creation`. It lets
+        [training.optimizer] refer to other settings in `nlp.create_optimizer`,
+        `nlp.resume_training` and `nlp.initialize`, too. A pipeline with
+        `instruction_ner` does not need it, as the component does the same.
     """
 
     return interpolate_optimizer
 
 
 def interpolate_optimizer(nlp: Language) -> Language:
-    """Give a pipeline `CreateOptimizer` in the place of its own method."""
+    """Replace a pipeline's `create_optimizer` with `CreateOptimizer`."""
     # A name and a docstring, as the method has them.
     method = update_wrapper(CreateOptimizer(nlp), Language.create_optimizer)
     nlp.create_optimizer = method  # type: ignore[method-assign]

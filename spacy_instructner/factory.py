@@ -2,19 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from spacy.language import Language
 from thinc.api import Config, Model
 
 from .annotations import same_spans_key
 from .callbacks import interpolate_optimizer
-from .component import InstructionNERPipe
 from .config_checks import check_config_holds
 from .decoding.config import DecodingConfig
-from .settings import Settings
 from .span_getters import SpanGetter, stand_in_for_spacy_transformers
 from .tasks.base import Task
+
+if TYPE_CHECKING:
+    from .component import InstructionNERPipe
 
 DEFAULT_CONFIG = Config().from_str(
     """
@@ -92,7 +93,7 @@ def make_instruction_ner(
     save_io: bool,
     device: str,
     scorer: Callable | None,
-) -> InstructionNERPipe:
+) -> "InstructionNERPipe":
     """Make the component; cheap: no weights are read, no network is touched.
 
     model (Model): who answers: `spacy-instructner.CausalLM.v1`.
@@ -125,6 +126,10 @@ def make_instruction_ner(
     """
     # By name, for `Settings`, which has the same names.
     arguments = dict(locals())
+    # spaCy imports this module with each blank pipeline, which must not wait for models.
+    from .component import InstructionNERPipe
+    from .settings import Settings
+
     for other, pipe in nlp.components:
         if isinstance(pipe, InstructionNERPipe) and pipe.spans_key == spans_key:
             raise ValueError(same_spans_key(spans_key, other, name))

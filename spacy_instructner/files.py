@@ -1,5 +1,4 @@
-"""Files and folders that are there whole or not at all, and the JSON in them. Source:
-ours."""
+"""Files and folders that are whole or absent, and the JSON in them. Source: ours."""
 
 import json
 import os
@@ -11,16 +10,16 @@ from uuid import uuid4
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write aside, then put in place; several processes, on several machines, may do
-    so at once."""
+    """Write a file aside, then rename it. Several processes, on several machines, may write
+    it at once."""
     aside = path.with_name(f".{path.name}.{uuid4().hex}")
     aside.write_bytes(content)
     os.replace(aside, path)
 
 
 def put_folder(new: Path, folder: Path) -> None:
-    """Put a folder in the place of one that may be there, which stays until then, and
-    where that fails."""
+    """Rename a folder to the name of another, which is replaced if it exists. The old
+    folder stays until then, and if the renaming fails."""
     old = folder.with_name(f"{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     try:
@@ -35,10 +34,11 @@ def put_folder(new: Path, folder: Path) -> None:
 
 
 def to_json(value: Any, indent: int | None = 2, sort_keys: bool = False) -> bytes:
+    """A value as JSON in UTF-8, with a line end."""
     text = json.dumps(value, ensure_ascii=False, indent=indent, sort_keys=sort_keys)
     return f"{text}\n".encode()
 
 
 def to_lines(rows: Iterable[Any]) -> bytes:
-    """JSON Lines."""
+    """Values as JSON Lines in UTF-8."""
     return b"".join(to_json(row, indent=None) for row in rows)

@@ -1,8 +1,8 @@
 """Spans with scores that stay on their characters when tokens change. Source: ours.
 
 spaCy's retokenizer moves `doc.ents` and leaves span groups where they were: after
-`merge_entities` their spans would name other words. The text of a Doc never changes, so
-characters say for good what a span is.
+`merge_entities`, their spans would be other words. The text of a Doc never changes, so
+characters identify a span for good.
 """
 
 import math
@@ -15,27 +15,28 @@ import numpy
 import srsly
 from spacy.tokens import Doc, Span, SpanGroup
 
-# start, end (characters) and label of a span.
-Characters = tuple[int, int, str]
-# In a group's `attrs`: a score for each span, and which span that is.
+from .char_spans import CharSpan
+
+# In a group's `attrs`: a score for each span, and the characters of each span.
 SCORES = "scores"
 CHARACTERS = "characters"
 DROPPED = (
-    "{count} spans of doc.spans[{name!r}] do not begin and end at tokens any more, as "
-    "the Doc was tokenized anew (by a component such as merge_entities, or by "
-    "Doc.retokenize): {shown}. They are left out of the group. Put what changes tokens "
-    "before the component, or read the group first."
+    "{count} spans of doc.spans[{name!r}] no longer begin and end at tokens, as the Doc "
+    "was tokenized anew (by a component such as merge_entities, or by Doc.retokenize): "
+    "{shown}. They are left out of the group. Put what changes tokens before the "
+    "component, or read the group first."
 )
 
 
 class ScoredSpanGroup(SpanGroup):
     """A span group whose spans and scores follow when its Doc is tokenized anew.
 
-    `attrs["scores"]` has a score for each span, in order. A span that no tokens make up
-    any more is left out, with a warning, and its score with it. What spaCy reads back
-    from bytes is a plain group, which follows again from `follow` on.
+    `attrs["scores"]` has a score for each span, in order. A span that no longer begins and
+    ends at tokens is left out with its score, with a warning. spaCy reads a plain group
+    back from bytes, which `follow` turns into one that follows again.
 
-    written_by: the component that wrote it just now; not saved."""
+    written_by: the name of the component that wrote the group in this process; it is not
+    saved."""
 
     written_by: str | None = None
 
@@ -52,6 +53,7 @@ class ScoredSpanGroup(SpanGroup):
 
     @property
     def attrs(self) -> dict[str, Any]:
+        """What else is known of the group, such as its scores."""
         self._follow()
         return SpanGroup.attrs.__get__(self)  # type: ignore[attr-defined]
 
@@ -64,7 +66,7 @@ class ScoredSpanGroup(SpanGroup):
         return super().__len__()
 
     def __iter__(self) -> Iterator[Span]:
-        # The tokens are looked at once, not for each span.
+        # Whether tokens changed is checked once, not for each span.
         for at in range(len(self)):
             yield super().__getitem__(at)
 
@@ -81,10 +83,12 @@ class ScoredSpanGroup(SpanGroup):
         super().__delitem__(i)  # type: ignore[misc]
 
     def append(self, span: Span) -> None:
+        """Add a span."""
         self._follow()
         super().append(span)
 
     def extend(self, spans: Iterable[Span]) -> None:
+        """Add spans."""
         self._follow()
         super().extend(spans)
 
@@ -93,19 +97,21 @@ class ScoredSpanGroup(SpanGroup):
         return super().__iadd__(other)  # type: ignore[misc]
 
     def to_bytes(self) -> bytes:
+        """The group as spaCy writes it."""
         self._follow()
         return super().to_bytes()
 
     def copy(self, doc: Doc | None = None) -> SpanGroup:
+        """The same group, for another Doc of the same text if one is given."""
         self._follow()
         plain = super().copy(doc)
         attrs: dict[str, Any] = plain.attrs
         return ScoredSpanGroup(plain.doc, name=plain.name, attrs=attrs, spans=plain)
 
     def _follow(self) -> None:
-        """Put the spans where their characters are now."""
+        """Move the spans to the tokens that have their characters now."""
         doc = self._doc_ref()  # type: ignore[attr-defined]
-        # Once its Doc is gone, what the group says of its spans can still be read.
+        # After its Doc is gone, the group's attrs can still be read.
         if doc is None or (tokens := _tokens_of(doc)) == self._tokens:
             return
         self._tokens = tokens
@@ -131,19 +137,19 @@ class ScoredSpanGroup(SpanGroup):
                 left = [attrs[key][at] for at in moved]
                 attrs[key] = _as_scores(left) if key == SCORES else left
         plain = SpanGroup(doc, name=self.name, attrs=attrs, spans=list(moved.values()))
-        # The one way to put other spans into a group that is there.
+        # The only way to replace the spans of an existing group.
         super().from_bytes(plain.to_bytes())
 
 
 def follow(doc: Doc, key: str) -> SpanGroup:
-    """A Doc's span group, as one that follows: spaCy reads plain ones back from bytes.
-    What was written by somebody else stays as it is."""
+    """A Doc's span group as a `ScoredSpanGroup`, as spaCy reads plain groups back from
+    bytes. A group that this package did not write stays as it is."""
     group: SpanGroup = doc.spans[key]
     if type(group) is not SpanGroup or CHARACTERS not in group.attrs:
         return group
     ours = ScoredSpanGroup(doc)
     ours.from_bytes(group.to_bytes())
-    # It may be the Doc of other tokens already.
+    # The Doc may already have other tokens than the group.
     ours._tokens = None
     doc.spans[key] = ours
     return ours
@@ -152,7 +158,7 @@ def follow(doc: Doc, key: str) -> SpanGroup:
 def make_group(
     doc: Doc, name: str, spans: Sequence[Span], scores: Iterable[float]
 ) -> ScoredSpanGroup:
-    """A group of spans and what they score, NaN where that is not known."""
+    """A span group with scores, NaN if a score is not known."""
     attrs = {
         SCORES: _as_scores(scores),
         CHARACTERS: [list(characters_of(span)) for span in spans],
@@ -160,18 +166,18 @@ def make_group(
     return ScoredSpanGroup(doc, name=name, attrs=attrs, spans=spans)
 
 
-def scores_of(group: SpanGroup) -> Iterator[tuple[Characters, float]]:
+def scores_of(group: SpanGroup) -> Iterator[tuple[CharSpan, float]]:
     """The spans of a group that have a score, and the score.
 
-    A group that does not say which spans its scores are of was written by somebody
-    else: they are those of its spans, in order, if there are as many."""
+    A group without the characters of its spans was not written by this package. Its
+    scores belong to its spans in order, if there are as many of both."""
     scores = group.attrs.get(SCORES, ())
-    said = group.attrs.get(CHARACTERS)
+    characters_of_spans = group.attrs.get(CHARACTERS)
     strings = group.doc.vocab.strings
     spans: list[Any] = (
         [(own.start, own.end, strings[own.label]) for own in _stored(group)]
-        if said is None
-        else list(map(tuple, said))
+        if characters_of_spans is None
+        else list(map(tuple, characters_of_spans))
     )
     if len(spans) != len(scores):
         return
@@ -181,10 +187,13 @@ def scores_of(group: SpanGroup) -> Iterator[tuple[Characters, float]]:
 
 
 def join_scores(whole: Doc, docs: Sequence[Doc]) -> None:
-    """Give the span groups of a Doc that was joined of others, without whitespace
-    between them, the scores that these have. `Doc.from_docs` leaves them out."""
+    """Give scores to the span groups of a Doc that was joined of others without
+    whitespace between them. `Doc.from_docs` leaves scores out.
+
+    whole (Doc): the joined Doc; it is changed.
+    docs (Sequence[Doc]): the Docs that it was joined of."""
     for key, group in whole.spans.items():
-        known: dict[Characters, float] = {}
+        known: dict[CharSpan, float] = {}
         begin = 0
         for doc in docs:
             if key in doc.spans:
@@ -197,12 +206,13 @@ def join_scores(whole: Doc, docs: Sequence[Doc]) -> None:
             whole.spans[key] = make_group(whole, group.name, spans, scores)
 
 
-def characters_of(span: Span) -> Characters:
+def characters_of(span: Span) -> CharSpan:
+    """Start, end and label of a span, by characters of its Doc."""
     return span.start_char, span.end_char, span.label_
 
 
 class _Stored(NamedTuple):
-    """A span as a group keeps it: start, end in characters."""
+    """A span as a group stores it. start, end: in characters."""
 
     id: int
     kb_id: int
@@ -214,14 +224,14 @@ class _Stored(NamedTuple):
 
 
 def _stored(group: SpanGroup) -> list[_Stored]:
-    """The spans of a group, also where they lie outside of their Doc by now: spaCy makes
-    no Span of these, but writes them."""
+    """The spans of a group as spaCy writes them, even outside of the Doc's tokens, where
+    spaCy can make no Span."""
     rows = srsly.msgpack_loads(SpanGroup.to_bytes(group))["spans"]
     return [_Stored(*struct.unpack(">QQQllll", row)) for row in rows]
 
 
 def _moved(doc: Doc, own: _Stored) -> Span | None:
-    """The span of the same characters; None where no tokens make it up."""
+    """The span of the same characters; None if it does not begin and end at tokens."""
     return doc.char_span(
         own.start, own.end, label=own.label, kb_id=own.kb_id, span_id=own.id
     )
@@ -232,5 +242,5 @@ def _as_scores(scores: Iterable[float]) -> numpy.ndarray:
 
 
 def _tokens_of(doc: Doc) -> int:
-    """What changes when a Doc is tokenized anew."""
+    """A hash of the lengths of tokens, which changes if a Doc is tokenized anew."""
     return hash(doc.to_array("LENGTH").tobytes())

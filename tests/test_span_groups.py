@@ -14,9 +14,9 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 
 from spacy_instructner.annotations import annotate, register_score
-from spacy_instructner.corpus.chunk import Options, annotate_chunk
+from spacy_instructner.corpus.chunk import OutputOptions, annotate_chunk
+from spacy_instructner.corpus.entities import scored_entities_of
 from spacy_instructner.corpus.texts import Item
-from spacy_instructner.evaluation.support_set import scored_of
 from spacy_instructner.resolve import Found
 from spacy_instructner.span_groups import (
     ScoredSpanGroup,
@@ -293,7 +293,7 @@ def test_a_pipeline_that_merges(
 ) -> None:
     texts = ["Anna met Bert Brown in old Paris.", "", "Rome and Bert"]
     nlp = make_nlp()
-    before = [scored_of(doc) for doc in nlp.pipe(texts)]
+    before = [scored_entities_of(doc) for doc in nlp.pipe(texts)]
     assert sum(map(len, before)) > 0
     nlp.add_pipe("merge_entities")
     with warnings.catch_warnings():
@@ -301,7 +301,7 @@ def test_a_pipeline_that_merges(
         docs = list(nlp.pipe(texts, n_process=processes))
         for doc, expected in zip(docs, before):
             found = [(*span[:3], pytest.approx(span[3], abs=1e-4)) for span in expected]
-            assert scored_of(doc) == found
+            assert scored_entities_of(doc) == found
             group = doc.spans[KEY]
             assert len(group) == len(group.attrs["scores"])
             for span in group:
@@ -327,7 +327,7 @@ def test_pieces_of_a_long_text_keep_their_scores() -> None:
     text = (
         "no group is in here at all ; " + "Bert and then Anna and then Bert went . " * 2
     )
-    done = annotate_chunk(nlp, [Item("1", text)], Options(uncertain=1))
+    done = annotate_chunk(nlp, [Item("1", text)], OutputOptions(uncertain=1))
     ((_, task),) = done.uncertain
     assert not done.report.problems and done.report.cut == 1
     found = [(text[s["start"] : s["end"]], s["score"]) for s in task["spans"]]

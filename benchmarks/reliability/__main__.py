@@ -23,7 +23,7 @@ from spacy.util import load_config
 from wasabi import msg
 
 from spacy_instructner.calibration import fit
-from spacy_instructner.cli.calibrate import of_folds, of_texts
+from spacy_instructner.evaluation.cross_fitting import judge_folds, judge_texts
 from spacy_instructner.evaluation.metrics import expected_error, reliability
 from spacy_instructner.evaluation.support_set import train_on
 from spacy_instructner.fewshot.draws import draws
@@ -199,8 +199,8 @@ def calibrated(data: Path, names: Sequence[str], k: int, parts: int) -> Figures:
         config = load_config(run.method.config)
         overrides = {"paths.definitions": str(run.data.definitions)}
         nlp = train_on(config, drawn.support, {**overrides, **run.method.overrides})
-        learned = fit(of_folds(nlp, drawn.support, parts))
-        pairs = of_texts(nlp, drawn.test)
+        learned = fit(judge_folds(nlp, drawn.support, parts))
+        pairs = judge_texts(nlp, drawn.test)
         before = reliability(pairs)
         after = reliability([(learned(score), right) for score, right in pairs])
         rows.append(

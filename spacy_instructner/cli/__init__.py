@@ -1,4 +1,8 @@
-"""`python -m spacy instructner …`: importing this adds the commands to spaCy's."""
+"""`python -m spacy instructner …`: importing this adds the commands to spaCy's.
+
+A command module is light to import: what needs models is imported when its command
+runs. It parses, calls and prints; all else is in the packages below.
+"""
 
 from spacy.cli._util import app as spacy_app
 from typer import Typer

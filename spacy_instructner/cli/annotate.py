@@ -1,162 +1,152 @@
 """`python -m spacy instructner annotate`"""
 
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tqdm
 from typer import Argument, Exit, Option
 from wasabi import msg
 
 from . import app
-from ._annotated import ENCODING
+from ._printing import warnings_shown_once
+from ._reading import ENCODING
+
+if TYPE_CHECKING:
+    from ..corpus.chunk import Report
+    from ..corpus.pipelines import Pipeline
+    from ..corpus.run import Job, Progress
 
 
 @app.command("annotate")
 def annotate_cli(
-    model: str = Argument(..., help="A pipeline: a folder, or the name of a package"),
+    model: str = Argument(..., help="A pipeline: a folder or the name of a package"),
     input_path: str = Argument(
-        ...,
-        help="Texts: .txt (one a line), .jsonl, .csv or .spacy, .gz may follow; or - for standard input",
-    ),
-    output_path: Path = Argument(..., help="Folder for the annotated chunks"),
+        ..., help="Texts: .txt (one text a line), .jsonl, .csv or .spacy, gzipped or not, or - for standard input"),
+    output_path: Path = Argument(..., help="The folder for the annotated chunks"),
     labels: list[str] | None = Option(
-        None,
-        "--label",
-        "-l",
-        help="What to look for, in place of the pipeline's labels; may be given several times",
-    ),
-    format: str = Option("jsonl", "--format", "-f", help="jsonl or spacy"),
-    column: str = Option(
-        "text", "--column", help="Where a .jsonl or .csv has its texts"
-    ),
-    id_column: str = Option("id", "--id-column", help="Where it has their ids"),
-    with_text: bool = Option(False, "--text", help="Write texts into the rows, too"),
+        None, "--label", "-l", help="A label to look for, in place of the pipeline's own; may be given several times"),
+    format: str = Option("jsonl", "--format", "-f", help="Format of the output: jsonl or spacy"),
+    column: str = Option("text", "--column", help="The key or column of the texts in .jsonl or .csv"),
+    id_column: str = Option("id", "--id-column", help="The key or column of the ids in .jsonl or .csv"),
+    with_text: bool = Option(False, "--text", help="Write the texts into the rows, too"),
     uncertain: int = Option(
-        0,
-        "--uncertain",
-        help="Collect so many texts with the lowest scores in correct.jsonl, for Prodigy",
-    ),
-    chunk: int = Option(1000, "--chunk", help="Texts a file"),
-    batch_size: int = Option(256, "--batch-size", help="Texts at a time"),
-    shard: str = Option("1/1", "--shard", help="i/n: the i-th of n machines"),
-    resume: bool = Option(False, "--resume", help="Go on in a folder with this run"),
-    retry: bool = Option(
-        False, "--retry", help="Do chunks again in which a text had a problem"
-    ),
-    engine: str = Option(
-        "plain",
-        "--engine",
-        "-e",
-        help="plain, or ray: Ray Data, see docs/how-to/corpus.md",
-    ),
-    workers: int = Option(1, "--workers", "-w", help="Processes, for --engine ray"),
-    gpu_id: int = Option(-1, "--gpu-id", "-g", help="GPU, -1 for the CPU"),
+        0, "--uncertain", help="Number of texts with the lowest scores to collect in correct.jsonl, for Prodigy"),
+    chunk: int = Option(1000, "--chunk", help="Number of texts in a chunk"),
+    batch_size: int = Option(256, "--batch-size", help="Number of texts annotated at a time"),
+    shard: str = Option("1/1", "--shard", help="i/n: annotate the i-th of n shares of the chunks"),
+    resume: bool = Option(False, "--resume", help="Continue in a folder that holds this run"),
+    retry: bool = Option(False, "--retry", help="Annotate chunks again in which a text had a problem"),
+    engine: str = Option("plain", "--engine", "-e", help="plain, or ray for Ray Data (docs/how-to/corpus.md)"),
+    workers: int = Option(1, "--workers", "-w", help="Number of processes with --engine ray"),
+    gpu_id: int = Option(-1, "--gpu-id", "-g", help="Number of the GPU, -1 for the CPU"),
     code_path: Path | None = Option(
-        None, "--code", "-c", help="Python file with functions that the pipeline needs"
-    ),
+        None, "--code", "-c", help="A Python file with functions that the pipeline needs"),
     encoding: str = ENCODING,
-) -> None:
-    """Annotate a corpus, in chunks that are done whole or not at all.
+) -> None:  # fmt: skip
+    """Annotate a corpus in chunks. A chunk is written whole or not at all.
 
-    It can be stopped or killed; --resume goes on. A text that fails is told in the
-    manifest, and stops nothing."""
-    from ..corpus.chunk import Options
-    from ..corpus.files import Folder
+    The command can be stopped or killed; --resume continues. A text that fails is listed
+    in the manifest and stops no other text."""
+    from ..corpus.chunk import OutputOptions
+    from ..corpus.output_folder import OutputFolder
     from ..corpus.pipelines import Pipeline
-    from ..corpus.run import Job, Progress, annotate_corpus
-    from ..corpus.texts import Source
+    from ..corpus.run import Job
+    from ..corpus.texts import TextSource
+
+    try:
+        check_numbers(chunk, batch_size, uncertain, workers)
+        check_choice("--format", format, ("jsonl", "spacy"))
+        check_choice("--engine", engine, ("plain", "ray"))
+        pipeline = Pipeline(model, tuple(labels or ()), code_path, gpu_id)
+        source = TextSource(input_path, column, id_column, encoding)
+        folder = OutputFolder(output_path, f".{format}")
+        options = OutputOptions(format, with_text, uncertain, batch_size)  # type: ignore[arg-type]
+        job = Job(source, folder, options, chunk, parse_shard(shard), retry)
+        result = run_annotation(pipeline, job, engine == "ray", workers, resume)
+    except (OSError, ValueError) as error:
+        msg.fail("The annotation stopped", str(error))
+        raise Exit(1) from error
+    print_result(result, output_path)
+
+
+def check_numbers(chunk: int, batch_size: int, uncertain: int, workers: int) -> None:
+    """Raises ValueError for numbers that are too small."""
+    if min(chunk, batch_size) < 1 or uncertain < 0:
+        raise ValueError(
+            "`--chunk` and `--batch-size` must be at least 1, `--uncertain` 0."
+        )
+    if workers < 1:
+        raise ValueError(f"`--workers` must be at least 1, not {workers}.")
+
+
+def check_choice(option: str, value: str, choices: tuple[str, str]) -> None:
+    """Raises ValueError for a value that is neither of two."""
+    if value not in choices:
+        one, other = choices
+        raise ValueError(f'`{option}` must be "{one}" or "{other}", not {value!r}.')
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """i and n of i/n. Raises ValueError for anything else."""
+    which, _, of = text.partition("/")
+    if not (which.isdigit() and of.isdigit()):
+        raise ValueError(f"`--shard` must be i/n, such as 1/4, not {text!r}.")
+    return int(which), int(of)
+
+
+def run_annotation(
+    pipeline: "Pipeline", job: "Job", on_ray: bool, workers: int, resume: bool
+) -> "Report":
+    """Annotate a job behind a progress bar."""
+    from ..corpus.run import annotate_corpus
 
     began = time.monotonic()
-    try:
-        if format not in ("jsonl", "spacy"):
-            raise ValueError(f'`--format` is "jsonl" or "spacy", not {format!r}.')
-        which, _, of = shard.partition("/")
-        if not (which.isdigit() and of.isdigit()):
-            raise ValueError(f"`--shard` is i/n, such as 1/4, not {shard!r}.")
-        if min(chunk, batch_size) < 1 or uncertain < 0:
-            raise ValueError(
-                "`--chunk` and `--batch-size` must be at least 1, `--uncertain` 0."
+    total = job.source.size
+    with (
+        warnings_shown_once(),
+        tqdm.tqdm(total=total, unit="B", unit_scale=True, leave=False) as bar,
+    ):
+
+        def on_progress(progress: "Progress") -> None:
+            bar.update(progress.position - bar.n)
+            rate = progress.annotated / (time.monotonic() - began)
+            bar.set_postfix_str(f"{progress.texts} texts, {rate:.1f} a second")
+
+        if on_ray:
+            annotate_on_ray: Callable[..., Report] = get_ray_engine()
+            return annotate_on_ray(
+                pipeline, job, workers=workers, resume=resume, on_progress=on_progress
             )
-        if workers < 1:
-            raise ValueError(f"`--workers` must be at least 1, not {workers}.")
-        pipeline = Pipeline(model, tuple(labels or ()), code_path, gpu_id)
-        source = Source(input_path, column, id_column, encoding)
-        job = Job(
-            source,
-            Folder(output_path, f".{format}"),
-            Options(format, with_text, uncertain, batch_size),  # type: ignore[arg-type]
-            size=chunk,
-            shard=(int(which), int(of)),
-            retry=retry,
-        )
-        with (
-            shown_once(),
-            tqdm.tqdm(total=source.size, unit="B", unit_scale=True, leave=False) as bar,
-        ):
+        nlp = pipeline.load()
+        return annotate_corpus(nlp, job, resume=resume, on_progress=on_progress)
 
-            def say(progress: Progress) -> None:
-                bar.update(progress.position - bar.n)
-                rate = progress.annotated / (time.monotonic() - began)
-                bar.set_postfix_str(f"{progress.texts} texts, {rate:.1f} a second")
 
-            if engine == "ray":
-                annotate_on_ray = get_ray_engine()
-                report = annotate_on_ray(
-                    pipeline, job, workers=workers, resume=resume, said=say
-                )
-            elif engine == "plain":
-                nlp = pipeline.load()
-                report = annotate_corpus(nlp, job, resume=resume, said=say)
-            else:
-                raise ValueError(f'`--engine` is "plain" or "ray", not {engine!r}.')
-    except (OSError, ValueError) as error:
-        msg.fail("Nothing is annotated any more", str(error))
-        raise Exit(1) from error
-    spans = sum(report.spans.values())
-    msg.good(f"{report.texts} texts, {spans} entities", str(output_path))
-    if report.replaced or report.cut:
+def print_result(result: "Report", output_path: Path) -> None:
+    """Print how many texts were annotated, and what went wrong."""
+    spans = sum(result.spans.values())
+    msg.good(f"{result.texts} texts, {spans} entities", str(output_path))
+    if result.replaced or result.cut:
         msg.info(
-            f"{report.replaced} texts had halves of characters, which became U+FFFD; "
-            f"{report.cut} were read in pieces"
+            f"{result.replaced} texts had surrogates, which became U+FFFD; "
+            f"{result.cut} texts were annotated in pieces"
         )
-    if report.unread_tokens or report.unfinished_answers:
+    if result.unread_tokens or result.unfinished_answers:
         msg.warn(
-            f"{report.unread_tokens} tokens could not be read, and "
-            f"{report.unfinished_answers} answers did not fit into the model"
+            f"{result.unread_tokens} tokens could not be read, and "
+            f"{result.unfinished_answers} answers did not fit into the model"
         )
-    if report.problems:
-        first = report.problems[0]
+    if result.problems:
+        first = result.problems[0]
         msg.warn(
-            f"{len(report.problems)} texts could not be annotated",
-            f"The first, {first['id']}: {first['problem']}\nThe manifest has them all.",
+            f"{len(result.problems)} texts could not be annotated",
+            f"The first is {first['id']}: {first['problem']}\nThe manifest lists all.",
         )
-
-
-@contextmanager
-def shown_once() -> Iterator[None]:
-    """Show a warning once, not with every text: each `catch_warnings`, which some of
-    spaCy's components use, makes Python forget what it has shown."""
-    shown: set[tuple[str, type[Warning], str, int]] = set()
-    with warnings.catch_warnings():
-        show = warnings.showwarning
-
-        def show_once(
-            message: Any, category: type[Warning], name: str, line: int, *more: Any
-        ) -> None:
-            if (own := (str(message), category, name, line)) not in shown:
-                shown.add(own)
-                show(message, category, name, line, *more)
-
-        warnings.showwarning = show_once  # type: ignore[assignment]
-        yield
 
 
 def get_ray_engine() -> Callable[..., Any]:
-    """Raises ValueError where Ray is not installed."""
+    """`annotate_on_ray`. Raises ValueError where Ray is not installed."""
     try:
         from ..corpus.on_ray import annotate_on_ray
     except ImportError as error:

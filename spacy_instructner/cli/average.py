@@ -11,19 +11,21 @@ from . import app
 
 @app.command("average")
 def average_cli(
-    output_path: Path = Argument(..., help="Folder for the mean"),
+    output_path: Path = Argument(..., help="The folder for the mean adapter"),
     starts: list[Path] = Argument(
-        ..., help="Adapters of one lineage, as pretrain leaves them: FOLDER/adapter"
+        ...,
+        help="Adapters that were trained one from the other, as pretrain writes them: FOLDER/adapter",
     ),
 ) -> None:
-    """Make one adapter of several, with the mean of their weights, for others to start
-    from: of a stage of training and the one after it, it often knows more than each."""
+    """Write the mean of several adapters as one adapter, for training to start from.
+
+    The mean of two successive stages of training is often better than each of them."""
     from ..models.pretrained_adapters import average_starts
 
     try:
         check_output(output_path, *starts)
         average_starts(starts, output_path)
     except (OSError, ValueError) as error:
-        msg.fail("There is no mean of these", str(error))
+        msg.fail("Cannot average these adapters", str(error))
         raise Exit(1) from error
-    msg.good(f"The mean of {len(starts)} adapters", str(output_path))
+    msg.good(f"Wrote the mean of {len(starts)} adapters", str(output_path))

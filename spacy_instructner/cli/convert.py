@@ -7,49 +7,49 @@ import spacy
 from typer import Argument, Exit, Option
 from wasabi import msg
 
-from ..data.sampling import label_counts
 from ..formats.docs import is_annotated
 from ..formats.outputs import spacy_file, write_docs
 from ..formats.text_files import UTF8, stem
 from . import app
-from ._annotated import ENCODING, FORMATS, read_annotated
+from ._printing import print_label_counts
+from ._reading import ENCODING, FORMATS, read_annotated
 
 
 @app.command("convert")
 def convert_cli(
     input_path: Path = Argument(
         ...,
-        help=f"{FORMATS}. Of a folder, every JSON Lines and CoNLL/IOB file",
+        help=f"{FORMATS}; or a folder, of which every JSON Lines and CoNLL/IOB file is read",
         exists=True,
     ),
     output_path: Path = Argument(
         ...,
-        help="The .spacy file to write, or a folder for it; for a folder, a folder",
+        help="The .spacy file to write, or a folder for it; a folder if the input is one",
     ),
     lang: str = Option(
         "en",
         "--lang",
         "-l",
-        help="Language whose tokenizer cuts texts that come without tokens",
+        help="The language whose tokenizer cuts texts that come without tokens",
     ),
     encoding: str = ENCODING,
     tag_names: str = Option(
         "",
         "--tag-names",
-        help="What tags mean that are numbers, from 0 on: O,B-PER,I-PER",
+        help="The names of tags that are numbers, from 0 on, such as O,B-PER,I-PER",
     ),
 ) -> None:
-    """Convert annotated text to .spacy, and report every span that was left out."""
+    """Convert annotated texts to .spacy, and print every span that is left out."""
     names = [name.strip() for name in tag_names.split(",")] if tag_names else []
     if not input_path.is_dir():
         convert(input_path, output_path, lang, encoding, names)
         return
     files = [path for path in sorted(input_path.iterdir()) if is_annotated(path)]
     if not files:
-        msg.fail(f"{input_path} holds no JSON Lines and no CoNLL/IOB file")
+        msg.fail(f"{input_path} has no JSON Lines or CoNLL/IOB file")
         raise Exit(1)
     if output_path.exists() and not output_path.is_dir():
-        msg.fail(f"{output_path} is a file: of a folder, a folder is made")
+        msg.fail(f"{output_path} is a file, but a folder is converted into a folder")
         raise Exit(1)
     targets = [output_path / f"{stem(path)}.spacy" for path in files]
     if len(set(targets)) < len(targets):
@@ -66,7 +66,7 @@ def convert(
     encoding: str = UTF8,
     tag_names: Sequence[str] = (),
 ) -> None:
-    """Convert one file. Exits with 1 where it cannot be read, or nothing written."""
+    """Convert one file. Exits with 1 where it cannot be read or converted."""
     try:
         target = spacy_file(target, source)
         docs = read_annotated(source, spacy.blank(lang), encoding, tag_names)
@@ -74,11 +74,4 @@ def convert(
     except (ImportError, OSError, ValueError) as error:
         msg.fail(f"Cannot convert {source}", str(error))
         raise Exit(1) from error
-    report(docs, target)
-
-
-def report(docs: list, path: Path) -> None:
-    """Print how many sentences and entities a file has, by label."""
-    counts = label_counts(docs)
-    msg.good(f"{path}: {len(docs)} sentences, {sum(counts.values())} entities")
-    msg.table(counts.items(), header=("Label", "Entities"), aligns=("l", "r"))
+    print_label_counts(docs, target)

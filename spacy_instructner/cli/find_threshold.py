@@ -2,36 +2,43 @@
 
 from pathlib import Path
 
-from spacy.cli._util import import_code, setup_gpu
-from spacy.util import load_model
 from typer import Argument, Exit, Option
 from wasabi import msg
 
-from ..config_checks import write_threshold
-from ..evaluation.metrics import best_threshold, count, total
-from ..evaluation.support_set import predicted
 from ..formats.outputs import check_output
 from . import app
-from ._annotated import ENCODING, FORMATS, read_scored, tell_problems
-from .evaluate import find_component
+from ._printing import print_failures
+from ._reading import ENCODING, FORMATS, read_scored
 
 
 @app.command("find-threshold")
 def find_threshold_cli(
-    pipeline: str = Argument(..., help="A trained pipeline: a folder or a package's name"),
+    pipeline: str = Argument(
+        ..., help="A trained pipeline: a folder or the name of a package"),
     data_path: Path = Argument(
         ..., help=f"Annotated texts: {FORMATS}",
         exists=True, dir_okay=False),
     output_path: Path | None = Option(
-        None, "--output", "-o", help="Folder for the pipeline with this threshold"),
-    gpu_id: int = Option(-1, "--gpu-id", "-g", help="Number of a GPU; -1 for the CPU"),
+        None, "--output", "-o", help="A folder for the pipeline with this threshold"),
+    gpu_id: int = Option(-1, "--gpu-id", "-g", help="Number of the GPU, -1 for the CPU"),
     code_path: Path | None = Option(
-        None, "--code", "-c", help="Python file with functions that the pipeline needs"),
+        None, "--code", "-c",
+        help="A Python file with functions that the pipeline needs"),
     encoding: str = ENCODING,
 ) -> None:  # fmt: skip
-    """Find the threshold of the highest strict F1: texts are annotated once, and of the
-    thresholds that are as good as the best, the middle of the widest range is taken.
-    A text that fails is told and does not count; exits with 1 where all of them fail."""
+    """Find the threshold with the highest strict F1.
+
+    Texts are annotated once. If a range of thresholds is as good as the best, the middle
+    of the widest range is taken. A text that fails is printed and does not count. Exit
+    with 1 if all texts fail."""
+    from spacy.cli._util import import_code, setup_gpu
+    from spacy.util import load_model
+
+    from ..config_checks import write_threshold
+    from ..corpus.pipelines import find_component
+    from ..evaluation.metrics import best_threshold, count, total
+    from ..evaluation.predicted_texts import predict_texts
+
     try:
         if output_path is not None:
             check_output(output_path, Path(pipeline), data_path)
@@ -40,20 +47,20 @@ def find_threshold_cli(
         nlp = load_model(pipeline)
         name, pipe = find_component(nlp)
         pipe.cfg["threshold"] = 0.0
-        texts = predicted(nlp, read_scored(data_path, nlp, encoding))
-        tell_problems(texts)
-        best = best_threshold(texts.gold, texts.found)
+        predictions = predict_texts(nlp, read_scored(data_path, nlp, encoding))
+        print_failures(predictions)
+        best = best_threshold(predictions.gold, predictions.found)
         if best is None:
-            raise ValueError(f"Nothing is found in {data_path}.")
+            raise ValueError(f"The pipeline finds nothing in {data_path}.")
     except (OSError, ValueError) as error:
-        msg.fail(f"There is no threshold for {pipeline}", str(error))
+        msg.fail(f"Cannot find a threshold for {pipeline}", str(error))
         raise Exit(1) from error
     threshold, f1 = best
-    without = total(count(texts.gold, texts.found).values()).f1
+    without = total(count(predictions.gold, predictions.found).values()).f1
     msg.good(
         f"Threshold {threshold:.3f}: F1 {100 * f1:.2f}; without one {100 * without:.2f}"
     )
     if output_path is not None:
         write_threshold(nlp, name, threshold)
         nlp.to_disk(output_path)
-        msg.good("Saved with it", str(output_path))
+        msg.good("Saved the pipeline with this threshold", str(output_path))

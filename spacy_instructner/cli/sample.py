@@ -9,8 +9,8 @@ from wasabi import msg
 from ..data.sampling import draw, too_few
 from ..formats.outputs import check_output, spacy_file, write_docs
 from . import app
-from ._annotated import ENCODING, FORMATS, read_annotated
-from .convert import report
+from ._printing import print_label_counts
+from ._reading import ENCODING, FORMATS, read_annotated
 
 
 @app.command("sample")
@@ -23,26 +23,26 @@ def sample_cli(
         "at-least-k",
         "--protocol",
         "-p",
-        help="at-least-k or at-most-k (entities a label), k-sentences (a label), "
-        "sentences (k in all) or all",
+        help="at-least-k or at-most-k (entities of each label), k-sentences (of each "
+        "label), sentences (k in total) or all",
     ),
-    k: int = Option(10, "--k", "-k", help="Shots"),
+    k: int = Option(10, "--k", "-k", help="Number of shots"),
     seed: int = Option(0, "--seed", "-s", help="Seed of the draw"),
     exclude: Path | None = Option(
         None,
         "--exclude",
         "-x",
-        help="A file whose sentences are never drawn: the test set",
+        help="A file whose sentences are never drawn, such as the test set",
     ),
     lang: str = Option(
         "en",
         "--lang",
         "-l",
-        help="Language whose tokenizer cuts texts that come without tokens",
+        help="The language whose tokenizer cuts texts that come without tokens",
     ),
     encoding: str = ENCODING,
 ) -> None:
-    """Draw a support set, and print its counts by label."""
+    """Draw a support set, and print its entities by label."""
     try:
         nlp = spacy.blank(lang)
         target = spacy_file(output_path, input_path)
@@ -51,10 +51,10 @@ def sample_cli(
         barred = read_annotated(exclude, nlp, encoding) if exclude else []
         drawn = draw(docs, protocol, k, seed, barred)  # type: ignore[arg-type]
     except (ImportError, OSError, ValueError) as error:
-        msg.fail("No draw", str(error))
+        msg.fail("Cannot draw a support set", str(error))
         raise Exit(1) from error
     write_docs(drawn, target)
-    report(drawn, target)
+    print_label_counts(drawn, target)
     if protocol in ("at-least-k", "at-most-k"):
         short = too_few(docs, drawn, k)
         if short:

@@ -10,23 +10,24 @@ from typing import Any, Literal
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
-from ..evaluation.metrics import Scored
-from ..evaluation.support_set import scored_of
+from ..char_spans import ScoredCharSpan
 from ..files import to_lines
 from ..windows import counted
-from .piped import Problem, annotate_each
+from .entities import scored_entities_of
+from .piped import Failure, annotate_each
 from .texts import Item, pack, pieces, repaired
 
-Format = Literal["jsonl", "spacy"]
+OutputFormat = Literal["jsonl", "spacy"]
 
 
 @dataclass(frozen=True)
-class Options:
-    """What an output is made of. format: of the files; with_text: whether rows have
-    their text; uncertain: how many texts to offer for correction; batch_size: texts at
-    a time."""
+class OutputOptions:
+    """What is prepared.
 
-    format: Format = "jsonl"
+    format: of the chunks' files; with_text: whether rows have their text; uncertain: how
+    many texts to offer for correction; batch_size: texts annotated at a time."""
+
+    format: OutputFormat = "jsonl"
     with_text: bool = False
     uncertain: int = 0
     batch_size: int = 256
@@ -34,11 +35,13 @@ class Options:
 
 @dataclass
 class Report:
-    """What happened in a chunk. texts; spans, by label; replaced: texts with halves of
-    characters, which became U+FFFD; cut: texts over the pipeline's `max_length`, read
-    in pieces; unread_tokens: that no model could read; unfinished_answers: that did not
-    fit into the model; problems: id and reason of each text that could not be
-    annotated."""
+    """What happened in a chunk, or in several.
+
+    texts: number of texts; spans: number of entities of each label; replaced: texts with
+    surrogates, which became U+FFFD; cut: texts longer than the pipeline's `max_length`,
+    which were annotated in pieces; unread_tokens: tokens that the model could not read;
+    unfinished_answers: answers that did not fit into the model; problems: id and reason
+    of each text that could not be annotated."""
 
     texts: int = 0
     spans: dict[str, int] = field(default_factory=dict)
@@ -49,6 +52,7 @@ class Report:
     problems: list[dict[str, str]] = field(default_factory=list)
 
     def add(self, other: "Report") -> None:
+        """Add the numbers and problems of another chunk."""
         self.texts += other.texts
         self.spans = dict(sorted((Counter(self.spans) + Counter(other.spans)).items()))
         self.replaced += other.replaced
@@ -59,24 +63,27 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Annotated:
-    """content: of the chunk's file; uncertain: (lowest score, row) of texts to correct,
-    the least certain first."""
+class AnnotatedChunk:
+    """A chunk, ready to be prepared.
+
+    content: of the chunk's file; uncertain: lowest score and task of each text to
+    correct, the least certain text first; report: what happened."""
 
     content: bytes
     uncertain: list[tuple[float, dict[str, Any]]]
     report: Report
 
 
-def annotate_chunk(nlp: Language, items: Sequence[Item], options: Options) -> Annotated:
-    """Annotate texts. One that fails is a problem of the report, and a row with `error`
-    (a .spacy file leaves it out); the others do not suffer from it. What the pipeline
-    remembers of the texts is forgotten with them.
+def annotate_chunk(
+    nlp: Language, items: Sequence[Item], options: OutputOptions
+) -> AnnotatedChunk:
+    """Annotate texts in a memory zone. A text that fails is a problem of the report and a
+    row with `error` (a .spacy file leaves it out); the other texts are annotated.
 
     nlp (Language): the pipeline.
     items (Sequence[Item]): the texts.
-    options (Options): what to write.
-    RETURNS (Annotated): what there is to write."""
+    options (OutputOptions): what to write.
+    RETURNS (AnnotatedChunk): what there is to write."""
     with nlp.memory_zone(), counted() as unread:
         annotated = _annotated(nlp, items, options)
     for each in unread:
@@ -87,7 +94,9 @@ def annotate_chunk(nlp: Language, items: Sequence[Item], options: Options) -> An
     return annotated
 
 
-def _annotated(nlp: Language, items: Sequence[Item], options: Options) -> Annotated:
+def _annotated(
+    nlp: Language, items: Sequence[Item], options: OutputOptions
+) -> AnnotatedChunk:
     report = Report(texts=len(items))
     answers = annotate_each(
         nlp, [partial(_docs, nlp, item) for item in items], options.batch_size
@@ -103,42 +112,46 @@ def _annotated(nlp: Language, items: Sequence[Item], options: Options) -> Annota
         row: dict[str, Any] = {"id": item.id, "pipeline": name}
         rows.append(row)
         try:
-            written = _written(item, answer, options)
+            prepared = _output_of(item, answer, options)
         except Exception as error:
             # Whatever somebody keeps in a Doc, or did to it.
             why = f"it cannot be saved: {type(error).__name__}: {error}"
-            written = Problem(why)
-        if isinstance(written, Problem):
-            row["error"] = written.why
-            report.problems.append({"id": item.id, "problem": written.why})
+            prepared = Failure(why)
+        if isinstance(prepared, Failure):
+            row["error"] = prepared.why
+            report.problems.append({"id": item.id, "problem": prepared.why})
             continue
-        row |= written.row
+        row |= prepared.row
         counts.update(span["label"] for span in row["spans"])
-        if written.packed is not None:
-            docs.merge(written.packed)
-        if written.to_correct is not None:
-            uncertain.append(written.to_correct)
+        if prepared.packed is not None:
+            docs.merge(prepared.packed)
+        if prepared.to_correct is not None:
+            uncertain.append(prepared.to_correct)
     report.spans = dict(sorted(counts.items()))
     uncertain.sort(key=lambda each: each[0])
     content = docs.to_bytes() if options.format == "spacy" else to_lines(rows)
-    return Annotated(content, uncertain[: options.uncertain], report)
+    return AnnotatedChunk(content, uncertain[: options.uncertain], report)
 
 
 @dataclass(frozen=True)
-class _Written:
-    """What there is to write of one text. row: for its row; packed: its Doc, for a
-    .spacy file; to_correct: its lowest score, and the task."""
+class _TextOutput:
+    """What there is to write of one text.
+
+    row: what its row gets; packed: its Doc, for a .spacy file; to_correct: its lowest
+    score and the task."""
 
     row: dict[str, Any]
     packed: DocBin | None
     to_correct: tuple[float, dict[str, Any]] | None
 
 
-def _written(item: Item, answer: Doc | Problem, options: Options) -> _Written | Problem:
-    if isinstance(answer, Problem):
+def _output_of(
+    item: Item, answer: Doc | Failure, options: OutputOptions
+) -> _TextOutput | Failure:
+    if isinstance(answer, Failure):
         return answer
     # Before it is packed: by this, span groups are where their characters are.
-    spans = scored_of(answer)
+    spans = scored_entities_of(answer)
     packed = None
     if options.format == "spacy":
         answer.user_data["id"] = item.id
@@ -153,7 +166,7 @@ def _written(item: Item, answer: Doc | Problem, options: Options) -> _Written | 
     if options.uncertain and scores:
         task = _to_correct(item.id, answer, row["spans"], min(scores))
         to_correct = min(scores), task
-    return _Written(row, packed, to_correct)
+    return _TextOutput(row, packed, to_correct)
 
 
 def _docs(nlp: Language, item: Item) -> list[Doc]:
@@ -165,10 +178,11 @@ def _docs(nlp: Language, item: Item) -> list[Doc]:
 
 
 def pipeline_name(nlp: Language) -> str:
+    """A pipeline's language, name and version, as in the name of its package."""
     return f"{nlp.meta['lang']}_{nlp.meta['name']}-{nlp.meta['version']}"
 
 
-def _span(span: Scored) -> dict[str, Any]:
+def _span(span: ScoredCharSpan) -> dict[str, Any]:
     start, end, label, score = span
     known = None if score is None else round(score, 4)
     return {"start": start, "end": end, "label": label, "score": known}
@@ -177,7 +191,7 @@ def _span(span: Scored) -> dict[str, Any]:
 def _to_correct(
     id_: str, doc: Doc, spans: Sequence[dict[str, Any]], score: float
 ) -> dict[str, Any]:
-    """A task as Prodigy's ner.manual reads it. spans: rows of the Doc's entities."""
+    """A task as Prodigy's ner.manual reads it. spans: the rows of the Doc's entities."""
     return {
         "text": doc.text,
         "tokens": [
@@ -199,7 +213,7 @@ def _to_correct(
 
 
 def digest(items: Sequence[Item]) -> str:
-    """What a chunk was made of."""
+    """SHA-256 of the texts of a chunk."""
     own = hashlib.sha256()
     for item in items:
         for part in (item.id, item.text, item.problem):

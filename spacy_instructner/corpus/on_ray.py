@@ -1,9 +1,9 @@
-"""The same work on Ray Data: one reader, as many annotators as there is room for.
+"""The same work on Ray Data: one process reads, several annotate.
 
-Every annotator loads the pipeline once. Chunks are those of `run.py`, and so are their
-files, which the annotators write themselves: a chunk whose annotator dies is annotated
-by another one, and what was half written is not there. All machines must see the input
-and the output folder under the same path.
+Every annotator loads the pipeline once. Chunks and their files are those of `run.py`;
+annotators write the files themselves. If an annotator dies, another one annotates its
+chunk, and no half-written file is left. All machines must see the input and the output
+folder under the same path. Source: ours.
 """
 
 import os
@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-# Before Ray is imported: nothing is to be told to anybody.
+# Before Ray is imported: usage statistics stay off.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import pyarrow
@@ -23,18 +23,18 @@ from ray.data.block import BlockMetadata
 from ray.exceptions import RayTaskError
 
 from .chunk import Report
-from .files import Folder
+from .output_folder import OutputFolder
 from .pipelines import Pipeline, check_ready
-from .run import Done, Job, Said, begin, finish
-from .texts import Source
+from .run import Done, Job, OnProgress, begin_run, finish_run
+from .texts import TextSource
 
 COLUMN = "pickled"
-# How often a chunk that an annotator died of is tried again.
+# How often a chunk is tried again after its annotator died.
 RETRIES = 5
 
 
 class Chunks(Datasource):
-    """A job's chunks, a block each, read one after the other."""
+    """The chunks of a job, one block each, read one after the other."""
 
     def __init__(self, job: Job) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Chunks(Datasource):
 
 
 class Annotator:
-    """Loads the pipeline once, and annotates one chunk after the other."""
+    """Loads the pipeline once, then annotates chunks one after the other."""
 
     def __init__(self, pipeline: Pipeline, job: Job) -> None:
         self.nlp, self.job = pipeline.load(), job
@@ -76,21 +76,24 @@ def annotate_on_ray(
     *,
     workers: int,
     resume: bool = False,
-    said: Said = lambda progress: None,
+    on_progress: OnProgress = lambda progress: None,
 ) -> Report:
-    """`run.annotate_corpus`, on the cluster that Ray finds (RAY_ADDRESS), or on one of
-    this machine alone. workers: how many annotators, of a CPU each, or of a GPU.
+    """Annotate all texts of a job on the cluster that Ray finds (RAY_ADDRESS), or on one
+    that it starts on this machine.
 
-    RETURNS (Report): of all chunks. Raises as `run.annotate_corpus`, and ValueError for
-    standard input, which only this process could read."""
+    pipeline (Pipeline): the pipeline; each annotator loads it.
+    job, resume, on_progress: as `run.annotate_corpus` takes them.
+    workers (int): number of annotators, each with one CPU or one GPU.
+    RETURNS (Report): the report of all chunks. Raises as `run.annotate_corpus`, and
+        ValueError for standard input, which only this process could read."""
     if job.source.path is None:
-        raise ValueError("Ray's workers cannot read standard input: name a file.")
-    # A head node may have no GPU; what is asked here needs none.
-    run = begin(replace(pipeline, gpu=-1).load(), job, resume)
+        raise ValueError("Ray's workers cannot read standard input. Name a file.")
+    # A head node may have no GPU; these checks need none.
+    run = begin_run(replace(pipeline, gpu=-1).load(), job, resume)
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False)
     context = DataContext.get_current().copy()
-    # Else small chunks would be put together into one block, for one annotator.
+    # Otherwise small chunks would share a block, and so an annotator.
     context.target_max_block_size = 1
     context.enable_progress_bars = False
     context.raise_original_map_exception = True
@@ -110,29 +113,30 @@ def annotate_on_ray(
             max_task_retries=RETRIES,
         )
         try:
-            return finish(job, run, map(_unpickled, done.iter_rows()), said)
+            return finish_run(job, run, map(_unpickled, done.iter_rows()), on_progress)
         except RayTaskError as error:
-            # As if it had gone wrong here, without the worker's traceback.
+            # Raised as by this process, without the worker's traceback.
             if isinstance(error.cause, (OSError, ValueError)):
                 raise error.cause from None
             raise
 
 
 def everywhere(job: Job) -> Job:
-    """The same for a process in another folder."""
+    """The job for a process in another working folder: its paths are absolute."""
     source, folder = job.source, job.folder
     assert source.path is not None
     return replace(
         job,
-        source=Source(
+        source=TextSource(
             str(source.path.resolve()), source.column, source.id_column, source.encoding
         ),
-        folder=Folder(folder.path.resolve(), folder.suffix),
+        folder=OutputFolder(folder.path.resolve(), folder.suffix),
     )
 
 
 def known_everywhere(pipeline: Pipeline) -> Pipeline:
-    """The same for a process in another folder, which sees its own GPU alone."""
+    """The pipeline for a process in another working folder, which sees its own GPU
+    alone."""
     path = Path(pipeline.name)
     return replace(
         pipeline,

@@ -1,4 +1,5 @@
-"""A pipeline by its name, for every process that annotates with it."""
+"""A pipeline by its name, for every process that annotates with it, and its
+instruction_ner component. Source: ours."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ from ..weights.sources import sha256_of
 
 @dataclass(frozen=True)
 class Pipeline:
-    """name: of a folder or a package; labels: what to look for in place of its own, if
-    anything; code: a file with functions that it needs; gpu: which, -1 for the CPU."""
+    """How to load a pipeline.
+
+    name: a folder or the name of a package; labels: the labels to look for, the
+    pipeline's own where there are none; code: a Python file with functions that the
+    pipeline needs; gpu: number of the GPU, -1 for the CPU."""
 
     name: str
     labels: tuple[str, ...] = ()
@@ -24,8 +28,8 @@ class Pipeline:
     gpu: int = -1
 
     def load(self) -> Language:
-        """Raises OSError where there is no such pipeline, ValueError for labels that no
-        component of it takes."""
+        """The pipeline. Raises OSError where there is no such pipeline, and ValueError for
+        labels without an instruction_ner component."""
         import_code(self.code)
         setup_gpu(self.gpu, silent=True)
         nlp = load_model(self.name)
@@ -35,7 +39,7 @@ class Pipeline:
             if not ours:
                 raise ValueError(
                     f"{self.name} has no instruction_ner component that could look for "
-                    f"{', '.join(self.labels)}. Its components: "
+                    f"{', '.join(self.labels)}. Its components are: "
                     f"{', '.join(nlp.pipe_names)}."
                 )
             for pipe in ours:
@@ -43,9 +47,25 @@ class Pipeline:
         return nlp
 
 
+def find_component(nlp: Language) -> tuple[str, InstructionNERPipe]:
+    """The name of the one instruction_ner component of a pipeline, and the component.
+    Raises ValueError where there is none, or more than one, and where it has no
+    labels."""
+    found = [(n, p) for n, p in nlp.pipeline if isinstance(p, InstructionNERPipe)]
+    if len(found) != 1:
+        names = ", ".join(name for name, _ in found) or "none"
+        raise ValueError(
+            f"The pipeline must have one `instruction_ner` component. It has: {names}."
+        )
+    ((name, pipe),) = found
+    if not pipe.labels:
+        raise ValueError(NO_LABELS.format(name=name))
+    return name, pipe
+
+
 def check_ready(nlp: Language) -> None:
-    """What would fail for every text fails now. Raises ValueError for a component that
-    has no labels, and OSError for one without weights."""
+    """Load the weights, so that what would fail for every text fails now. Raises
+    ValueError for a component without labels, and OSError for one without weights."""
     for name, pipe in nlp.pipeline:
         if isinstance(pipe, InstructionNERPipe):
             if not pipe.labels:
@@ -54,8 +74,8 @@ def check_ready(nlp: Language) -> None:
 
 
 def fingerprint(nlp: Language) -> str:
-    """SHA-256 of a saved pipeline's files (of its config, where it was not loaded):
-    what its name does not say."""
+    """SHA-256 of a saved pipeline's config and files; of its config alone where it was not
+    loaded from a folder."""
     own = hashlib.sha256(nlp.config.to_bytes())
     folder = Path(nlp.path) if nlp.path else Path()
     for path in sorted(folder.rglob("*")) if nlp.path else ():

@@ -1,4 +1,4 @@
-"""Texts to annotate, one by one, from files of many kinds."""
+"""Texts to annotate, one by one, from text, JSON Lines, CSV and .spacy files."""
 
 import csv
 import json
@@ -36,9 +36,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Item:
-    """id: the file's own (in a .spacy file, `user_data["id"]`), else the number of the
-    line, of the row (.csv) or of the Doc, from 1;
-    doc: a DocBin of one, where the file holds tokens; problem: why there is no text."""
+    """One text of a file.
+
+    id: the file's own id (in a .spacy file, `user_data["id"]`), else the number of the
+    line, of the row (.csv) or of the Doc, from 1; text: the text; doc: the bytes of a
+    DocBin with one Doc, where the file holds tokens, else empty; problem: why there is
+    no text, "" where there is one."""
 
     id: str
     text: str
@@ -46,7 +49,7 @@ class Item:
     problem: str = ""
 
 
-class Source:
+class TextSource:
     """A file of texts, or standard input."""
 
     def __init__(
@@ -56,11 +59,14 @@ class Source:
         id_column: str = "id",
         encoding: str = UTF8,
     ) -> None:
-        """name: a path that ends with one of SUFFIXES, .gz may follow; or "-" for
-        standard input, a text a line. column, id_column: where a .jsonl or .csv file
-        has texts and ids. encoding: of the file, as Python calls it. Raises OSError for
-        a file that is not there, and ValueError for one of another kind or in another
-        encoding, as far as its beginning tells."""
+        """Check the file, and read its beginning.
+
+        name (str): a path that ends with one of SUFFIXES, .gz may follow; or "-" for
+            standard input, with one text a line.
+        column, id_column (str): where a .jsonl or .csv file has its texts and ids.
+        encoding (str): the encoding of the file, by Python's name for it.
+        Raises OSError for a missing file, and ValueError for a file of another kind or
+        in another encoding, as far as the beginning of the file tells."""
         check_encoding(encoding)
         self.name, self.column, self.id_column = name, column, id_column
         self.encoding = encoding
@@ -75,13 +81,13 @@ class Source:
 
     @property
     def position(self) -> int:
-        """Bytes read so far, of the file as it lies there."""
+        """Bytes read so far, counted in the file as it is stored."""
         if self._file is None:
             return 0
         return self.size or 0 if self._file.closed else self._file.tell()
 
     def __iter__(self) -> Iterator[Item]:
-        """Raises ValueError where the file is torn, or turns out to be no text."""
+        """Raises ValueError where the file is damaged or is not text."""
         read = {".csv": self._csv, ".spacy": self._spacy, ".txt": self._lines}
         try:
             with self._open() as file_:
@@ -106,7 +112,7 @@ class Source:
             try:
                 content = unpacked(path, file_).read(BEGINNING)
             except TORN:
-                return  # It is told when it is read, after what can be read.
+                return  # Reading raises the error, after what can be read.
         check_beginning(content, self.name, self.encoding)
         at = content.decode(self.encoding, "replace").find("\0")
         if at >= 0:
@@ -142,9 +148,9 @@ class Source:
                 id_ = _id(row.get(self.id_column), number)
                 text = row[self.column]
                 if not isinstance(text, str):
-                    raise TypeError("it is no text")
+                    raise TypeError("it is not a text")
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                why = f"line {number} is no JSON object with a text {self.column!r}"
+                why = f"line {number} is not a JSON object with a text {self.column!r}"
                 yield Item(id_, "", problem=f"{why}: {error!r}")
             except RecursionError:
                 yield Item(id_, "", problem=f"line {number} is nested too deeply")
@@ -156,7 +162,7 @@ class Source:
         rows = csv.DictReader(as_stream(file_, self.encoding, newline=""))
         if self.column not in (rows.fieldnames or ()):
             raise ValueError(
-                f"{self.name} has no column {self.column!r}. It has: "
+                f"{self.name} has no column {self.column!r}. Its columns are: "
                 f"{', '.join(map(_shown, rows.fieldnames or ()))}."
             )
         for number, row in enumerate(rows, 1):
@@ -168,7 +174,7 @@ class Source:
             text = row[self.column]
             id_ = _id(row.get(self.id_column) or None, number)
             if faults:
-                why = f"line {line}: of one of its cells, {faults[0]}"
+                why = f"line {line}: in one of its cells, {faults[0]}"
                 yield Item(id_, "", problem=why)
             elif text is None:
                 yield Item(id_, "", problem=f"row {number} is too short")
@@ -182,14 +188,15 @@ class Source:
                 id_ = _id(doc.user_data.get("id"), number)
                 yield Item(id_, doc.text, pack(doc).to_bytes())
         except Exception as error:
-            raise ValueError(f"{self.name} is no .spacy file: {error}") from error
+            raise ValueError(f"{self.name} is not a .spacy file: {error}") from error
 
 
 def _kind(path: Path) -> str:
     kind = suffix_of(path)
     if kind not in SUFFIXES:
         raise ValueError(
-            f"{path} ends with none of {', '.join(SUFFIXES)} (.gz may follow)."
+            f"The name of {path} must end with one of {', '.join(SUFFIXES)} (.gz may "
+            "follow)."
         )
     return kind
 
@@ -203,19 +210,19 @@ def _id(own: Any, number: int) -> str:
 
 
 def pack(doc: Doc) -> DocBin:
-    """Raises TypeError where its user data cannot be saved."""
+    """A Doc as a DocBin. Raises TypeError where its user data cannot be saved."""
     return DocBin(docs=[doc], store_user_data=True)
 
 
 def chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
-    """As many at a time as there are, the last chunk aside."""
+    """Items in lists of `size`; the last list may be shorter."""
     while chunk := list(islice(items, size)):
         yield chunk
 
 
 def pieces(text: str, longest: int) -> list[str]:
-    """A text in pieces of at most so many characters, cut behind whitespace where
-    there is some in the last tenth."""
+    """A text in pieces of at most `longest` characters. A piece is cut after whitespace
+    where its last tenth has some."""
     found: list[str] = []
     begin = 0
     while len(text) - begin > longest:

@@ -1,1 +1,1 @@
-"""Examples for training: corpora that draw few shots, and what is known of a text."""
+"""Examples for training: corpora that draw few shots, augmentation, and checks of data."""

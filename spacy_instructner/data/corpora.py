@@ -1,41 +1,32 @@
-"""The reader that draws a few shots from an annotated file, for a config. How files are
-read is in `formats/`."""
+"""The corpus reader that draws a few shots of an annotated file. Source: ours."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol as Interface
-from typing import runtime_checkable
+from typing import (
+    Protocol as Interface,
+)
+from typing import (
+    runtime_checkable,
+)
 
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..formats.docs import read_docs
-from ..formats.outputs import write_docs
-from ..formats.rows import Problem, left_out
+from ..formats.rows import left_out
 from ..formats.text_files import UTF8
-from ..tasks.labels import LABELS_KEY
+from .blank_docs import without_annotation
 from .sampling import Protocol, draw, too_few
-
-__all__ = [
-    "Augmenter",
-    "FewShotCorpus",
-    "FromDraw",
-    "Problem",
-    "without_annotation",
-    "build_few_shot_corpus_v1",
-    "read_docs",
-    "write_docs",
-]
 
 Augmenter = Callable[[Language, Example], Iterator[Example]]
 
 
 @runtime_checkable
 class FromDraw(Interface):
-    """An augmenter that looks at the other texts of a draw."""
+    """An augmenter that looks at all texts of a draw first."""
 
     def among(self, examples: Iterable[Example]) -> Augmenter:
         """The augmenter for this draw."""
@@ -61,20 +52,18 @@ class FewShotCorpus:
             return
         if self.path is None:
             raise ValueError(
-                "The corpus has no path. Name a file with --paths.train, or as `path` "
-                "in the config's [corpora]."
+                "The corpus has no path. Name a file with --paths.train, or as `path` in "
+                "the config's [corpora]."
             )
         docs, problems = read_docs(Path(self.path), nlp, self.encoding)
         if problems:
             lost = left_out(problems)
-            summary = "Read"
-            if lost:
-                summary = f"{lost} of {self.path} are left out, the first"
+            what = f"{lost} of {self.path} are left out, the first" if lost else "Read"
             first = next(
                 (each for each in problems if each.kind != "note"), problems[0]
             )
             warnings.warn(
-                f"{summary}: {first}. `python -m spacy instructner convert` lists them all.",
+                f"{what}: {first}. `python -m spacy instructner convert` lists all.",
                 stacklevel=2,
             )
         barred: list[Doc] = []
@@ -108,28 +97,19 @@ def build_few_shot_corpus_v1(
 ) -> Callable[[Language], Iterable[Example]]:
     """Registered as `spacy-instructner.FewShotCorpus.v1`.
 
-    path (Optional[Path]): .spacy, JSON Lines, JSON or CoNLL, gzipped or not. A config
-        may leave it open; reading then raises ValueError.
+    path (Path | None): .spacy, JSON Lines, JSON or CoNLL, gzipped or not. A config may
+        leave it open; reading then raises ValueError.
     protocol (str): "at-least-k", "at-most-k", "k-sentences", "sentences" or "all".
         See `sampling.draw`.
-    k (int): shots.
+    k (int): number of shots.
     seed (int): of the draw.
-    exclude (Optional[Path]): a file whose sentences are never drawn: the test set.
-    augmenter (Optional[Callable]): gives one or more Examples for each, as those of
-        spacy.Corpus.v1 do; such as `spacy-instructner.MentionSwap.v1`.
-    encoding (str): of both files, as Python calls it.
-    instead (Optional[Path]): a file that is read as it is, all of it, in place of a
-        draw from `path`: development data, where there is some.
-    RETURNS (Callable): reads Examples; their tokens are the data's own.
+    exclude (Path | None): a file whose sentences are never drawn, such as the test set.
+    augmenter (Callable | None): gives one or more Examples for each, as those of
+        spacy.Corpus.v1 do, such as `spacy-instructner.MentionSwap.v1`.
+    encoding (str): of all files, by Python's name for it.
+    instead (Path | None): a file that is read whole in place of a draw from `path`:
+        development data, where there are some.
+    RETURNS (Callable): reads Examples, whose tokens are the data's own.
     """
 
     return FewShotCorpus(path, protocol, k, seed, exclude, augmenter, encoding, instead)
-
-
-def without_annotation(doc: Doc) -> Doc:
-    """A Doc's words without its annotation; the labels that it brings stay."""
-    spaces = [bool(token.whitespace_) for token in doc]
-    own = Doc(doc.vocab, words=[token.text for token in doc], spaces=spaces)
-    if LABELS_KEY in doc.user_data:
-        own.user_data[LABELS_KEY] = doc.user_data[LABELS_KEY]
-    return own

@@ -1,4 +1,4 @@
-"""Few-shot draws. A draw depends on the data, the protocol, k and the seed."""
+"""Few-shot draws. A draw depends on the data, the protocol, k and the seed alone."""
 
 import random
 from collections import Counter
@@ -25,8 +25,9 @@ def draw(
     seed: int = 0,
     exclude: Iterable[Doc] = (),
 ) -> list[Doc]:
-    """A support set.
+    """Draw a support set.
 
+    docs: annotated sentences.
     protocol: "at-least-k" shuffles and keeps a sentence while some label in it
         has fewer than k entities, until all have k (greedy, as StructShot and
         CONTaiNER draw); "at-most-k" shuffles and keeps a sentence with entities
@@ -35,13 +36,15 @@ def draw(
         sentences for each label, rare labels first, none twice (as FFF-NER's
         sets); "sentences" takes the first k after the shuffle; "all" takes every
         sentence, in order.
-    exclude: a sentence whose text stands here (the test set) is never drawn.
-    RETURNS: the sentences, in the order they were drawn.
-    Raises ValueError for an unknown protocol, and a k under 1 where it matters.
+    k: number of shots.
+    seed: of the draw.
+    exclude: a sentence whose text is among these (the test set) is never drawn.
+    RETURNS: the sentences, in the order they were drawn. Raises ValueError for an unknown
+        protocol, and for a k under 1 where it matters.
     """
     if protocol not in get_args(Protocol):
         raise ValueError(
-            f"There is no protocol {protocol!r}. There are: "
+            f"There is no protocol {protocol!r}. The protocols are: "
             f"{', '.join(get_args(Protocol))}."
         )
     barred = {same_text(doc) for doc in exclude}
@@ -66,7 +69,7 @@ def draw(
 
 @dataclass(frozen=True)
 class Episode:
-    """Few texts of few labels, and others to ask about. See `episode`."""
+    """A support set and a query set of a few labels. See `episode`."""
 
     labels: tuple[str, ...]
     support: list[Doc]

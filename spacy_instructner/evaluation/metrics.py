@@ -1,20 +1,18 @@
-"""What can be said of predicted spans beside the annotated ones. Plain data, strict:
-a span counts where start, end and label are right."""
+"""Measures of predicted spans against annotated ones: plain data, strict. A span is right
+if start, end and label are right. Source: as usual for NER; what is ours is marked."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-# start, end (characters) and label, of one text.
-Entity = tuple[int, int, str]
-# The same, and a score where there is one.
-Scored = tuple[int, int, str, float | None]
+from ..char_spans import CharSpan, ScoredCharSpan
 
 ERRORS = ("wrong type", "wrong border", "wrong type and border", "spurious", "missed")
 
 
 @dataclass(frozen=True)
 class Counts:
-    """right: predicted and annotated; predicted, annotated: in all."""
+    """Numbers of spans. right: both predicted and annotated; predicted, annotated: in
+    all."""
 
     right: int
     predicted: int
@@ -22,14 +20,17 @@ class Counts:
 
     @property
     def precision(self) -> float:
+        """From 0 to 1; 0 if nothing is predicted."""
         return self.right / self.predicted if self.predicted else 0.0
 
     @property
     def recall(self) -> float:
+        """From 0 to 1; 0 if nothing is annotated."""
         return self.right / self.annotated if self.annotated else 0.0
 
     @property
     def f1(self) -> float:
+        """From 0 to 1; 0 if nothing is predicted or annotated."""
         both = self.predicted + self.annotated
         return 2 * self.right / both if both else 0.0
 
@@ -42,9 +43,11 @@ class Counts:
 
 
 def count(
-    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+    gold: Sequence[Sequence[CharSpan]], predicted: Sequence[Sequence[ScoredCharSpan]]
 ) -> dict[str, Counts]:
-    """Counts of each label, by label. Both are lists of entities by text."""
+    """The counts of each label, by label.
+
+    gold, predicted: the entities of each text."""
     counts: dict[str, Counts] = {}
     for ours, theirs in zip(predicted, gold, strict=True):
         found, there = {entity[:3] for entity in ours}, set(theirs)
@@ -57,18 +60,19 @@ def count(
 
 
 def total(counts: Iterable[Counts]) -> Counts:
-    """Micro: all together."""
+    """The sum of counts, for micro averages."""
     return sum(counts, Counts(0, 0, 0))
 
 
 def errors(
-    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+    gold: Sequence[Sequence[CharSpan]], predicted: Sequence[Sequence[ScoredCharSpan]]
 ) -> dict[str, int]:
-    """How often each kind of `ERRORS` occurs.
+    """How often each kind of `ERRORS` occurs. Source: ours.
 
-    A wrong prediction is told by the annotated entity that it shares most characters
-    with, one with the same borders or else the same label first; "spurious" shares
-    none. "missed" is an annotated entity that no prediction touches.
+    A wrong prediction is compared with the annotated entity that it shares most
+    characters with; one with the same borders comes first, then one with the same label.
+    A "spurious" prediction shares no character with any. A "missed" entity shares none
+    with any prediction.
     """
     found = dict.fromkeys(ERRORS, 0)
     for ours, theirs in zip(predicted, gold, strict=True):
@@ -96,18 +100,21 @@ def _shared(one: Sequence, other: Sequence) -> int:
 
 
 def best_threshold(
-    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+    gold: Sequence[Sequence[CharSpan]], predicted: Sequence[Sequence[ScoredCharSpan]]
 ) -> tuple[float, float] | None:
-    """The threshold of the highest micro F1, and that F1: the middle of the widest
-    range of thresholds that reach it. A span is kept whose score is not below it, and
-    one without a score always. None where no span has a score. Source: ours."""
+    """The threshold with the highest micro F1, and that F1. Source: ours.
+
+    gold, predicted: the entities of each text. A predicted span is kept if its score is
+    not below the threshold, or if it has no score.
+    RETURNS (tuple[float, float] | None): the middle of the widest range of thresholds
+        with the highest F1, and this F1 (from 0 to 1). None if no span has a score."""
     pairs = judged(gold, predicted)
     if not pairs:
         return None
     rest = [[span for span in ours if span[3] is None] for ours in predicted]
     kept = total(count(gold, rest).values())
     pairs.sort(reverse=True)
-    # F1 of the thresholds above one score, up to the next higher.
+    # F1, and the range of thresholds that give it: above one score, up to the next.
     ranges: list[tuple[float, float, float]] = []
     high = 1.0
     for score, right in pairs:
@@ -129,8 +136,8 @@ def best_threshold(
 
 @dataclass(frozen=True)
 class Bin:
-    """Spans of about the same score: how many, their mean score, and the share of them
-    that is right."""
+    """Spans of about the same score. spans: their number; score: their mean score; right:
+    the share of them that is right."""
 
     spans: int
     score: float
@@ -138,7 +145,11 @@ class Bin:
 
 
 def reliability(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> list[Bin]:
-    """Bins of equal width, without empty ones. pairs: scores, and whether right."""
+    """A reliability table.
+
+    pairs: the score of each span, and whether the span is right.
+    bins (int): number of bins of equal width between 0 and 1.
+    RETURNS (list[Bin]): the bins that are not empty, by score."""
     by_bin: dict[int, list[tuple[float, bool]]] = {}
     for score, right in pairs:
         by_bin.setdefault(min(int(score * bins), bins - 1), []).append((score, right))
@@ -153,25 +164,25 @@ def reliability(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> list[Bin
 
 
 def expected_error(bins: Sequence[Bin]) -> float:
-    """Expected calibration error: how far scores are from the share that is right,
-    weighted by the number of spans."""
+    """Expected calibration error: the mean distance of the score of a bin from its share
+    of right spans, weighted by the number of spans. Source: Naeini et al. 2015."""
     gaps = sum(each.spans * abs(each.score - each.right) for each in bins)
     return gaps / sum(each.spans for each in bins)
 
 
 def calibration_error(
-    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+    gold: Sequence[Sequence[CharSpan]], predicted: Sequence[Sequence[ScoredCharSpan]]
 ) -> float | None:
-    """`expected_error` in ten bins. Spans without a score do not count; None where none
+    """`expected_error` in ten bins. Spans without a score do not count; None if no span
     has one."""
     pairs = judged(gold, predicted)
     return expected_error(reliability(pairs)) if pairs else None
 
 
 def judged(
-    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+    gold: Sequence[Sequence[CharSpan]], predicted: Sequence[Sequence[ScoredCharSpan]]
 ) -> list[tuple[float, bool]]:
-    """The scores of predicted spans that have one, and whether they are right."""
+    """The score of each predicted span that has one, and whether the span is right."""
     pairs: list[tuple[float, bool]] = []
     for ours, theirs in zip(predicted, gold, strict=True):
         there = set(theirs)

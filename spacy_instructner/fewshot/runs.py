@@ -13,20 +13,20 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.util import dot_to_object, fix_random_seed, get_lang_class, load_config
 
-from ..cli.evaluate import evaluate
+from ..char_spans import CharSpan, ScoredCharSpan
+from ..corpus.entities import entities_of, scored_entities_of
 from ..data.corpora import without_annotation
 from ..data.sampling import label_counts
 from ..evaluation.metrics import (
     Counts,
-    Entity,
-    Scored,
     best_threshold,
     calibration_error,
     count,
     errors,
     total,
 )
-from ..evaluation.support_set import entities_of, scored_of, train_on
+from ..evaluation.protocols import evaluate
+from ..evaluation.support_set import train_on
 from .draws import draws
 from .grid import Run
 from .machine import machine
@@ -93,7 +93,7 @@ def measured(run: Run) -> Record:
         "seen": run.seen,
         "support": support,
         "texts": len(docs),
-        **scored(list(map(entities_of, docs)), list(map(scored_of, found))),
+        **scored(list(map(entities_of, docs)), list(map(scored_entities_of, found))),
         **known,
         "seconds": {"train": train_seconds, "annotate": seconds},
         "config": without_paths(settings_of(run, nlp)),
@@ -102,7 +102,7 @@ def measured(run: Run) -> Record:
 
 
 def scored(
-    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Scored]]
+    gold: Sequence[Sequence[CharSpan]], predicted: Sequence[Sequence[ScoredCharSpan]]
 ) -> Record:
     """What a study keeps of entities, annotated and predicted, by text.
 

@@ -1,8 +1,8 @@
 """CoNLL and its relatives: a word a line with its columns, or a sentence a line with
 `word|tag`.
 
-What a file is like (its columns, what stands between them, where the tags are) is found
-once, from all of its lines, and then checked line by line. Source: ours.
+The dialect of a file (its columns, their separator, the place of the tags) is found once,
+from all of its lines, and then checked line by line. Source: ours.
 """
 
 import re
@@ -16,11 +16,11 @@ from .tags import MISSING, PREFIXED, TagError, find_scheme
 from .text_files import numbered
 
 DOCSTART = re.compile(r"-*DOCSTART-*", re.IGNORECASE)
-# What shallow parsers call their chunks: no entities.
-# As comments of CoNLL-U are.
+# The form of comments in CoNLL-U.
 KEY_AND_VALUE = re.compile(r"#\s*[\w.:]+\s+=\s")
 OUTSIDE = ("O", "o", "_", MISSING)
 DOCUMENT_ENDS = (BEGIN_DOCUMENT, "#end document")
+# The labels of shallow parsers, which are not entities.
 CHUNKS = {
     "NP",
     "VP",
@@ -40,7 +40,7 @@ MULTIWORD = re.compile(r"\d+[-.]\d+")
 
 @dataclass(frozen=True)
 class Line:
-    """number: of the line, from 1; cells: its columns; text: the whole."""
+    """A line of a file. number: from 1; cells: its columns; text: the whole line."""
 
     number: int
     cells: tuple[str, ...]
@@ -49,8 +49,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Dialect:
-    """Where a file has its words and its tags, by column. note: what is to be said of
-    that choice."""
+    """The columns of words and of tags. note: what the user must know of this choice, ""
+    for nothing."""
 
     word: int
     tag: int
@@ -61,9 +61,8 @@ def read_conll(text: str, name: str) -> tuple[list[Row], list[Problem]]:
     """The sentences of a file.
 
     text, name (str): of the file.
-    RETURNS (tuple): the rows, in order, and what is to be said of the file. Raises
-        ValueError, with the line, for a file without tags, or with lines of several
-        kinds."""
+    RETURNS (tuple): the rows, in order, and notes on the file. Raises ValueError, with
+        the line, for a file without tags, or with lines of several kinds."""
     lines = [(number, line.strip("\r\n")) for number, line in numbered(text)]
     separator = find_separator([line for _, line in lines])
     if separator == PIPES:
@@ -83,7 +82,8 @@ def read_conll(text: str, name: str) -> tuple[list[Row], list[Problem]]:
         if len(sentences[0][0].cells) != width:
             raise ValueError(
                 f"{name}, line {sentences[0][0].number}: line 1 names {width} columns, but "
-                f"here are {len(sentences[0][0].cells)}: {sentences[0][0].text.strip()!r}."
+                f"this line has {len(sentences[0][0].cells)}: "
+                f"{sentences[0][0].text.strip()!r}."
             )
         dialect = Dialect(word, tag)
         sentences = _syntactic_words(sentences)
@@ -92,8 +92,8 @@ def read_conll(text: str, name: str) -> tuple[list[Row], list[Problem]]:
 
 
 def find_separator(lines: Sequence[str]) -> str:
-    """What stands between columns: tabs where there are some, `|` where most words have
-    one, else spaces."""
+    """The separator of columns: tabs if there are any, `|` if most words have one, else
+    spaces."""
     wordy = [line for line in lines if line.strip()]
     if any("\t" in line.strip() for line in wordy if not _is_marked(line)):
         return TABS
@@ -104,7 +104,7 @@ def find_separator(lines: Sequence[str]) -> str:
 
 
 def _is_marked(line: str) -> bool:
-    """Is it a comment, by its looks, or the beginning of a document?"""
+    """Does a line look like a comment, or begin a document?"""
     return line.startswith("#") or bool(
         DOCSTART.fullmatch(re.split(r"[\s|]", line.strip())[0])
     )
@@ -113,7 +113,8 @@ def _is_marked(line: str) -> bool:
 def _sentences(
     lines: Sequence[tuple[int, str]], separator: str, name: str
 ) -> list[list[Line]]:
-    """Lines of words, sentence by sentence, without comments. Raises ValueError."""
+    """Lines of words, sentence by sentence, without comments. Raises ValueError for a line
+    with one column."""
     known = [
         _cells(line, separator)
         for _, line in lines
@@ -128,8 +129,8 @@ def _sentences(
         elif not sentences[-1] and _is_comment(line, cells, width, tags, separator):
             continue
         elif len(cells) < 2:
-            why = "columns are separated by tabs, and here is none"
-            why = why if separator == TABS else "a word without a tag"
+            why = "columns are separated by tabs, and this line has none"
+            why = why if separator == TABS else "the word has no tag"
             raise ValueError(f"{name}, line {number}: {why}: {line.strip()!r}.")
         else:
             sentences[-1].append(Line(number, cells, line))
@@ -139,8 +140,8 @@ def _sentences(
 def _is_comment(
     line: str, cells: Sequence[str], width: int, tags: Set[str], separator: str
 ) -> bool:
-    """Is this no word, though it begins as the word # does, or a hashtag? In doubt it is
-    one, and an error where it does not look like the others."""
+    """Is a line that begins with # a comment, not the word # or a hashtag? In doubt it is
+    a word, and an error if it does not look like the others."""
     if not line.startswith("#") or KEY_AND_VALUE.match(line):
         return line.startswith("#")
     if separator == TABS:
@@ -149,7 +150,7 @@ def _is_comment(
 
 
 def _cells(line: str, separator: str) -> tuple[str, ...]:
-    """A word may hold other spaces, such as one that does not break."""
+    """The columns of a line. A word may hold other spaces, such as no-break spaces."""
     if separator == TABS:
         return tuple(cell.strip(" ") for cell in line.strip(" ").split("\t"))
     return tuple(re.split(r"[ \t]+", line.strip(" \t")))
@@ -164,7 +165,7 @@ def _is_tag(cell: str, known: Set[str] = frozenset()) -> bool:
 
 
 def _pipe_sentences(lines: Sequence[tuple[int, str]], name: str) -> list[list[Line]]:
-    """Lines of `word|tag` or `word|pos|tag`. Raises ValueError for a word without."""
+    """Lines of `word|tag` or `word|pos|tag`. Raises ValueError for a word without a tag."""
     wordy = [
         (number, line)
         for number, line in lines
@@ -180,8 +181,8 @@ def _pipe_sentences(lines: Sequence[tuple[int, str]], name: str) -> list[list[Li
             cells = tuple(item.rsplit("|", min(bars, 2)))
             if len(cells) < min(bars, 2) + 1 or not all(cells):
                 raise ValueError(
-                    f"{name}, line {number}: {item!r} is not written like the others, "
-                    f"with {min(bars, 2)} times `|`."
+                    f"{name}, line {number}: {item!r} must have {min(bars, 2)} `|`, as "
+                    "the others have."
                 )
             sentence.append(Line(number, cells, item))
         sentences.append(sentence)
@@ -202,19 +203,20 @@ def _check_width(
 
 
 def find_dialect(sentences: Sequence[Sequence[Line]], name: str) -> Dialect:
-    """Where words and tags are: words in the first column, or behind the number of the
-    word, and tags in the last one. Raises ValueError where the last holds no tags, or
-    two columns hold tags and nobody knows which count."""
+    """The columns of words and tags: words are in the first column, or after the number of
+    the word; tags are in the last one. Raises ValueError if the last column holds no
+    tags, or if two columns hold tags that differ."""
     width = len(sentences[0][0].cells)
     word = int(width > 2 and _are_numbers(sentences))
     last = width - 1
-    if fault := _fault(sentences, last):
+    if fault := _tag_error(sentences, last):
         raise _no_tags(sentences, fault, name)
     labels = _labels(sentences, last)
     if labels and labels <= CHUNKS:
         raise ValueError(
             f"{name}, line {sentences[0][0].number}: the last column holds chunks "
-            f"({', '.join(sorted(labels))}), no entities: {sentences[0][0].text.strip()!r}."
+            f"({', '.join(sorted(labels))}), not entities: "
+            f"{sentences[0][0].text.strip()!r}."
         )
     others = [
         at
@@ -230,8 +232,8 @@ def find_dialect(sentences: Sequence[Sequence[Line]], name: str) -> Dialect:
                 f"{sentences[0][0].text.strip()!r}."
             )
         note = (
-            f"columns {others[0] + 1} to {last + 1} hold nested entities; the outer ones, "
-            f"of column {others[0] + 1}, are read"
+            f"columns {others[0] + 1} to {last + 1} hold nested entities; only the outer "
+            f"ones, of column {others[0] + 1}, are read"
         )
         return Dialect(word, others[0], note)
     return Dialect(word, last)
@@ -257,8 +259,8 @@ def _are_numbers(sentences: Sequence[Sequence[Line]]) -> bool:
     )
 
 
-def _fault(sentences: Sequence[Sequence[Line]], at: int) -> TagError | None:
-    """Why a column holds no tags; None where it does."""
+def _tag_error(sentences: Sequence[Sequence[Line]], at: int) -> TagError | None:
+    """Why a column does not hold tags; None if it does."""
     try:
         find_scheme(_column(sentences, at))
     except TagError as error:
@@ -276,8 +278,8 @@ def _labels(sentences: Sequence[Sequence[Line]], at: int) -> set[str]:
 def _are_tags(
     sentences: Sequence[Sequence[Line]], at: int, all_of_them: bool = False
 ) -> bool:
-    """Does a column hold tags such as B-PER, be they right or not? (Words such as
-    B-52 look like them, too.)"""
+    """Does a column hold tags such as B-PER, right or wrong? (Words such as B-52 look like
+    tags, too.)"""
     cells = [tag for own in _column(sentences, at) for _, tag in own]
     share = sum(map(_is_tag, cells)) / len(cells)
     return bool(_labels(sentences, at)) and share > (0.99 if all_of_them else 0.5)
@@ -286,14 +288,14 @@ def _are_tags(
 def _no_tags(
     sentences: Sequence[Sequence[Line]], fault: TagError, name: str
 ) -> ValueError:
-    """Why the last column cannot be read, with its line and what may help."""
+    """The error for a last column that does not hold tags, with the line and a remedy."""
     width = len(sentences[0][0].cells)
     every = [line for own in sentences for line in own]
     line = next((each for each in every if each.number == fault.line), every[0])
     what = "" if _are_tags(sentences, width - 1) else "the last column holds no tags: "
     hint = next(
         (
-            f" Column {at + 1} looks like tags: it must be the last."
+            f" Column {at + 1} looks like tags; they must be in the last column."
             for at in range(width - 1)
             if what and _are_tags(sentences, at)
         ),
@@ -305,7 +307,7 @@ def _no_tags(
 
 
 def _syntactic_words(sentences: Sequence[Sequence[Line]]) -> list[list[Line]]:
-    """Without the lines of CoNLL-U that stand for several words, or for none."""
+    """Sentences without the lines of CoNLL-U that stand for several words, or for none."""
     kept = [
         [line for line in own if not MULTIWORD.fullmatch(line.cells[0])]
         for own in sentences

@@ -1,5 +1,5 @@
-"""Relatives of CoNLL that say themselves where their columns are: OntoNotes (CoNLL-2012)
-and CoNLL-U Plus. Source: ours, after the formats' descriptions."""
+"""Relatives of CoNLL whose columns are fixed or named: OntoNotes (CoNLL-2012) and CoNLL-U
+Plus. Source: ours, after the descriptions of the formats."""
 
 import re
 from collections.abc import Sequence
@@ -19,8 +19,9 @@ TAG_COLUMN = re.compile(
 
 
 def named_columns(lines: Sequence[str], name: str) -> tuple[int, int, int] | None:
-    """The columns of words and of tags that the first line of CoNLL-U Plus names, and how
-    many there are; None where there is no such line. Raises ValueError where it does not name both."""
+    """The columns of words and of tags that the first line of CoNLL-U Plus names, and the
+    number of columns; None if there is no such line. Raises ValueError for a line that
+    does not name both."""
     found = next(filter(None, map(COLUMNS.fullmatch, map(str.strip, lines[:1]))), None)
     if found is None:
         return None
@@ -28,8 +29,8 @@ def named_columns(lines: Sequence[str], name: str) -> tuple[int, int, int] | Non
     tags = [at for at, each in enumerate(names) if TAG_COLUMN.fullmatch(each)]
     if WORD_COLUMN not in names or len(tags) != 1:
         raise ValueError(
-            f"{name}, line 1: of the columns {', '.join(names)} one must be {WORD_COLUMN}, "
-            "and one NER (or NE, ENTITY, BIO, IOB, with what you like before or after)."
+            f"{name}, line 1: of the columns {', '.join(names)}, one must be {WORD_COLUMN} "
+            "and one NER (or NE, ENTITY, BIO, IOB, with anything before or after)."
         )
     return names.index(WORD_COLUMN), tags[0], len(names)
 
@@ -39,8 +40,9 @@ def ontonotes_words(
 ) -> tuple[tuple[str, ...], tuple[Tag, ...]]:
     """The words of a sentence, and their tags as IOB2.
 
-    lines: the number of each line, and its columns. Raises ValueError, with the line,
-    for one that CoNLL-2012 does not write."""
+    lines: the number of each line, and its columns.
+    name: of the file, for errors.
+    Raises ValueError, with the line, for a line that is not CoNLL-2012."""
     for at, (line, cells) in enumerate(lines):
         if len(cells) <= ENTITY or cells[NUMBER] != str(at):
             raise ValueError(
@@ -52,8 +54,8 @@ def ontonotes_words(
 
 
 def _as_iob(tags: Sequence[Tag], name: str) -> list[Tag]:
-    """The brackets of a sentence as IOB2. Raises ValueError, with the line, for those
-    that do not fit."""
+    """The brackets of a sentence as IOB2. Raises ValueError, with the line, for brackets
+    that do not match."""
     found: list[Tag] = []
     label = ""
     for line, tag in tags:
@@ -61,7 +63,7 @@ def _as_iob(tags: Sequence[Tag], name: str) -> list[Tag]:
         opened = (read["label"] or "") if read else ""
         if not read or not tag or (opened and label) or not (read["star"] or opened):
             raise ValueError(
-                f"{name}, line {line}: {tag!r} is no bracket of an entity."
+                f"{name}, line {line}: {tag!r} is not a bracket of an entity."
             )
         if opened:
             label = opened
@@ -74,7 +76,7 @@ def _as_iob(tags: Sequence[Tag], name: str) -> list[Tag]:
             label = ""
         elif opened and not read["star"]:
             raise ValueError(
-                f"{name}, line {line}: {tag!r} is no bracket of an entity."
+                f"{name}, line {line}: {tag!r} is not a bracket of an entity."
             )
     if label:
         raise ValueError(

@@ -1,7 +1,8 @@
 """Annotated files as Docs.
 
-An entity that does not fall on tokens is left out, and the tokens that it touches have
-no annotation then: nobody can say that they are none. All else is kept. Source: ours.
+An entity that does not fall on tokens is left out, and the tokens that it touches then
+have no annotation, as nobody said that they are outside of entities. All else is kept.
+Source: ours.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,9 +12,10 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.util import get_words_and_spaces
 
+from ..char_spans import CharSpan
 from .conll import read_conll
 from .json_rows import read_json_rows
-from .rows import CharSpan, Problem, Row, spaces_after
+from .rows import Problem, Row, spaces_after
 from .text_files import UTF8, read_bytes, read_text, suffix_of
 
 SPACY = ".spacy"
@@ -23,23 +25,23 @@ CONLL = (
     ".conll", ".iob", ".iob2", ".bio", ".tsv", ".txt", ".conllu", ".conllup",
     ".gold_conll", ".v4_gold_conll",
 )  # fmt: skip
-# In `Doc.user_data`: stretches of tokens without annotation of which a label is known,
-# as [start, end, label]. They hold an entity of this label, or not; none of another.
+# In `Doc.user_data`: runs of tokens without annotation, as [start, end, label]. They may
+# hold an entity of this label, but none of another label.
 LOST_KEY = "instruction_ner_lost"
 
 
 def read_docs(
     path: Path, nlp: Language, encoding: str = UTF8, tag_names: Sequence[str] = ()
 ) -> tuple[list[Doc], list[Problem]]:
-    """All Docs of a file, and all of it that could not be kept.
+    """Read an annotated file.
 
     path (Path): .spacy, JSON Lines, JSON or CoNLL; see docs/reference/formats.md.
     nlp (Language): cuts texts that come without tokens.
-    encoding (str): of the file, as Python calls it.
-    tag_names (Sequence[str]): what tags mean that are numbers.
-    RETURNS (tuple): the Docs and the problems. Words without an entity are O, not
-        missing, unless the file says otherwise. Raises OSError for a missing file, and
-        ValueError, with the line, for one that cannot be read."""
+    encoding (str): of the file, by Python's name for it.
+    tag_names (Sequence[str]): the names of tags that are numbers, from 0 on.
+    RETURNS (tuple): the Docs, and what of the file could not be kept. Words without an
+        entity are O, not missing, unless the file says otherwise. Raises OSError for a
+        missing file, and ValueError, with the line, for a file that cannot be read."""
     suffix = suffix_of(path)
     if suffix == SPACY:
         return _read_spacy(path, nlp), []
@@ -47,8 +49,8 @@ def read_docs(
         if not path.is_file():
             raise OSError(f"There is no file {path}.")
         raise ValueError(
-            f"{path} ends with neither {SPACY} nor {', '.join((*JSONL, JSON, *CONLL))} "
-            "(.gz may follow)."
+            f"The name of {path} must end with {SPACY} or one of "
+            f"{', '.join((*JSONL, JSON, *CONLL))} (.gz may follow)."
         )
     text = read_text(path, encoding)
     if suffix in CONLL:
@@ -71,30 +73,30 @@ def _read_spacy(path: Path, nlp: Language) -> list[Doc]:
         return list(DocBin().from_bytes(content).get_docs(nlp.vocab))
     except Exception as error:
         # msgpack, zlib and spaCy each have their own.
-        raise ValueError(f"{path} is no .spacy file: {error}") from error
+        raise ValueError(f"{path} is not a .spacy file: {error}") from error
 
 
 def is_annotated(path: Path) -> bool:
-    """Is this a file to convert, by its name? (A .txt or .json may be anything.)"""
+    """Is a file annotated, by its name? (A .txt or .json file may be anything.)"""
     suffix = suffix_of(path)
     return path.is_file() and suffix in (*JSONL, *CONLL) and suffix != ".txt"
 
 
 def make_doc(row: Row, nlp: Language) -> tuple[Doc, list[Problem]]:
-    """A row as a Doc, and what of it could not be kept. Raises ValueError for tokens
+    """A row as a Doc, and what of the row could not be kept. Raises ValueError for tokens
     that are not the words of the text."""
     doc = _words(row, nlp)
     kept: list[Span] = []
     lost = list(row.lost)
     problems = list(row.problems)
     for start, end, label in sorted(set(row.spans)):
-        why = _fault(doc, start, end, label, kept)
+        why = _why_no_entity(doc, start, end, label, kept)
         if why:
             problems.append(Problem(row.where, why))
             lost.append((start, end, label))
         else:
             span = doc.char_span(start, end, label=label)
-            assert span is not None  # `_fault` saw to it.
+            assert span is not None  # `_why_no_entity` saw to it.
             kept.append(span)
     inside = {token.i for span in kept for token in span}
     unlabelled = [(a, b) for a, b, label in lost if not label.strip()]
@@ -127,7 +129,9 @@ def _words(row: Row, nlp: Language) -> Doc:
     return Doc(nlp.vocab, words=words, spaces=spaces)
 
 
-def _fault(doc: Doc, start: int, end: int, label: str, kept: Sequence[Span]) -> str:
+def _why_no_entity(
+    doc: Doc, start: int, end: int, label: str, kept: Sequence[Span]
+) -> str:
     """Why a span cannot be an entity; "" where it can. kept: those before it."""
     text = doc.text[max(0, start) : max(0, end)]
     if not label.strip():
@@ -153,7 +157,7 @@ def _touched(doc: Doc, stretches: Sequence[tuple[int, int]]) -> set[int]:
 
 
 def runs(tokens: Iterable[int]) -> list[tuple[int, int]]:
-    """Stretches of tokens, by start and end."""
+    """Runs of successive tokens, by start and end (exclusive)."""
     found: list[tuple[int, int]] = []
     for token in sorted(tokens):
         if found and found[-1][1] == token:
@@ -164,8 +168,8 @@ def runs(tokens: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def lost_in(doc: Doc) -> list[CharSpan]:
-    """The stretches of tokens without annotation of which a label is known, as long as
-    nobody has annotated them since."""
+    """The runs of tokens under `LOST_KEY` (start, end and label, by tokens) that nobody has
+    annotated since."""
     return [
         (start, end, label)
         for start, end, label in doc.user_data.get(LOST_KEY, ())

@@ -1,8 +1,8 @@
 """Rows of JSON as the annotation tools write them.
 
-Each tool is one entry of `FORMATS`: how its rows are recognised, and how one is read. A
-row that none of them knows is an error, and so is one that says different things to
-two. Source: ours, after the tools' documentation.
+Each tool is one entry of `ROW_FORMATS`: how its rows are recognised, and how a row is read.
+A row that none of them knows is an error, and so is a row that two of them read
+differently. Source: ours, after the documentation of the tools.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,16 +34,16 @@ from .tagged import TaggedText, tagged_rows
 from .tags import MISSING
 from .text_files import repaired
 
-# Where a row of words has its tags, the best known first.
+# The keys of tags in a row of words, the most common first.
 TAGS = ("ner_tags", "tags", "labels", "label", "ner")
 WORDS = ("tokens", "words")
 DOCCANO = ("label", "labels")
 
 
 @dataclass(frozen=True)
-class Format:
-    """name: of the tool; recognises: whether a row is its own; read: a row of it, which
-    may hold several texts."""
+class RowFormat:
+    """A tool's rows. name: of the tool; recognises: tells whether the tool wrote a row;
+    read: reads a row, which may hold several texts."""
 
     name: str
     recognises: Callable[[Mapping[str, Any]], bool]
@@ -56,9 +56,9 @@ def read_json_rows(
     """The rows of a file.
 
     text, name (str): of the file.
-    tag_names (Sequence[str]): what tags mean that are numbers.
+    tag_names (Sequence[str]): the names of tags that are numbers, from 0 on.
     RETURNS (tuple): the rows, in order, and what was left out. Raises ValueError, with
-        the line, for a row that no format knows, and for what is no JSON."""
+        the line, for a row of an unknown format, and for what is not JSON."""
     rows: list[Row | TaggedText] = []
     problems: list[Problem] = []
     for line, value in read_values(text, name):
@@ -73,8 +73,8 @@ def read_json_rows(
 
 
 def read_json_row(value: Any, where: str) -> Row:
-    """One row that holds one text, such as {"text", "spans"}. Raises ValueError as
-    `read_json_rows`, and for one whose text does not count."""
+    """One row with one text, such as {"text", "spans"}. Raises ValueError as
+    `read_json_rows`, and for a row whose text does not count."""
     drafts = drafts_of(value, where)
     if len(drafts) != 1 or drafts[0].left_out or drafts[0].tags is not None:
         raise ValueError(f"{where}: there must be one text with spans.")
@@ -84,12 +84,13 @@ def read_json_row(value: Any, where: str) -> Row:
 
 
 def drafts_of(value: Any, where: str) -> list[Draft]:
-    """What a tool wrote in a row. Raises ValueError where no tool, or no one tool, did."""
+    """What a tool wrote in a row. Raises ValueError if no tool wrote it, or if two tools
+    read it differently."""
     if is_pair(value):
         value = {**value[1], "text": value[0]}
     if not isinstance(value, dict):
         raise ValueError(f"{where}: not a JSON object: {short(value)}.")
-    known = [each for each in FORMATS if each.recognises(value)]
+    known = [each for each in ROW_FORMATS if each.recognises(value)]
     if not known and is_plain_answer(value):
         known = [PRODIGY]
     if not known:
@@ -111,26 +112,28 @@ def drafts_of(value: Any, where: str) -> list[Draft]:
             f"{where}: {other!r} has spans too, but they would not be read. Leave the row "
             "as its tool wrote it."
         )
-    if len({_said(drafts) for drafts in read}) > 1:
+    if len({_compared(drafts) for drafts in read}) > 1:
         names = " and ".join(each.name for each in known)
         raise ValueError(
-            f"{where}: what {names} write is both there, and differs. Leave one in the row."
+            f"{where}: the row has annotation as {names} write it, and they differ. Leave "
+            "one of them in the row."
         )
     return read[0]
 
 
-def _said(drafts: Sequence[Draft]) -> tuple[Any, ...]:
-    """What two ways of reading a row must agree in."""
+def _compared(drafts: Sequence[Draft]) -> tuple[Any, ...]:
+    """What must be the same if two tools read a row."""
     return tuple((d.text, tuple(sorted(d.spans)), d.tags, d.left_out) for d in drafts)
 
 
 def _row(draft: Draft, where: str, line: int, names: Sequence[str]) -> Row | TaggedText:
-    """A draft without halves of characters, its numbers named. Raises ValueError."""
-    halves: list[int] = []
+    """A draft without surrogates, with names in place of numbers. Raises ValueError if the
+    number of tags is not that of words, and for numbers without names."""
+    surrogates: list[int] = []
 
     def whole(text: str) -> str:
         text, count = repaired(text)
-        halves.append(count)
+        surrogates.append(count)
         return text
 
     text = None if draft.text is None else whole(draft.text)
@@ -141,14 +144,14 @@ def _row(draft: Draft, where: str, line: int, names: Sequence[str]) -> Row | Tag
     tags = draft.tags
     if tags is not None:
         tags = tuple(map(whole, _named(tags, names, where)))
-    if sum(halves):
-        why = f"{sum(halves)} halves of characters became U+FFFD"
+    if sum(surrogates):
+        why = f"{sum(surrogates)} surrogates became U+FFFD"
         problems = (Problem(where, why, "note"),)
     if tags is not None:
         if tokens is None or len(tags) != len(tokens):
             raise ValueError(
-                f"{where}: {len(tags)} tags for {len(tokens or ())} words: each word "
-                "needs one."
+                f"{where}: there are {len(tags)} tags for {len(tokens or ())} words. Each "
+                "word needs one."
             )
         numbered = tuple((line, tag) for tag in tags)
         return TaggedText(where, text, tokens, numbered, problems)
@@ -170,12 +173,12 @@ def _named(tags: Sequence[Any], names: Sequence[str], where: str) -> list[str]:
         )
     if not names:
         raise ValueError(
-            f"{where}: the tags are numbers. Say what they mean, in their order: `convert "
-            "--tag-names O,B-PER,I-PER`, say, with the names of the data set's card."
+            f"{where}: the tags are numbers. Name them in their order, for example `convert "
+            "--tag-names O,B-PER,I-PER`, with the names of the data set's card."
         )
     if bad := [tag for tag in tags if not 0 <= tag < len(names)]:
         raise ValueError(
-            f"{where}: there is a tag {bad[0]}, but there are {len(names)} names, from 0 on."
+            f"{where}: the tag {bad[0]} has no name: there are {len(names)} names, from 0 on."
         )
     return [names[tag] for tag in tags]
 
@@ -195,7 +198,7 @@ def _read_entities(row: Mapping[str, Any]) -> list[Draft]:
 
 
 def _doccano_key(row: Mapping[str, Any]) -> str:
-    """Where a row has lists of [start, end, label]; "" where it has none."""
+    """The key of lists of [start, end, label]; "" if there is none."""
     for key in DOCCANO:
         found = row.get(key)
         if isinstance(found, list) and all(isinstance(each, list) for each in found):
@@ -210,7 +213,7 @@ def _read_doccano(row: Mapping[str, Any]) -> list[Draft]:
 
 
 def _tag_key(row: Mapping[str, Any]) -> str:
-    """Where a row of words has one tag a word; "" where it has none."""
+    """The key of one tag a word in a row of words; "" if there is none."""
     if any(isinstance(row.get(words), list) for words in WORDS):
         for key in TAGS:
             found = row.get(key)
@@ -263,23 +266,23 @@ def _read_training(row: Mapping[str, Any]) -> list[Draft]:
     return drafts
 
 
-PRODIGY = Format("Prodigy (`spans`)", is_prodigy, read_prodigy)
-FORMATS = (
+PRODIGY = RowFormat("Prodigy (`spans`)", is_prodigy, read_prodigy)
+ROW_FORMATS = (
     PRODIGY,
-    Format("spaCy's Doc.to_json (`ents`)", lambda row: "ents" in row, _read_doc),
-    Format(
+    RowFormat("spaCy's Doc.to_json (`ents`)", lambda row: "ents" in row, _read_doc),
+    RowFormat(
         "spaCy 2 or doccano (`entities`)", lambda row: "entities" in row, _read_entities
     ),
-    Format("doccano (`label`)", lambda row: bool(_doccano_key(row)), _read_doccano),
-    Format("Label Studio (JSON)", is_label_studio, read_label_studio),
-    Format("Label Studio (JSON-MIN)", is_label_studio_min, read_label_studio_min),
-    Format(
+    RowFormat("doccano (`label`)", lambda row: bool(_doccano_key(row)), _read_doccano),
+    RowFormat("Label Studio (JSON)", is_label_studio, read_label_studio),
+    RowFormat("Label Studio (JSON-MIN)", is_label_studio_min, read_label_studio_min),
+    RowFormat(
         "a Hugging Face data set (`ner_tags`)",
         lambda row: bool(_tag_key(row)),
         _read_tagged,
     ),
-    Format(
+    RowFormat(
         "GLiNER (`tokenized_text`)", lambda row: "tokenized_text" in row, _read_gliner
     ),
-    Format("spaCy's training JSON", lambda row: "paragraphs" in row, _read_training),
+    RowFormat("spaCy's training JSON", lambda row: "paragraphs" in row, _read_training),
 )

@@ -12,12 +12,11 @@ SPACE = re.compile(r"[ \t\r\n\ufeff]*")
 
 
 def read_values(text: str, name: str) -> Iterator[tuple[int, Any]]:
-    """The values of a text, one after the other. Of one that is an array, and the only
-    one, its items.
+    """The values of a text, one after the other. If the only value is an array, its items.
 
     text, name (str): of the file.
-    YIELDS (tuple[int, Any]): the line a value begins in, and the value. Raises
-        ValueError, with that line, for what is no JSON."""
+    YIELDS (tuple[int, Any]): the line that a value begins in, and the value. Raises
+        ValueError, with that line, for what is not JSON."""
     listed = list(_values(text, name, 0, len(text)))
     if (
         len(listed) == 1
@@ -31,7 +30,7 @@ def read_values(text: str, name: str) -> Iterator[tuple[int, Any]]:
 
 
 def is_pair(value: Any) -> bool:
-    """Is it a text with its annotation, as spaCy 2 was trained on?"""
+    """Is a value a text with its annotation, as for the training of spaCy 2?"""
     return (
         isinstance(value, list)
         and len(value) == 2

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..char_spans import CharSpan
 from .json_spans import Draft, Refusal, entity_spans, needed, short, text_of, tokens_of
-from .rows import CharSpan
 
 # A task's annotations, now and in old exports.
 ANNOTATIONS = ("annotations", "completions")
 LABELS = "labels"
-# Results that say something else, of the text or of a span.
+# Results that are not spans, but other statements about the text or a span.
 NO_SPANS = (
     "choices",
     "relation",
@@ -19,7 +19,7 @@ NO_SPANS = (
     "number",
     "datetime",
 )
-# What every row of JSON-MIN says, be there annotation in it or not.
+# The keys of every row of JSON-MIN, with or without annotation.
 ANNOTATED_BY = ("annotation_id", "annotator")
 MIN_KEYS = {
     *ANNOTATED_BY,
@@ -33,11 +33,13 @@ MIN_KEYS = {
 
 
 def is_label_studio(row: Mapping[str, Any]) -> bool:
+    """Is a row a task of Label Studio's JSON export?"""
     return isinstance(row.get("data"), dict) and any(key in row for key in ANNOTATIONS)
 
 
 def read_label_studio(row: Mapping[str, Any]) -> list[Draft]:
-    """Raises Refusal for annotations that differ, and for those of HTML and dialogues."""
+    """Read a task. Raises Refusal for annotations that differ, and for those of HTML and
+    dialogues."""
     key = next(key for key in ANNOTATIONS if key in row)
     text = _text(row["data"])
     done = [
@@ -57,7 +59,7 @@ def read_label_studio(row: Mapping[str, Any]) -> list[Draft]:
 
 
 def _text(data: Mapping[str, Any]) -> str:
-    """A task's text: called `text`, or the only one."""
+    """A task's text: the one under `text`, or the only one."""
     texts = [value for value in data.values() if isinstance(value, str)]
     if "text" not in data and len(texts) == 1:
         return texts[0]
@@ -79,8 +81,8 @@ def _spans(result: list[Any], text: str) -> tuple[CharSpan, ...]:
 
 
 def min_keys(row: Mapping[str, Any]) -> list[str]:
-    """Where a row of JSON-MIN has its spans: the key is the name of the tag in the
-    labelling interface, whatever it is."""
+    """The keys of spans in a row of JSON-MIN. Such a key is the name of the tag in the
+    labelling interface, whatever that is."""
     return [
         key
         for key, value in row.items()
@@ -91,8 +93,7 @@ def min_keys(row: Mapping[str, Any]) -> list[str]:
 
 
 def is_label_studio_min(row: Mapping[str, Any]) -> bool:
-    """Has it spans, or is there nothing in it that may be an annotation of another
-    kind?"""
+    """Does a row have spans, or only keys that cannot be annotation of another kind?"""
     return bool(min_keys(row)) or (
         all(key in row for key in ANNOTATED_BY)
         and set(row) <= MIN_KEYS
@@ -101,7 +102,7 @@ def is_label_studio_min(row: Mapping[str, Any]) -> bool:
 
 
 def read_label_studio_min(row: Mapping[str, Any]) -> list[Draft]:
-    """Raises Refusal for a row whose spans are under two keys."""
+    """Read a row of JSON-MIN. Raises Refusal for spans under two keys."""
     keys = min_keys(row)
     if len(keys) > 1:
         raise Refusal(f"both {keys[0]!r} and {keys[1]!r} have spans")

@@ -1,4 +1,4 @@
-"""Where is written to: never over what was read. Source: ours."""
+"""Output files: never one of the input files. Source: ours."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,28 +11,27 @@ from .text_files import stem
 
 
 def spacy_file(target: Path, source: Path) -> Path:
-    """The .spacy file that a command writes: the target, or, where that is a folder, one
-    in it that is called as the source. Raises ValueError for a name that would not be
-    read as .spacy again, and for the source itself."""
+    """The .spacy file that a command writes: the target, or a file in it with the name of
+    the source if the target is a folder. Raises ValueError for a name that does not end
+    with .spacy, and for the source itself."""
     if target.is_dir():
         target = target / f"{stem(source)}{SPACY}"
     if target.suffix.lower() != SPACY:
         raise ValueError(
-            f"{target} is neither a folder that is there nor the name of a {SPACY} file. "
-            f"Write {target.with_suffix(SPACY)}, say, or make the folder first."
+            f"{target} is neither a folder nor the name of a {SPACY} file. Name "
+            f"{target.with_suffix(SPACY)}, for example, or make the folder first."
         )
     check_output(target, source)
     return target
 
 
 def check_output(target: Path, *inputs: Path | None) -> None:
-    """Raises ValueError where a file or folder to write is one that is read."""
+    """Raises ValueError if a file or folder to write is one of those that are read."""
     for source in inputs:
         if source is not None and target.exists() and source.exists():
             if target.samefile(source):
                 raise ValueError(
-                    f"{target} is what is read: it would be overwritten. Name another "
-                    "output."
+                    f"{target} is an input, and would be overwritten. Name another output."
                 )
 
 

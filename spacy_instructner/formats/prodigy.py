@@ -1,14 +1,15 @@
 """Prodigy's tasks. Source: ours, after its documentation.
 
-What somebody rejected or passed over is no annotation: a task with `"answer": "reject"`
-or `"ignore"` is left out. A span with such an answer, in a task that was accepted, is no
-entity of its label; of the words in it that is all that is known.
+What somebody rejected or skipped is not annotation: a task with `"answer": "reject"` or
+`"ignore"` is left out. A span with such an answer, in a task that was accepted, is not an
+entity of its label; nothing else is known of its words.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..char_spans import CharSpan
 from .json_spans import (
     Draft,
     Refusal,
@@ -19,7 +20,6 @@ from .json_spans import (
     text_of,
     tokens_of,
 )
-from .rows import CharSpan
 
 ANSWERS = ("accept", "reject", "ignore")
 # The interface that asks yes or no about single spans, as `ner.teach` uses it.
@@ -32,20 +32,21 @@ KEYS = {
 
 
 def is_prodigy(row: Mapping[str, Any]) -> bool:
-    """A list of spans. (`Doc.to_json` has an object of that name.)"""
+    """Does a row have a list of spans? (`Doc.to_json` has an object of that name.)"""
     return "spans" in row and not isinstance(row["spans"], dict)
 
 
 def is_plain_answer(row: Mapping[str, Any]) -> bool:
-    """A task without spans, as Prodigy keeps it where nobody marked any. (It has
-    Prodigy's own mark, and nothing that might be the spans by another name.)"""
+    """Is a row a task without spans, as Prodigy saves it if nobody marked any? (It has
+    Prodigy's own key, and no key that might be spans by another name.)"""
     if "text" not in row or "answer" not in row or "spans" in row:
         return False
     return row["answer"] in ("reject", "ignore") or (MARK in row and set(row) <= KEYS)
 
 
 def read_prodigy(row: Mapping[str, Any]) -> list[Draft]:
-    """Raises Refusal for a task about the whole text, and for what is no task."""
+    """Read a task. Raises Refusal for a task about the whole text, and for what is not a
+    task."""
     text = text_of(row)
     answer = _answer(row)
     if answer != "accept":
@@ -75,8 +76,8 @@ def _answer(found: Mapping[str, Any]) -> str:
 
 
 def _chosen(row: Mapping[str, Any], given: list[Any]) -> str | None:
-    """The label that somebody chose for a task's one span; None where spans have their
-    own. Raises Refusal for a choice that says nothing of spans, or not which."""
+    """The label that somebody chose for the one span of a task; None if spans have their
+    own labels. Raises Refusal for a choice that is not about one span."""
     if "accept" not in row:
         return None
     accepted = row["accept"]

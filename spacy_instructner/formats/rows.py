@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-# An entity: (start, end, label), by characters of the text.
-CharSpan = tuple[int, int, str]
+from ..char_spans import CharSpan
+
 # Chinese and Japanese have no space between words.
 UNSPACED = re.compile(
     "[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
@@ -15,11 +15,11 @@ UNSPACED = re.compile(
 
 @dataclass(frozen=True)
 class Problem:
-    """Something of a file that is not as it stands there. where: file and line; why:
-    the reason.
+    """Something of a file that was changed or left out.
 
-    kind: "span", an entity that was left out; "row", a text that was left out, such as
-    a rejected task; "note", nothing that was left out."""
+    where: file and line; why: the reason; kind: "span" for an entity that was left out,
+    "row" for a text that was left out, such as a rejected task, "note" if nothing was
+    left out."""
 
     where: str
     why: str
@@ -33,12 +33,12 @@ class Problem:
 class Row:
     """A text with its entities.
 
-    where: file and line; text: None where the file has only words (`spaces_after` says
-    what stands between them); tokens: the file's own words, None where the pipeline is to cut
-    the text; spans: the entities;
+    where: file and line; text: None if the file has only words (`spaces_after` tells the
+    spaces between them); tokens: the file's own words, None if the pipeline is to cut the
+    text; spans: the entities;
 
-    unknown: stretches of which nobody said whether they are entities;
-    lost: stretches that hold an entity of this label, or not, but none of another: an
+    unknown: start and end of each part of the text that is not annotated; lost: each
+    part that may hold an entity of this label but none of another label, such as an
     entity whose annotation cannot be kept, or that somebody rejected;
 
     problems: what was found while reading."""
@@ -53,7 +53,7 @@ class Row:
 
 
 def left_out(problems: Sequence[Problem]) -> str:
-    """How much was left out, in words; "" for nothing."""
+    """How many spans and texts were left out, in words; "" for nothing."""
     counts = {
         "spans": sum(each.kind == "span" for each in problems),
         "texts": sum(each.kind == "row" for each in problems),
@@ -62,16 +62,16 @@ def left_out(problems: Sequence[Problem]) -> str:
 
 
 def spaces_after(words: Sequence[str]) -> list[bool]:
-    """Where a text of words has spaces: after each, but between two that are Chinese or
-    Japanese there."""
+    """Whether a space follows each word: always, except between two characters of Chinese
+    or Japanese."""
     pairs = zip(words, words[1:])
     return [not (UNSPACED.match(a[-1]) and UNSPACED.match(b[0])) for a, b in pairs] + [
         True
     ] * bool(words)
 
 
-def word_places(words: Sequence[str]) -> list[int]:
-    """Where each word begins in a text with `spaces_after` them."""
+def word_starts(words: Sequence[str]) -> list[int]:
+    """The character that each word begins at, in a text with `spaces_after` them."""
     places, at = [], 0
     for word, space in zip(words, spaces_after(words)):
         places.append(at)

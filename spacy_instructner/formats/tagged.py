@@ -1,15 +1,17 @@
-"""Words with a tag each, as rows. Source: ours."""
+"""Words with one tag each, as rows. Source: ours."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .rows import CharSpan, Problem, Row, word_places
+from ..char_spans import CharSpan
+from .rows import Problem, Row, word_starts
 from .tags import Scheme, Tag, TagError, entities, find_scheme
 
 
 @dataclass(frozen=True)
 class TaggedText:
-    """where, text: as in `rows.Row`; tags: of the words, with their lines."""
+    """A text of tagged words. where, text, problems: as in `rows.Row`; words: the words;
+    tags: of the words, with their lines."""
 
     where: str
     text: str | None
@@ -19,8 +21,8 @@ class TaggedText:
 
 
 def tagged_rows(texts: Sequence[TaggedText], name: str) -> list[Row]:
-    """The texts of a file with the entities that their tags say. Raises ValueError, with
-    the line, where the tags are of no one scheme, or words are not those of the text."""
+    """The texts of a file with the entities of their tags. Raises ValueError, with the
+    line, if the tags do not follow one scheme, or words are not those of the text."""
     if not texts:
         return []
     try:
@@ -32,7 +34,7 @@ def tagged_rows(texts: Sequence[TaggedText], name: str) -> list[Row]:
 
 def _row(own: TaggedText, scheme: Scheme) -> Row:
     found, missing = entities(own.tags, scheme)
-    starts = word_places(own.words) if own.text is None else _places(own)
+    starts = word_starts(own.words) if own.text is None else _word_starts(own)
     ends = [start + len(word) for start, word in zip(starts, own.words)]
     spans: tuple[CharSpan, ...] = tuple(
         (starts[first], ends[after - 1], label) for first, after, label in found
@@ -41,8 +43,9 @@ def _row(own: TaggedText, scheme: Scheme) -> Row:
     return Row(own.where, own.text, own.words, spans, unknown, (), own.problems)
 
 
-def _places(own: TaggedText) -> list[int]:
-    """Where the words stand in the text. Raises ValueError."""
+def _word_starts(own: TaggedText) -> list[int]:
+    """The character that each word begins at. Raises ValueError for words that are not
+    those of the text."""
     text, places, at = own.text or "", list[int](), 0
     for word in own.words:
         while not word[:1].isspace() and text[at : at + 1].isspace():

@@ -1,7 +1,7 @@
-"""Tags of words: which scheme a file has, and the entities that its tags say.
+"""Tags of words: the scheme of a file, and the entities of its tags.
 
-The scheme is found once, from all tags of a file, and then checked from tag to tag: a
-file that mixes schemes is read in no other way than an error. Source: ours.
+The scheme is found once, from all tags of a file, and then checked tag by tag: a file that
+mixes schemes is always an error. Source: ours.
 """
 
 import re
@@ -11,13 +11,13 @@ from typing import Literal
 
 # A tag with the number of its line.
 Tag = tuple[int, str]
-Kind = Literal["none", "bare", "IOB1", "IOB2", "BIOES", "BILUO", "BMES", "BMEW"]
+SchemeName = Literal["none", "bare", "IOB1", "IOB2", "BIOES", "BILUO", "BMES", "BMEW"]
 
 MISSING = "-"
 PREFIXED = re.compile(r"([BIELMSUW])-(\S.*)", re.IGNORECASE | re.DOTALL)
-# What would be read as other types, where the type is meant to be the same.
+# Forms that would be read as different types although they mean the same type.
 UNKNOWN_FORM = re.compile(r"[BIELMSUW][_:./|].+|.+[-_:./|][BIELMSUW]")
-LETTERS: dict[Kind, frozenset[str]] = {
+LETTERS: dict[SchemeName, frozenset[str]] = {
     "IOB2": frozenset("BI"),
     "BIOES": frozenset("BIES"),
     "BILUO": frozenset("BILU"),
@@ -25,12 +25,12 @@ LETTERS: dict[Kind, frozenset[str]] = {
     "BMEW": frozenset("BMEW"),
 }
 BEGIN, INSIDE, LAST, SINGLE = "B", "IM", "EL", "SUW"
-# More types than this, most of them on one word: a column of words.
+# A column with more types than this, most of them on one word, is a column of words.
 MANY_TYPES = 10
 
 
 class TagError(ValueError):
-    """line: of the tag that does not fit; 0 where no line is to blame."""
+    """A tag that cannot be read. line: of the tag; 0 if no line is to blame."""
 
     def __init__(self, line: int, why: str) -> None:
         super().__init__(why)
@@ -39,9 +39,9 @@ class TagError(ValueError):
 
 @dataclass(frozen=True)
 class Scheme:
-    """kind: the scheme; outside: how the file writes that a word is in no entity."""
+    """A scheme of tags. kind: its name; outside: the tags of words outside of entities."""
 
-    kind: Kind
+    kind: SchemeName
     outside: frozenset[str]
 
 
@@ -49,15 +49,14 @@ def find_scheme(sentences: Iterable[Sequence[Tag]]) -> Scheme:
     """The scheme of a file.
 
     sentences (Iterable[Sequence[Tag]]): all of its tags.
-    RETURNS (Scheme): the one scheme that they all are of. Raises TagError where there is
-        none."""
+    RETURNS (Scheme): the one scheme of all tags. Raises TagError if there is none."""
     listed = [list(sentence) for sentence in sentences]
     first: dict[str, int] = {}
     for line, tag in (tag for sentence in listed for tag in sentence):
         first.setdefault(tag, line)
     if "" in first:
         raise TagError(first[""], "a word has an empty tag")
-    # How this file writes that a word is in no entity.
+    # The tags of words outside of entities in this file.
     outside = frozenset(first).intersection(("O", "o", "_"))
     inside = {t: line for t, line in first.items() if t not in {*outside, MISSING}}
     if "_" in outside and len(outside) > 1:
@@ -75,9 +74,9 @@ def find_scheme(sentences: Iterable[Sequence[Tag]]) -> Scheme:
     if others:
         raise TagError(
             inside[others[0]],
-            f"{others[0]!r} is no tag like {next(iter(prefixed))!r}, as others are",
+            f"{others[0]!r} is not a tag like {next(iter(prefixed))!r}, as others are",
         )
-    kind = _kind(prefixed)
+    kind = _scheme_name(prefixed)
     scheme = Scheme("IOB1" if kind == "IOB2" and _is_iob1(listed) else kind, outside)
     for sentence in listed:
         entities(sentence, scheme)
@@ -85,25 +84,25 @@ def find_scheme(sentences: Iterable[Sequence[Tag]]) -> Scheme:
 
 
 def _check_bare(inside: dict[str, int], outside: frozenset[str], counts: int) -> None:
-    """Types without a prefix: any text looks like one, so more is asked for. Raises
+    """Check types without a prefix strictly, as any word looks like one. Raises
     TagError."""
     tag, line = next(iter(inside.items()))
     if not outside:
-        raise TagError(line, f"{tag!r} is no tag, and no word here has the tag O")
+        raise TagError(line, f"{tag!r} is not a tag, and no word here has the tag O")
     if set(map(str.upper, inside)) <= set("BIELMSUW"):
-        raise TagError(line, f"the tag {tag!r} says no type, such as B-PERSON does")
+        raise TagError(line, f"the tag {tag!r} has no type, as B-PERSON has")
     for tag, line in inside.items():
         if not tag[0].isalpha() or tag.split() != [tag]:
-            raise TagError(line, f"{tag!r} is no tag")
+            raise TagError(line, f"{tag!r} is not a tag")
         if UNKNOWN_FORM.fullmatch(tag):
             raise TagError(
-                line, f"the tag {tag!r} is of no scheme known here; write B-PERSON"
+                line, f"the tag {tag!r} is of no known scheme; write B-PERSON"
             )
     if len(inside) > max(MANY_TYPES, counts / 2):
-        raise TagError(line, f"{tag!r} and others here are words, no tags")
+        raise TagError(line, f"{tag!r} and others here are words, not tags")
 
 
-def _kind(prefixed: dict[str, int]) -> Kind:
+def _scheme_name(prefixed: dict[str, int]) -> SchemeName:
     """The scheme by its letters. Raises TagError."""
     case = next(iter(prefixed))[0].isupper()
     for tag, line in prefixed.items():
@@ -124,8 +123,8 @@ def _kind(prefixed: dict[str, int]) -> Kind:
 
 
 def _is_iob1(sentences: Sequence[Sequence[Tag]]) -> bool:
-    """Whether I begins an entity unless one of the same type stands before it. Raises
-    TagError where a file does so, and does not."""
+    """Does I begin an entity that follows none of the same type? Raises TagError if a file
+    does so in one place and not in another."""
     by_i: Tag | None = None
     by_b: Tag | None = None
     for sentence in sentences:
@@ -151,8 +150,8 @@ def _is_iob1(sentences: Sequence[Sequence[Tag]]) -> bool:
 def entities(
     sentence: Sequence[Tag], scheme: Scheme
 ) -> tuple[list[tuple[int, int, str]], list[int]]:
-    """The entities of a sentence by words, and the words without annotation. Raises
-    TagError for a tag that cannot stand where it does."""
+    """The entities of a sentence (start word, end word exclusive, label), and its words
+    without annotation. Raises TagError for a tag that cannot stand where it does."""
     found: list[tuple[int, int, str]] = []
     missing: list[int] = []
     open_label = ""

@@ -1,8 +1,8 @@
-"""Files as text: how they are opened, decoded and counted in lines. Every reader of
-the package goes through here, so that all have one policy. Source: ours.
+"""Text files: how they are opened, decoded and counted in lines, for every reader of the
+package. Source: ours.
 
-UTF-8 with or without its mark (BOM), unless another encoding is named. What cannot be
-decoded is an error that names the byte; it never becomes other characters silently.
+The encoding is UTF-8, with or without a byte order mark, unless another one is named. What
+cannot be decoded is an error that names the byte; it never becomes other characters.
 """
 
 import codecs
@@ -20,11 +20,11 @@ import srsly
 UTF8 = "utf8"
 PACKED = ".gz"
 REMEDY = (
-    "Save the file as UTF-8, or name its encoding: `--encoding cp1252`, say, on the "
+    "Save the file as UTF-8, or name its encoding: for example `--encoding cp1252` on the "
     "command line, `encoding` in a config."
 )
 GZIP_MARK = b"\x1f\x8b"
-# UTF-32's begins with UTF-16's.
+# UTF-32's mark begins with UTF-16's, and so stands first.
 MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -33,29 +33,31 @@ MARKS = (
     (codecs.BOM_UTF8, "UTF-8"),
 )
 LINE_END = re.compile("\r\n|\r|\n")
-# Half of a character: JSON may hold one, and no file can be written with it.
+# Surrogates, halves of characters: JSON may hold them, but no file can be written with
+# them.
 SURROGATE = re.compile("[\ud800-\udfff]")
 REPLACEMENT = "\ufffd"
 TORN = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
 def suffix_of(path: Path) -> str:
-    """What a file's name ends with, in lower case, `.gz` aside."""
+    """The suffix of a file's name in lower case, without `.gz`."""
     return Path(path.name.lower().removesuffix(PACKED)).suffix
 
 
 def stem(path: Path) -> str:
-    """A file's name without what says its format."""
+    """A file's name without the suffixes of its format."""
     ending = suffix_of(path) + (PACKED if is_packed(path) else "")
     return path.name[: len(path.name) - len(ending)]
 
 
 def is_packed(path: Path) -> bool:
+    """Is a file gzipped, by its name?"""
     return path.suffix.lower() == PACKED
 
 
 def unpacked(path: Path, file_: BinaryIO) -> BinaryIO:
-    """The contents of an open file: of one that is called `.gz`, what is in it."""
+    """The contents of an open file, decompressed if its name ends with `.gz`."""
     return gzip.open(file_) if is_packed(path) else file_  # type: ignore[return-value]
 
 
@@ -76,10 +78,10 @@ def read_text(path: Path, encoding: str = UTF8) -> str:
 
 
 def decode(content: bytes, name: str, encoding: str = UTF8) -> str:
-    """Bytes as text, without the mark of the encoding.
+    """Bytes as text, without the byte order mark.
 
     content, name (bytes, str): of the file.
-    encoding (str): as Python calls it.
+    encoding (str): by Python's name for it.
     RETURNS (str): the text. Raises ValueError, with the line and the byte, for what
         cannot be decoded, for NUL characters, and for an unknown encoding."""
     check_beginning(content, name, encoding)
@@ -103,62 +105,63 @@ def decode(content: bytes, name: str, encoding: str = UTF8) -> str:
 
 
 def check_beginning(content: bytes, name: str, encoding: str = UTF8) -> None:
-    """What the first bytes say of a file. Raises ValueError for another encoding than
-    is named, for a gzipped file without `.gz`, and for an unknown encoding."""
+    """Check the first bytes of a file. Raises ValueError for another encoding than the one
+    that is named, for a gzipped file without `.gz`, and for an unknown encoding."""
     check_encoding(encoding)
     if content.startswith(GZIP_MARK):
         raise ValueError(
-            f"{name}, line 1: the file is gzipped: its name must end with {PACKED}."
+            f"{name}, line 1: the file is gzipped, so its name must end with {PACKED}."
         )
     for mark, marked in MARKS:
         if content.startswith(mark):
             if not shown(encoding).startswith(marked):
-                said = " ".join(f"{byte:02X}" for byte in mark)
+                shown_mark = " ".join(f"{byte:02X}" for byte in mark)
                 raise ValueError(
                     f"{name}, line 1: the file is in {marked}, not in "
-                    f"{shown(encoding)}: it begins with the bytes {said}. {REMEDY}"
+                    f"{shown(encoding)}: it begins with the bytes {shown_mark}. {REMEDY}"
                 )
             return
 
 
 def check_encoding(encoding: str) -> None:
-    """Raises ValueError for one that Python does not know."""
+    """Raises ValueError for an encoding that Python does not know."""
     try:
         "".encode(encoding)
     except (LookupError, ValueError) as error:
         raise ValueError(
-            "`--encoding` (in a config, `encoding`) is the name of an encoding, such as "
-            f"utf8, cp1252 or utf-16, not {encoding!r}."
+            "`--encoding` (in a config, `encoding`) must be the name of an encoding, such "
+            f"as utf8, cp1252 or utf-16, not {encoding!r}."
         ) from error
 
 
 def shown(encoding: str) -> str:
-    """The name that people know."""
+    """The common name of an encoding, such as UTF-8."""
     return codecs.lookup(encoding).name.replace("_", "-").upper()
 
 
 def nul_found(name: str, line: int) -> ValueError:
+    """The error for a NUL character in a line."""
     return ValueError(
-        f"{name}, line {line}: a NUL character. The file is no text, or in UTF-16. "
+        f"{name}, line {line}: a NUL character. The file is not text, or in UTF-16. "
         f"{REMEDY}"
     )
 
 
 def numbered(text: str) -> Iterator[tuple[int, str]]:
-    """The lines of a text, with their numbers from 1. A mark of the encoding that
-    stands before a line is left out: files that were joined have it inside."""
+    """The lines of a text, with their numbers from 1. A byte order mark at the beginning of
+    a line is left out, as files that were joined may have one inside."""
     for number, line in enumerate(LINE_END.split(text), 1):
         yield number, line.removeprefix("\ufeff")
 
 
 def line_of(text: str, at: int) -> int:
-    """The number of the line that holds the character at this place."""
+    """The number, from 1, of the line that holds this character."""
     return len(LINE_END.findall(text, 0, at)) + 1
 
 
 def as_stream(file_: BinaryIO, encoding: str, newline: str) -> IO[str]:
-    """Text of a file that is read bit by bit. Bytes that cannot be decoded are kept in
-    it as halves of characters; see `undecoded`. newline: as Python's `open` takes it."""
+    """The text of a file that is read in parts. Bytes that cannot be decoded become
+    surrogates; see `undecoded`. newline: as Python's `open` takes it."""
     own = "utf-8-sig" if shown(encoding) == "UTF-8" else encoding
     return io.TextIOWrapper(
         file_, encoding=own, errors="surrogateescape", newline=newline
@@ -166,8 +169,8 @@ def as_stream(file_: BinaryIO, encoding: str, newline: str) -> IO[str]:
 
 
 def undecoded(text: str, encoding: str) -> str:
-    """Why a text of `as_stream` cannot be used: its first byte that could not be
-    decoded; "" where there is none."""
+    """Why a text of `as_stream` cannot be used: the first byte that could not be decoded;
+    "" if there is none."""
     found = SURROGATE.search(text)
     if found is None:
         return ""
@@ -178,30 +181,30 @@ def undecoded(text: str, encoding: str) -> str:
 
 
 def repaired(text: str) -> tuple[str, int]:
-    """A text without halves of characters, and how many there were. Places stay."""
+    """A text with U+FFFD in place of each surrogate, and how many there were."""
     return SURROGATE.subn(REPLACEMENT, text)
 
 
 def read_json(path: Path, encoding: str = UTF8) -> Any:
-    """What a JSON file holds. Raises OSError for a missing file, and ValueError, with
-    the line, for one that is none."""
+    """The value of a JSON file. Raises OSError for a missing file, and ValueError, with the
+    line, for a file that is not JSON."""
     text = read_text(path, encoding)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(
-            f"{path} is no JSON file: {error.msg}, in line {error.lineno}, column "
+            f"{path} is not a JSON file: {error.msg}, in line {error.lineno}, column "
             f"{error.colno}."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON file: {error}") from error
+        raise ValueError(f"{path} is not a JSON file: {error}") from error
 
 
 def read_yaml(path: Path, encoding: str = UTF8) -> Any:
-    """What a YAML file holds. Raises as `read_json`."""
+    """The value of a YAML file. Raises as `read_json`."""
     text = read_text(path, encoding)
     try:
         return srsly.yaml_loads(text)
     except Exception as error:
-        # Whatever the parser stumbles over; it says the line.
-        raise ValueError(f"{path} is no YAML: {error}") from error
+        # Whatever the parser raises; it names the line.
+        raise ValueError(f"{path} is not a YAML file: {error}") from error

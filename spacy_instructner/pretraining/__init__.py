@@ -1,5 +1,7 @@
 """A base that has learned the task before it sees a few shots.
 
-variety.py makes texts that each ask for labels of their own out of annotated data;
-checkpoints.py and loop.py learn from them, in stages that can be interrupted.
+sources.py reads annotated files, and template_texts.py makes texts of templates. texts.py
+holds them as plain data, wording.py what their labels are called. corpus.py makes texts
+that each ask for labels of their own, held_out.py those to score by. loop.py learns from
+them in stages that can be interrupted, as checkpoints.py keeps them.
 """

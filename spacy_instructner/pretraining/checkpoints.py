@@ -1,4 +1,4 @@
-"""All that training needs to go on as if it had never stopped.
+"""All that training needs to continue as if it had never stopped. Source: ours.
 
     checkpoint/state.json               step, texts, seconds, …
     checkpoint/weights.safetensors      what is trained, float32
@@ -23,10 +23,13 @@ FOLDER = "checkpoint"
 
 
 @dataclass(frozen=True)
-class State:
-    """How far training is. step: updates made; texts, ids: that were learned from
-    (ids: of all records, prompts and answers); seconds: of training, without
-    evaluation; settings: what is trained, how and on what, by the settings' names."""
+class TrainingState:
+    """How far training is.
+
+    settings: what is trained, how and on what, by the names of the settings; step:
+    number of updates; texts, ids: number of texts and of token ids that were learned from
+    (ids of prompts and answers of all records); seconds: of training, without
+    evaluation."""
 
     settings: Mapping[str, str]
     step: int = 0
@@ -35,8 +38,14 @@ class State:
     seconds: float = 0.0
 
 
-def write(folder: Path, state: State, model: Model, optimizer: Optimizer) -> None:
-    """Put a checkpoint in the place of the one before, which stays whole until then."""
+def write_checkpoint(
+    folder: Path, state: TrainingState, model: Model, optimizer: Optimizer
+) -> None:
+    """Replace the checkpoint in a folder. The one before stays until the new one is whole.
+
+    folder (Path): of the training.
+    state (TrainingState): how far training is.
+    model, optimizer: whose weights and moments are written."""
     aside = folder / f"{FOLDER}.part"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -57,34 +66,39 @@ def write(folder: Path, state: State, model: Model, optimizer: Optimizer) -> Non
     srsly.write_json(aside / "state.json", {**asdict(state), "updates": updates})
     old = folder / f"{FOLDER}.old"
     if (folder / FOLDER).exists():
-        # One at least is whole at any time.
+        # At any time, one checkpoint at least is whole.
         shutil.rmtree(old, ignore_errors=True)
         (folder / FOLDER).rename(old)
     aside.rename(folder / FOLDER)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def read(
+def read_checkpoint(
     folder: Path, settings: Mapping[str, str], model: Model, optimizer: Optimizer
-) -> State | None:
-    """Put a checkpoint into a model and an optimizer that are as they were at the
-    start; None where there is none. Raises ValueError for one of other settings."""
+) -> TrainingState | None:
+    """Restore a model and an optimizer from the checkpoint in a folder.
+
+    folder (Path): of the training.
+    settings (Mapping[str, str]): as in `TrainingState`.
+    model, optimizer: as they are at the start of the training; they are changed.
+    RETURNS (TrainingState | None): how far training was, None where there is no
+        checkpoint. Raises ValueError for a checkpoint of other settings or weights."""
     found = folder / FOLDER
     if not found.exists():
-        # Killed between two names.
+        # Training was killed between the two renames.
         found = folder / f"{FOLDER}.old"
     if not found.exists():
         return None
-    said = srsly.read_json(found / "state.json")
-    updates: dict[str, int] = said.pop("updates")
-    state = State(**said)
+    stored = srsly.read_json(found / "state.json")
+    updates: dict[str, int] = stored.pop("updates")
+    state = TrainingState(**stored)
     names = state.settings.keys() | settings.keys()
     other = sorted(n for n in names if state.settings.get(n) != settings.get(n))
     if other:
         raise ValueError(
-            f"{found} was made with another config or other data; it differs in "
-            f"{', '.join(other)}. Name another output folder to train anew, or give "
-            "what it was begun with."
+            f"{found} was made with another config or other data, which differ in "
+            f"{', '.join(other)}. Name another output folder to train anew, or give the "
+            "same settings."
         )
     # In the precision that is trained in, which is not that of the weights at rest.
     get_backbone(model).train_mode()

@@ -1,11 +1,11 @@
-"""Training in stages: as `spacy train`, but from a corpus without end, and able to go on
-where it was stopped or killed."""
+"""Training in stages: as `spacy train`, but from a corpus without end, and able to continue
+where it was stopped or killed. Source: ours."""
 
 import json
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from spacy.language import Language
 from spacy.schemas import ConfigSchemaTraining
+from spacy.training import Example
 from spacy.util import load_model_from_config, registry, resolve_dot_names
 from thinc.api import Config, fix_random_seed
 
@@ -20,30 +21,35 @@ from ..component import InstructionNERPipe
 from ..files import to_lines, write_whole
 from ..models.pretrained_adapters import write_start
 from ..weights.sources import sha256_of
-from . import checkpoints
-from .checkpoints import State
+from .checkpoints import TrainingState, read_checkpoint, write_checkpoint
 
 LOG = "log.jsonl"
 MODEL = "model"
-ADAPTER = "adapter"
+ADAPTER_FOLDER = "adapter"
 LOCK = ".lock"
 BATCHER = "spacy.batch_by_sequence.v1"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A line of the log: how far training was, the mean loss of the updates since the
-    line before (nats an answer id that carries loss), and precision, recall and F1 on
-    the dev corpus."""
+class LogEntry:
+    """A line of the log.
 
-    state: State
+    state: how far training was; loss: the mean loss of the updates since the line before,
+    in nats for each answer id that carries loss, None before the first update; dev:
+    precision, recall and F1 on the dev corpus, from 0 to 1."""
+
+    state: TrainingState
     loss: float | None
     dev: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
+        """The line as JSON, without the settings."""
         state = asdict(self.state)
         state.pop("settings")
         return {**state, "loss": self.loss, "dev": self.dev}
+
+
+OnLogEntry = Callable[[LogEntry], None]
 
 
 def pretrain(
@@ -51,105 +57,147 @@ def pretrain(
     output: Path,
     *,
     seconds: float | None = None,
-    said: Callable[[Entry], None] = lambda entry: None,
+    on_progress: OnLogEntry = lambda entry: None,
 ) -> bool:
     """Train a pipeline's instruction_ner component, from its checkpoint on if there is
-    one; every `[training] eval_frequency` steps it is scored, logged and kept.
+    one. Every `[training] eval_frequency` steps it is scored, logged and saved.
 
-    config (Config): of a pipeline, as `spacy train` takes it. Of `[training]` these
-        count, and nothing else: train_corpus (with a `starting` method), dev_corpus,
-        batcher (`spacy.batch_by_sequence.v1` of a constant size), optimizer, max_steps,
+    config (Config): of a pipeline, as `spacy train` takes it. Of `[training]` only these
+        settings count: train_corpus (with a `starting` method), dev_corpus, batcher
+        (`spacy.batch_by_sequence.v1` of a constant size), optimizer, max_steps,
         eval_frequency, dropout and seed.
     output (Path): a folder for the checkpoint, the log (log.jsonl) and, at the end, the
         pipeline (model) and its adapter alone, for others to start from (adapter).
-    seconds (Optional[float]): stop after about so many, at the next checkpoint.
-    said (Callable): gets each line of the log.
+    seconds (float | None): stop after about so many seconds, at the next checkpoint.
+    on_progress (Callable): gets each line of the log.
     RETURNS (bool): whether all steps are done. Raises ValueError for a config that
-        cannot be trained like this, for a checkpoint of another one, and for a folder
-        that another process is at.
+        cannot be trained like this, for a checkpoint of another config, and for a folder
+        that another process trains in.
     """
     output.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(output / LOCK, timeout=0):
-            return _train(config, output, seconds, said)
+            return _train(config, output, seconds, on_progress)
     except Timeout:
         raise ValueError(f"Another process trains in {output}.") from None
 
 
 def _train(
-    config: Config,
-    output: Path,
-    seconds: float | None,
-    said: Callable[[Entry], None],
+    config: Config, output: Path, seconds: float | None, on_progress: OnLogEntry
 ) -> bool:
     began = time.monotonic()
-    nlp = load_model_from_config(config, auto_fill=True)
-    whole = nlp.config.interpolate()
-    settings = registry.resolve(whole["training"], schema=ConfigSchemaTraining)
-    corpora = [settings["train_corpus"], settings["dev_corpus"]]
-    train, dev = resolve_dot_names(whole, corpora)
-    pipe = _checked(nlp, whole["training"], train)
-    fix_random_seed(settings["seed"])
-    scored = list(dev(nlp))
-    if not scored:
-        raise ValueError(f"[{settings['dev_corpus']}] has no text to score.")
-    optimizer = settings["optimizer"]
-    nlp.initialize(lambda: scored, sgd=optimizer)
-    own = what_counts(whole)
-    state = checkpoints.read(output, own, pipe.model, optimizer) or State(own)
+    setup = _prepare(config)
+    optimizer, model = setup.settings["optimizer"], setup.component.model
+    max_steps = setup.settings["max_steps"]
+    checkpoint = read_checkpoint(output, setup.counting, model, optimizer)
+    state = checkpoint or TrainingState(setup.counting)
     _forget(output / LOG, state.step)
 
-    def evaluate() -> dict[str, float]:
-        with nlp.use_params(optimizer.averages or {}):
-            scores = nlp.evaluate(scored)
-        return {name: scores[name] for name in ("ents_p", "ents_r", "ents_f")}
+    def log(loss: float | None) -> None:
+        entry = LogEntry(state, loss, _evaluate(setup))
+        _append(output / LOG, entry)
+        on_progress(entry)
 
     if state.step == 0:
-        said(_note(output / LOG, Entry(state, None, evaluate())))
-    batches = settings["batcher"](train.starting(nlp, state.texts))
+        log(None)
+    examples = setup.corpus.starting(setup.nlp, state.texts)
+    batches = setup.settings["batcher"](examples)
     losses: list[float] = []
-    while state.step < settings["max_steps"]:
-        batch = list(next(batches))
-        # What is drawn in an update follows from its number: as if never stopped.
-        seed = zlib.crc32(f"{settings['seed']} {state.step}".encode())
-        with warnings.catch_warnings():
-            # That nothing is said of what a label means is meant.
-            warnings.filterwarnings("ignore", ".*has no definition in `label_def")
-            fix_random_seed(seed)
-            ids = sum(len(record) for record in pipe.records(batch))
-            begun = time.monotonic()
-            fix_random_seed(seed)
-            loss = nlp.update(batch, drop=settings["dropout"], sgd=optimizer)
-        optimizer.step_schedules()
-        losses.append(loss[pipe.name])
-        state = replace(
-            state,
-            step=state.step + 1,
-            texts=state.texts + len(batch),
-            ids=state.ids + ids,
-            seconds=state.seconds + time.monotonic() - begun,
-        )
-        if state.step % settings["eval_frequency"] and (
-            state.step < settings["max_steps"]
-        ):
+    while state.step < max_steps:
+        state, loss = _update(setup, state, list(next(batches)))
+        losses.append(loss)
+        if state.step % setup.settings["eval_frequency"] and state.step < max_steps:
             continue
-        mean = sum(losses) / len(losses)
-        said(_note(output / LOG, Entry(state, mean, evaluate())))
+        log(sum(losses) / len(losses))
         losses = []
-        checkpoints.write(output, state, pipe.model, optimizer)
+        write_checkpoint(output, state, model, optimizer)
         if seconds is not None and time.monotonic() - began > seconds:
             break
-    done: bool = state.step >= settings["max_steps"]
+    done: bool = state.step >= max_steps
     if done:
-        with nlp.use_params(optimizer.averages or {}):
-            nlp.to_disk(output / MODEL)
-        if pipe.model.attrs["config"].adapter is not None:
-            write_start(output / MODEL / pipe.name / "model", output / ADAPTER)
+        _save(setup, output)
     return done
 
 
+@dataclass(frozen=True)
+class _Setup:
+    """What stays the same in a training.
+
+    nlp, component: what is trained; settings: the resolved `[training]`; counting: the
+    settings that count, by name; corpus: the training corpus; dev: the Examples that are
+    scored."""
+
+    nlp: Language
+    component: InstructionNERPipe
+    settings: Mapping[str, Any]
+    counting: Mapping[str, str]
+    corpus: Any
+    dev: Sequence[Example]
+
+
+def _prepare(config: Config) -> _Setup:
+    """An initialized pipeline and its corpora. Raises ValueError as `pretrain`."""
+    nlp = load_model_from_config(config, auto_fill=True)
+    whole = nlp.config.interpolate()
+    settings = registry.resolve(whole["training"], schema=ConfigSchemaTraining)
+    names = [settings["train_corpus"], settings["dev_corpus"]]
+    corpus, dev_corpus = resolve_dot_names(whole, names)
+    component = _checked(nlp, whole["training"], corpus)
+    fix_random_seed(settings["seed"])
+    dev = list(dev_corpus(nlp))
+    if not dev:
+        raise ValueError(f"[{settings['dev_corpus']}] has no text to score.")
+    nlp.initialize(lambda: dev, sgd=settings["optimizer"])
+    return _Setup(nlp, component, settings, settings_that_count(whole), corpus, dev)
+
+
+def _evaluate(setup: _Setup) -> dict[str, float]:
+    """Precision, recall and F1 on the dev corpus, with averaged weights if there are."""
+    with setup.nlp.use_params(setup.settings["optimizer"].averages or {}):
+        scores = setup.nlp.evaluate(setup.dev)
+    return {name: scores[name] for name in ("ents_p", "ents_r", "ents_f")}
+
+
+def _update(
+    setup: _Setup, state: TrainingState, batch: list[Example]
+) -> tuple[TrainingState, float]:
+    """Learn from a batch. RETURNS: how far training is then, and the loss."""
+    settings, component = setup.settings, setup.component
+    # What is drawn in an update follows from its number: as if never stopped.
+    seed = zlib.crc32(f"{settings['seed']} {state.step}".encode())
+    with warnings.catch_warnings():
+        # Many labels have no definition, on purpose.
+        warnings.filterwarnings("ignore", ".*has no definition in `label_def")
+        fix_random_seed(seed)
+        ids = sum(len(record) for record in component.records(batch))
+        began = time.monotonic()
+        fix_random_seed(seed)
+        losses = setup.nlp.update(
+            batch, drop=settings["dropout"], sgd=settings["optimizer"]
+        )
+    settings["optimizer"].step_schedules()
+    loss: float = losses[component.name]
+    after = replace(
+        state,
+        step=state.step + 1,
+        texts=state.texts + len(batch),
+        ids=state.ids + ids,
+        seconds=state.seconds + time.monotonic() - began,
+    )
+    return after, loss
+
+
+def _save(setup: _Setup, output: Path) -> None:
+    """Write the pipeline, and its adapter alone."""
+    name, model = setup.component.name, setup.component.model
+    with setup.nlp.use_params(setup.settings["optimizer"].averages or {}):
+        setup.nlp.to_disk(output / MODEL)
+    if model.attrs["config"].adapter is not None:
+        write_start(output / MODEL / name / "model", output / ADAPTER_FOLDER)
+
+
 def _checked(nlp: Language, settings: dict[str, Any], train: Any) -> InstructionNERPipe:
-    """The component that is trained. Raises ValueError for what cannot be."""
+    """The component that is trained. Raises ValueError for what cannot be trained."""
     pipes = [pipe for _, pipe in nlp.pipeline]
     if len(pipes) != 1 or not isinstance(pipes[0], InstructionNERPipe):
         raise ValueError(
@@ -157,8 +205,8 @@ def _checked(nlp: Language, settings: dict[str, Any], train: Any) -> Instruction
         )
     if not hasattr(train, "starting"):
         raise ValueError(
-            "The training corpus cannot begin anywhere. Take one that can, such as "
-            "spacy-instructner.LabelVariety.v1."
+            "The training corpus has no `starting` method, so training could not "
+            "continue. Take one that has, such as spacy-instructner.LabelVariety.v1."
         )
     if min(settings["max_steps"], settings["eval_frequency"]) < 1 or (
         settings["accumulate_gradient"] != 1
@@ -171,19 +219,19 @@ def _checked(nlp: Language, settings: dict[str, Any], train: Any) -> Instruction
     batcher = settings["batcher"]
     if batcher["@batchers"] != BATCHER or not isinstance(batcher["size"], int):
         raise ValueError(
-            f"`[training.batcher]` must be {BATCHER} with a number as `size`: which "
-            "texts come next follows from how many there were."
+            f"`[training.batcher]` must be {BATCHER} with a number as `size`: the number "
+            "of texts so far tells which texts come next."
         )
     if settings["seed"] is None:
         raise ValueError("`[training] seed` must be a number.")
     if pipes[0].scorer is None:
-        raise ValueError("The component has no `scorer` to measure it by.")
+        raise ValueError("The component must have a `scorer`.")
     return pipes[0]
 
 
-def what_counts(config: Config) -> dict[str, str]:
-    """Settings by their names, without those that change nothing of the result; of a
-    file what is in it, not where it lies."""
+def settings_that_count(config: Config) -> dict[str, str]:
+    """The settings of a config that change the result, by name. A file counts by its
+    contents (SHA-256), not by its path."""
     found: dict[str, str] = {}
 
     def walk(block: Mapping[str, Any], before: str) -> None:
@@ -202,20 +250,19 @@ def what_counts(config: Config) -> dict[str, str]:
     return found
 
 
-def _note(path: Path, entry: Entry) -> Entry:
+def _append(path: Path, entry: LogEntry) -> None:
     """Add a line to the log."""
     with path.open("a", encoding="utf8") as file_:
         file_.write(json.dumps(entry.to_json()) + "\n")
-    return entry
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log; without one that was being written when the end came."""
+    """The lines of a log, without a last one that is not whole."""
     lines = path.read_text(encoding="utf8").splitlines(True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def _forget(path: Path, step: int) -> None:
-    """Drop lines that tell of steps after the checkpoint: they are done again."""
+    """Drop the lines of steps after the checkpoint, as these steps are done again."""
     kept = [line for line in read_log(path) if step and line["step"] <= step]
     write_whole(path, to_lines(kept))

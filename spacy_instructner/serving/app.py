@@ -1,12 +1,13 @@
-"""HTTP: the page, and a JSON endpoint that answers event by event.
+"""HTTP: the page, and JSON endpoints that answer with streams of events.
 
     GET  /              the page
     GET  /api/info      what is served, and its limits
     POST /api/annotate  {"text", "labels": {label: meaning}}
     POST /api/train     {"examples": [{"text", "spans"}], "labels": {label: meaning}}
 
-The last two answer with JSON Lines as they go; see served.py for the events. What goes
-wrong before the first event has a status of its own, later it is an event with "error".
+The last two answer with JSON Lines as they go; session.py describes the events. An error
+before the first event has a status of its own; a later one is an event with "error".
+Source: ours.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..corpus.chunk import pipeline_name
 from ..files import to_json
-from .session import Event, Served
+from .session import Event, PipelineSession
 
 PAGE = Path(__file__).parent / "page"
 HEADERS = [
@@ -43,9 +44,11 @@ HEADERS = [
 
 @dataclass(frozen=True)
 class Limits:
-    """characters: of a text; labels: of a request, and meaning: characters of each;
-    seconds: until an answer ends, waiting included; waiting: requests at a time;
-    examples: to train on; bytes: of a request."""
+    """The largest requests that are answered.
+
+    characters: of a text; labels: of a request; meaning: characters of a label or of its
+    definition; seconds: until an answer ends, waiting included; waiting: requests at a
+    time; examples: to train on; bytes: of a request."""
 
     characters: int = 20_000
     labels: int = 50
@@ -56,44 +59,52 @@ class Limits:
     bytes: int = 4_000_000
 
 
-class Question(BaseModel):
+class AnnotateRequest(BaseModel):
+    """The body of POST /api/annotate."""
+
     text: str
     labels: dict[str, str]
 
 
-class Entity(BaseModel):
+class CorrectedSpan(BaseModel):
+    """An entity, by characters of its text."""
+
     start: int
     end: int
     label: str
 
 
-class Corrected(BaseModel):
+class CorrectedText(BaseModel):
+    """A text with its right entities."""
+
     text: str
-    spans: list[Entity]
+    spans: list[CorrectedSpan]
 
 
-class Lesson(BaseModel):
-    examples: list[Corrected]
+class TrainRequest(BaseModel):
+    """The body of POST /api/train."""
+
+    examples: list[CorrectedText]
     labels: dict[str, str]
 
 
 class Turns:
-    """So many at a time, each of them on one thread: no two of them ever meet in the
-    model."""
+    """A queue of streams that share one thread, so that the model never answers two at
+    once. most: streams at a time; gpu: number of the GPU, -1 for the CPU."""
 
     def __init__(self, most: int, gpu: int) -> None:
         self.most, self.now = most, 0
-        # What computes on a GPU is a matter of each thread.
+        # spaCy chooses the GPU for each thread.
         self.thread = ThreadPoolExecutor(1, initializer=partial(setup_gpu, gpu, True))
 
     def take(self, busy: str) -> None:
-        """Raises HTTPException where there is no room."""
+        """Take a turn. Raises HTTPException with the message `busy` where none is free."""
         if self.now >= self.most:
             raise HTTPException(503, busy, {"retry-after": "10"})
         self.now += 1
 
     def stream(self, request: Request, events: Iterator[Event]) -> "Stream":
-        """Events as JSON Lines, until they end or nobody listens."""
+        """Events as JSON Lines, until they end or the client is gone."""
         return Stream(
             self._lines(request, events),
             media_type="application/x-ndjson",
@@ -112,12 +123,12 @@ class Turns:
 
     def _end(self, events: Iterator[Event]) -> None:
         self.now -= 1
-        # After the step that is under way, if one is.
+        # After the step that is under way, if there is one.
         self.thread.submit(events.close)  # type: ignore[attr-defined]
 
 
 def _next(events: Iterator[Event]) -> "Event | None":
-    """The next event, or what went wrong as the last."""
+    """The next event, None after the last; an error becomes the last event."""
     try:
         return next(events, None)
     except Exception as error:
@@ -125,7 +136,7 @@ def _next(events: Iterator[Event]) -> "Event | None":
 
 
 class Stream(StreamingResponse):
-    """end: called once, however the response ends, even before it has begun."""
+    """A response whose `end` is called once, however it ends, even before it begins."""
 
     def __init__(self, content: Any, end: Callable[[], None], **more: Any) -> None:
         super().__init__(content, **more)
@@ -139,8 +150,8 @@ class Stream(StreamingResponse):
 
 
 class Guard:
-    """Refuses requests that are too large, and those that another site's page sends;
-    tells browsers to load nothing from elsewhere."""
+    """Middleware that refuses requests that are too large, not JSON, or sent by a page of
+    another site, and tells browsers to load nothing from elsewhere."""
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self.app, self.most = app, most
@@ -176,14 +187,14 @@ class Guard:
                 break
         whole: list[Message] = [{"type": "http.request", "body": body}]
 
-        async def again() -> Message:
+        async def replay() -> Message:
             return whole.pop() if whole else await receive()
 
-        await self.app(scope, again, send)
+        await self.app(scope, replay, send)
 
 
 def is_own(origin: str | None, host: str) -> bool:
-    """Was a request made by a page of ours, or by no page at all?"""
+    """Was a request made by this page, or by no page at all?"""
     try:
         return origin is None or urlsplit(origin).netloc == host
     except ValueError:
@@ -191,6 +202,8 @@ def is_own(origin: str | None, host: str) -> bool:
 
 
 def guarded(send: Send) -> Send:
+    """`send`, with `HEADERS` added to each response."""
+
     async def with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = [*message["headers"], *HEADERS]
@@ -200,65 +213,76 @@ def guarded(send: Send) -> Send:
 
 
 async def refuse(send: Send, status: int, why: str) -> None:
+    """Answer with an error, as FastAPI does."""
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     body = to_json({"detail": why}, indent=None)
     await send({"type": "http.response.body", "body": body})
 
 
-def make_app(served: Served, limits: Limits, hosts: Sequence[str]) -> FastAPI:
-    """The application. hosts: names that this machine is called by, "*" for any."""
+def make_app(session: PipelineSession, limits: Limits, hosts: Sequence[str]) -> FastAPI:
+    """The application.
+
+    session (PipelineSession): the pipeline.
+    limits (Limits): the largest requests that are answered.
+    hosts (Sequence[str]): names of this machine in the browser's address, "*" for any.
+    RETURNS (FastAPI): the ASGI application."""
     # The framework's own pages would load scripts from elsewhere.
     app = FastAPI(title="spacy-instructner", docs_url=None, redoc_url=None)
     app.add_middleware(Guard, most=limits.bytes)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    gpu = served.pipeline.gpu
-    answers, lessons = Turns(limits.waiting, gpu), Turns(1, gpu)
+    gpu = session.pipeline.gpu
+    answers, trainings = Turns(limits.waiting, gpu), Turns(1, gpu)
 
     @app.get("/api/info")
     def info() -> dict[str, Any]:
+        """The pipeline's name and labels, and the limits."""
         return {
-            "pipeline": pipeline_name(served.nlp),
-            "labels": served.labels(),
+            "pipeline": pipeline_name(session.nlp),
+            "labels": session.labels(),
             "limits": asdict(limits),
         }
 
     @app.post("/api/annotate")
-    async def annotate(request: Request, asked: Question) -> Stream:
-        check_text(asked.text, limits)
-        check_labels(asked.labels, limits)
+    async def annotate(request: Request, body: AnnotateRequest) -> Stream:
+        """Annotate a text, piece by piece."""
+        check_text(body.text, limits)
+        check_labels(body.labels, limits)
         answers.take("Too many texts are waiting. Try again later.")
         until = time.monotonic() + limits.seconds
-        events = served.annotate(asked.text, asked.labels, until)
+        events = session.annotate(body.text, body.labels, until)
         return answers.stream(request, events)
 
     @app.post("/api/train")
-    async def train(request: Request, lesson: Lesson) -> Stream:
-        check_labels(lesson.labels, limits)
-        if len(lesson.examples) > limits.examples:
+    async def train(request: Request, body: TrainRequest) -> Stream:
+        """Train on corrected texts, update by update."""
+        check_labels(body.labels, limits)
+        if len(body.examples) > limits.examples:
             raise HTTPException(413, f"Train on at most {limits.examples} examples.")
-        for row in lesson.examples:
+        for row in body.examples:
             check_text(row.text, limits)
-        lessons.take("A training is under way. Wait until it has ended.")
-        rows = [row.model_dump() for row in lesson.examples]
-        return lessons.stream(request, served.learn(rows, lesson.labels))
+        trainings.take("A training is under way. Wait until it has ended.")
+        rows = [row.model_dump() for row in body.examples]
+        return trainings.stream(request, session.finetune(rows, body.labels))
 
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
 
 
 def check_text(text: str, limits: Limits) -> None:
+    """Raises HTTPException for a text that is too long."""
     if len(text) > limits.characters:
         raise HTTPException(413, f"A text has at most {limits.characters} characters.")
 
 
 def check_labels(labels: dict[str, str], limits: Limits) -> None:
+    """Raises HTTPException for no labels, too many, or too long ones."""
     if not labels:
-        raise HTTPException(422, "Say what to look for: give at least one label.")
+        raise HTTPException(422, "Give at least one label to look for.")
     if len(labels) > limits.labels:
         raise HTTPException(413, f"Ask for at most {limits.labels} labels at a time.")
     for label, meaning in labels.items():
         if max(len(label), len(meaning)) > limits.meaning:
             raise HTTPException(
-                413, f"Labels and meanings have at most {limits.meaning} characters."
+                413, f"Labels and definitions have at most {limits.meaning} characters."
             )

@@ -12,32 +12,31 @@ from spacy.util import load_config, registry
 from thinc.api import fix_random_seed
 
 from ..component import InstructionNERPipe
-from ..data.corpora import without_annotation
+from ..data.blank_docs import without_annotation
 
 SETTINGS = Path(__file__).with_name("training.cfg")
 
 
-def learn(
+def finetune(
     nlp: Language, name: str, docs: Sequence[Doc], labels: Mapping[str, str]
 ) -> Iterator[tuple[int, int, float]]:
-    """Train a component of a pipeline anew, and nothing else of it.
+    """Train one component of a pipeline from the start of its training.
 
     nlp (Language): the pipeline; it is changed.
-    name (str): of its instruction_ner component.
+    name (str): of its instruction_ner component. Other components are not trained.
     docs (Sequence[Doc]): annotated texts.
-    labels (Mapping[str, str]): what to look for, and what it means, "" where nobody
-        says.
-    YIELDS (Tuple[int, int, float]): after each update how many there were, how many
-        there will be, and the loss. Raises ValueError as
+    labels (Mapping[str, str]): the definition of each label, "" where there is none.
+    YIELDS (tuple[int, int, float]): after each update, the number of updates so far, the
+        number of updates in all, and the loss. Raises ValueError as
         `InstructionNERPipe.initialize`.
     """
     settings = registry.resolve(load_config(SETTINGS).interpolate())["training"]
     pipe = cast(InstructionNERPipe, nlp.get_pipe(name))
     examples = [Example(without_annotation(doc), doc) for doc in docs]
     fix_random_seed(settings["seed"])
-    meanings: dict[str, str] = {label: said for label, said in labels.items() if said}
+    definitions = {label: meaning for label, meaning in labels.items() if meaning}
     pipe.initialize(
-        lambda: examples, nlp=nlp, labels=list(labels), definitions=meanings
+        lambda: examples, nlp=nlp, labels=list(labels), definitions=definitions
     )
     steps = train_while_improving(
         nlp,

@@ -15,11 +15,13 @@ from typer.testing import CliRunner
 from helpers.calibration import TEXTS
 from helpers.places import ROOT
 from spacy_instructner.calibration import Calibration
-from spacy_instructner.cli import app, calibrate
+from spacy_instructner.cli import app
+from spacy_instructner.evaluation import cross_fitting
 from spacy_instructner.evaluation.metrics import (
     best_threshold,
 )
-from spacy_instructner.evaluation.support_set import predicted, train_on
+from spacy_instructner.evaluation.predicted_texts import predict_texts
+from spacy_instructner.evaluation.support_set import train_on
 
 CONFIGS = ROOT / "configs"
 NAME = "instruction_ner"
@@ -146,12 +148,14 @@ def test_each_part_is_left_out_of_its_own_training(
         learned.append(([doc.text for doc in rest], []))
         return found
 
-    def judge_and_look(nlp: Language, docs: list[Doc]) -> list[tuple[float, bool]]:
+    def judge_and_look(
+        nlp: Language, docs: list[Doc], on_predicted: Any
+    ) -> list[tuple[float, bool]]:
         learned[-1][1].extend(doc.text for doc in docs)
         return [(0.5, True)]
 
-    monkeypatch.setattr(calibrate, "train_on", train_and_look)
-    monkeypatch.setattr(calibrate, "of_texts", judge_and_look)
+    monkeypatch.setattr(cross_fitting, "train_on", train_and_look)
+    monkeypatch.setattr(cross_fitting, "judge_texts", judge_and_look)
     done = run_it("calibrate", tmp_path / "other", tmp_path / "out", "--folds", 2)
     assert done.exit_code == 0, done.output
     assert len(learned) == 2
@@ -163,7 +167,7 @@ def test_each_part_is_left_out_of_its_own_training(
 def test_find_threshold(trained: Path, tmp_path: Path) -> None:
     nlp = spacy.load(trained)
     docs = list(DocBin().from_disk(tmp_path / "dev.spacy").get_docs(nlp.vocab))
-    texts = predicted(nlp, docs)
+    texts = predict_texts(nlp, docs)
     gold, found = texts.gold, texts.found
     assert sum(map(len, found)) > 0
     done = run_it(
@@ -179,4 +183,6 @@ def test_find_threshold(trained: Path, tmp_path: Path) -> None:
     assert float(shown) == pytest.approx(threshold, abs=6e-4)
     (tmp_path / "none.jsonl").write_text(json.dumps({"text": "", "spans": []}))
     lost = run_it("find-threshold", trained, tmp_path / "none.jsonl")
-    assert lost.exit_code == 1 and "Nothing is found" in lost.output
+    assert lost.exit_code == 1 and "The pipeline finds nothing in" in " ".join(
+        lost.output.split()
+    )

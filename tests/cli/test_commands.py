@@ -70,7 +70,7 @@ def test_sample_says_which_labels_fall_short(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [("--protocol", "best"), ("--k", "0")])
 def test_sample_refuses(tmp_path: Path, arguments: tuple) -> None:
     source = ASSETS / "train.jsonl"
-    assert "No draw" in fail("sample", source, tmp_path / "a.spacy", *arguments)
+    assert "Cannot draw" in fail("sample", source, tmp_path / "a.spacy", *arguments)
     assert not (tmp_path / "a.spacy").exists()
 
 

@@ -32,7 +32,7 @@ def test_convert_a_folder(tmp_path: Path) -> None:
     output = run("convert", ASSETS, tmp_path)
     assert "150 sentences" in output and "90 sentences" in output
     assert [len(docs(tmp_path / f"{s}.spacy")) for s in ("train", "test")] == [150, 90]
-    assert "holds no" in fail("convert", ASSETS.parent, tmp_path)
+    assert "has no JSON Lines" in fail("convert", ASSETS.parent, tmp_path)
     for name in ("a.jsonl", "a.jsonl.gz"):
         (tmp_path / name).write_text("")
     assert "one .spacy file" in fail("convert", tmp_path, tmp_path)

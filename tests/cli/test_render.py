@@ -27,7 +27,7 @@ def test_render(make_nlp: Callable, tmp_path: Path) -> None:
     html = page.read_text()
     assert "&lt;Rome&gt;" in html and "Paris" in html and "PERSON 0." in html
     assert "Cannot load" in fail("render", tmp_path / "nothing", page, "-t", "x")
-    assert "No text" in fail("render", tmp_path / "pipeline", page)
+    assert "There is no text" in fail("render", tmp_path / "pipeline", page)
 
 
 def test_render_without_labels_says_so(make_nlp: Callable, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from spacy.tokens import Doc, DocBin
 from thinc.api import Model
 
 from helpers.towns import make_pipeline, rows_of
-from spacy_instructner.corpus.chunk import Options, annotate_chunk
+from spacy_instructner.corpus.chunk import OutputOptions, annotate_chunk
 from spacy_instructner.corpus.texts import Item, chunks, pack, pieces
 
 
@@ -28,13 +28,13 @@ def test_a_chunk() -> None:
     items = [
         Item("a", "In Rome and Paris."),
         Item("b", "BOOM in Rome"),
-        Item("c", "", problem="line 3 is no JSON object"),
+        Item("c", "", problem="line 3 is not a JSON object"),
         Item("d", "\ud800 Rome"),
         # Ids are the file's own, and may come twice.
         Item("b", ""),
     ]
     handler = nlp.default_error_handler
-    done = annotate_chunk(nlp, items, Options(with_text=True, batch_size=2))
+    done = annotate_chunk(nlp, items, OutputOptions(with_text=True, batch_size=2))
     assert nlp.default_error_handler is handler
     one, two, three, four, five = rows_of(done.content)
     town = {"label": "TOWN", "score": None}
@@ -45,7 +45,7 @@ def test_a_chunk() -> None:
         "text": "In Rome and Paris.",
     }
     assert two["error"] == "fussy: RuntimeError: no such text" and "spans" not in two
-    assert three["error"].endswith("line 3 is no JSON object")
+    assert three["error"].endswith("line 3 is not a JSON object")
     assert four["spans"] == [{"start": 2, "end": 6, **town}]
     assert four["text"] == "\ufffd Rome" and five["spans"] == []
     report = done.report
@@ -58,14 +58,14 @@ def test_a_text_over_the_limit_is_read_in_pieces() -> None:
     nlp = make_pipeline()
     nlp.max_length = 50
     text = "We went to Rome and then on to Paris, slowly. " * 20
-    done = annotate_chunk(nlp, [Item("a", text)], Options(with_text=True))
+    done = annotate_chunk(nlp, [Item("a", text)], OutputOptions(with_text=True))
     (row,) = rows_of(done.content)
     assert row["text"] == text and done.report.cut == 1
     towns = [text[span["start"] : span["end"]] for span in row["spans"]]
     assert towns == ["Rome", "Paris"] * 20
     # Scores of all pieces are there, and in their places.
     nlp.add_pipe("scored")
-    done = annotate_chunk(nlp, [Item("a", text)], Options())
+    done = annotate_chunk(nlp, [Item("a", text)], OutputOptions())
     (row,) = rows_of(done.content)
     expected = [
         round(1 / (1 + ent.start), 4)
@@ -74,7 +74,7 @@ def test_a_text_over_the_limit_is_read_in_pieces() -> None:
     ]
     assert [span["score"] for span in row["spans"]] == expected and len(expected) == 40
     # One that fails in one of its pieces fails whole.
-    done = annotate_chunk(nlp, [Item("a", text + "BOOM")], Options())
+    done = annotate_chunk(nlp, [Item("a", text + "BOOM")], OutputOptions())
     assert "error" in rows_of(done.content)[0] and not done.report.spans
 
 
@@ -88,7 +88,7 @@ def test_what_was_not_read_is_counted(make_nlp: Callable[..., Language]) -> None
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        done = annotate_chunk(nlp, items, Options())
+        done = annotate_chunk(nlp, items, OutputOptions())
     assert not done.report.problems and done.report.unfinished_answers == 0
     assert done.report.unread_tokens == 2
     # Other warnings are heard outside as ever.
@@ -98,19 +98,22 @@ def test_what_was_not_read_is_counted(make_nlp: Callable[..., Language]) -> None
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter(action)  # type: ignore[arg-type]
             for _ in range(3):
-                assert annotate_chunk(nlp, items, Options()).report.unread_tokens == 0
+                assert (
+                    annotate_chunk(nlp, items, OutputOptions()).report.unread_tokens
+                    == 0
+                )
         assert [str(each.message) for each in heard] == ["have a care"] * count
 
 
 def test_a_chunk_leaves_nothing_behind(make_nlp: Callable[..., Language]) -> None:
     """Memory stays as it is, however many words there are."""
     nlp = make_nlp()
-    annotate_chunk(nlp, [Item("0", "Anna met Bert in Paris.")], Options())
+    annotate_chunk(nlp, [Item("0", "Anna met Bert in Paris.")], OutputOptions())
     strings = len(nlp.vocab.strings)
     lexemes = len(list(nlp.vocab))
     for chunk in range(3):
         items = [Item(str(n), f"Anna{chunk}x{n} met Bert{n}y") for n in range(10)]
-        done = annotate_chunk(nlp, items, Options(format="spacy"))
+        done = annotate_chunk(nlp, items, OutputOptions(format="spacy"))
         docs = list(DocBin().from_bytes(done.content).get_docs(spacy.blank("en").vocab))
         assert [doc.text for doc in docs] == [item.text for item in items]
     assert (len(nlp.vocab.strings), len(list(nlp.vocab))) == (strings, lexemes)
@@ -119,7 +122,7 @@ def test_a_chunk_leaves_nothing_behind(make_nlp: Callable[..., Language]) -> Non
 
 def test_ids_that_come_twice() -> None:
     items = [Item("a", "BOOM"), Item("a", "Rome"), Item("a", "", problem="torn")]
-    rows = rows_of(annotate_chunk(make_pipeline(), items, Options()).content)
+    rows = rows_of(annotate_chunk(make_pipeline(), items, OutputOptions()).content)
     assert [row.get("error", "").split(" ")[-1] for row in rows] == ["text", "", "torn"]
     assert len(rows[1]["spans"]) == 1
 
@@ -128,7 +131,7 @@ def test_docs_keep_their_tokens() -> None:
     nlp = make_pipeline()
     doc = Doc(nlp.vocab, words=["in", "Rome"], spaces=[True, False])
     item = Item("7", doc.text, pack(doc).to_bytes())
-    done = annotate_chunk(nlp, [item], Options(format="spacy"))
+    done = annotate_chunk(nlp, [item], OutputOptions(format="spacy"))
     (again,) = DocBin().from_bytes(done.content).get_docs(nlp.vocab)
     assert again.user_data["id"] == "7"
     assert [token.text for token in again] == ["in", "Rome"]
@@ -163,7 +166,7 @@ def test_one_text_does_not_fail_its_batch() -> None:
     handler: Any = lambda *given: None  # noqa: E731
     pipe.set_error_handler(handler)
     items = [Item(str(n), "THUD" if n == 4 else "Rome") for n in range(10)]
-    done = annotate_chunk(nlp, items, Options(batch_size=5))
+    done = annotate_chunk(nlp, items, OutputOptions(batch_size=5))
     (problem,) = done.report.problems
     assert problem["id"] == "4" and "batched: RuntimeError" in problem["problem"]
     assert done.report.spans == {"TOWN": 9}
@@ -197,12 +200,12 @@ def test_whatever_a_component_does_is_told_of_its_text() -> None:
     texts = ["Rome", "THUD", "BOOM", "OTHER Rome", "Paris", "", "Åre"]
     items = [Item(str(n), text) for n, text in enumerate(texts)]
     for size in (1, 3, 100):
-        done = annotate_chunk(nlp, items, Options(batch_size=size))
+        done = annotate_chunk(nlp, items, OutputOptions(batch_size=size))
         problems = {row["id"]: row["problem"] for row in done.report.problems}
         assert list(problems) == ["1", "2", "3"], size
         assert "RuntimeError: no such stream" in problems["1"]
         assert "fussy: RuntimeError: no such text" in problems["2"]
-        assert "gives back another Doc" in problems["3"]
+        assert "returns another Doc" in problems["3"]
         assert done.report.spans == {"TOWN": 3}
 
 
@@ -210,10 +213,10 @@ def test_what_cannot_be_saved_is_a_problem_of_its_own() -> None:
     nlp = make_pipeline()
     nlp.add_pipe("keeps_thing")
     items = [Item("1", "A THING in Rome"), Item("2", "Rome")]
-    done = annotate_chunk(nlp, items, Options(format="spacy"))
+    done = annotate_chunk(nlp, items, OutputOptions(format="spacy"))
     (kept,) = DocBin().from_bytes(done.content).get_docs(nlp.vocab)
     assert (kept.text, kept.user_data["id"]) == ("Rome", "2")
     (problem,) = done.report.problems
     assert problem["id"] == "1" and "cannot be saved" in problem["problem"]
     assert done.report.spans == {"TOWN": 1}
-    assert not annotate_chunk(nlp, items, Options()).report.problems
+    assert not annotate_chunk(nlp, items, OutputOptions()).report.problems

@@ -11,10 +11,10 @@ import spacy
 from spacy.language import Language
 
 from helpers.towns import files, make_pipeline, rows_of
-from spacy_instructner.corpus.chunk import Options
-from spacy_instructner.corpus.files import Folder
+from spacy_instructner.corpus.chunk import OutputOptions
+from spacy_instructner.corpus.output_folder import OutputFolder
 from spacy_instructner.corpus.run import Job, annotate_corpus
-from spacy_instructner.corpus.texts import Source
+from spacy_instructner.corpus.texts import TextSource
 from spacy_instructner.files import write_whole
 
 
@@ -22,10 +22,10 @@ def run(corpus: Path, output: Path, scored: bool = False, **more: Any) -> Any:
     nlp = make_pipeline()
     if scored:
         nlp.add_pipe("scored")
-    options = Options(**more.pop("options", {}))
+    options = OutputOptions(**more.pop("options", {}))
     job = Job(
-        Source(str(corpus)),
-        Folder(output, f".{options.format}"),
+        TextSource(str(corpus)),
+        OutputFolder(output, f".{options.format}"),
         options,
         size=10,
         shard=more.pop("shard", (1, 1)),
@@ -37,7 +37,9 @@ def run(corpus: Path, output: Path, scored: bool = False, **more: Any) -> Any:
 def test_a_run(corpus: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     report = run(
-        corpus, tmp_path / "out", said=lambda p: seen.append((p.texts, p.position))
+        corpus,
+        tmp_path / "out",
+        on_progress=lambda p: seen.append((p.texts, p.position)),
     )
     assert report.texts == 95 and len(report.problems) == 1
     assert [texts for texts, _ in seen] == [*range(10, 91, 10), 95]
@@ -71,7 +73,7 @@ def test_shards_share_a_folder(corpus: Path, tmp_path: Path) -> None:
     run(corpus, tmp_path / "whole")
     for which in (3, 1, 2):
         run(corpus, tmp_path / "shared", shard=(which, 3))
-        with pytest.raises(ValueError, match="Go on with --resume"):
+        with pytest.raises(ValueError, match="Continue it with --resume"):
             run(corpus, tmp_path / "shared", shard=(which, 3))
     whole, shared = files(tmp_path / "whole"), files(tmp_path / "shared")
     parts = {name for name in whole if name.startswith("part")}
@@ -91,12 +93,12 @@ def test_shards_share_a_folder(corpus: Path, tmp_path: Path) -> None:
 def test_a_folder_with_another_run_is_left_alone(corpus: Path, tmp_path: Path) -> None:
     run(corpus, tmp_path / "out")
     before = files(tmp_path / "out")
-    with pytest.raises(ValueError, match="Go on with --resume"):
+    with pytest.raises(ValueError, match="Continue it with --resume"):
         run(corpus, tmp_path / "out")
-    with pytest.raises(ValueError, match="another run: it differs in with_text"):
+    with pytest.raises(ValueError, match="another run, which differs in with_text"):
         run(corpus, tmp_path / "out", resume=True, options={"with_text": True})
     corpus.write_text("Rome\n" + corpus.read_text(encoding="utf8"), encoding="utf8")
-    with pytest.raises(ValueError, match="its chunk 0 has other texts"):
+    with pytest.raises(ValueError, match="chunk 0 has other texts"):
         run(corpus, tmp_path / "out", resume=True)
     assert files(tmp_path / "out") == before
     (tmp_path / "mine").mkdir()
@@ -116,7 +118,11 @@ def test_a_shorter_input_is_another(corpus: Path, tmp_path: Path) -> None:
 def test_another_pipeline_of_the_same_name_is_another(
     corpus: Path, tmp_path: Path
 ) -> None:
-    job = Job(Source(str(corpus)), Folder(tmp_path / "out", ".jsonl"), Options())
+    job = Job(
+        TextSource(str(corpus)),
+        OutputFolder(tmp_path / "out", ".jsonl"),
+        OutputOptions(),
+    )
     nlp = make_pipeline()
     nlp.to_disk(tmp_path / "pipeline")
     annotate_corpus(spacy.load(tmp_path / "pipeline"), job)
@@ -138,7 +144,11 @@ def test_when_every_text_fails_nothing_counts_as_done(
         run(corpus, tmp_path / "out")
     assert len(list((tmp_path / "out").glob("part-*.jsonl"))) == 1
     # What fails for every text fails before the first.
-    job = Job(Source(str(corpus)), Folder(tmp_path / "none", ".jsonl"), Options())
+    job = Job(
+        TextSource(str(corpus)),
+        OutputFolder(tmp_path / "none", ".jsonl"),
+        OutputOptions(),
+    )
     with pytest.raises(ValueError, match="no labels"):
         annotate_corpus(make_nlp(labels=[]), job)
     lost = make_nlp(model={"name": str(tmp_path / "nowhere")})
@@ -150,7 +160,10 @@ def test_when_every_text_fails_nothing_counts_as_done(
 def test_chunks_with_problems_can_be_done_again(corpus: Path, tmp_path: Path) -> None:
     run(corpus, tmp_path / "out")
     seen: list[int] = []
-    more: dict[str, Any] = {"said": lambda p: seen.append(p.annotated), "resume": True}
+    more: dict[str, Any] = {
+        "on_progress": lambda p: seen.append(p.annotated),
+        "resume": True,
+    }
     run(corpus, tmp_path / "out", **more)
     assert seen[-1] == 0
     run(corpus, tmp_path / "out", retry=True, **more)
@@ -162,7 +175,10 @@ def test_it_is_the_same_input_wherever_it_lies(corpus: Path, tmp_path: Path) -> 
     elsewhere_ = corpus.rename(tmp_path / "elsewhere.txt")
     seen: list[int] = []
     options = {"batch_size": 3}
-    more: dict[str, Any] = {"said": lambda p: seen.append(p.annotated), "resume": True}
+    more: dict[str, Any] = {
+        "on_progress": lambda p: seen.append(p.annotated),
+        "resume": True,
+    }
     run(elsewhere_, tmp_path / "out", options=options, **more)
     assert seen[-1] == 0
     # A marker that a power cut emptied is none.
@@ -180,7 +196,7 @@ def test_many_may_write_a_file_at_once(tmp_path: Path) -> None:
     # Of a run that was killed at its first file nothing is lost.
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".run.json.abc").touch()
-    Folder(tmp_path / "out", ".jsonl").begin({}, False, (1, 1))
+    OutputFolder(tmp_path / "out", ".jsonl").begin({}, False, (1, 1))
 
 
 def test_what_is_done_is_not_done_again(corpus: Path, tmp_path: Path) -> None:
@@ -194,7 +210,7 @@ def test_what_is_done_is_not_done_again(corpus: Path, tmp_path: Path) -> None:
         corpus,
         tmp_path / "out",
         resume=True,
-        said=lambda progress: seen.append(progress.annotated),
+        on_progress=lambda progress: seen.append(progress.annotated),
     )
     assert seen[-1] == 20 and files(tmp_path / "out") == before
 

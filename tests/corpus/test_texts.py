@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
 
 from helpers.towns import make_pipeline
-from spacy_instructner.corpus.chunk import Options, annotate_chunk
-from spacy_instructner.corpus.texts import Item, Source, pieces, repaired
+from spacy_instructner.corpus.chunk import OutputOptions, annotate_chunk
+from spacy_instructner.corpus.texts import Item, TextSource, pieces, repaired
 
 
 def items_of(path: Path, **config: str) -> list[tuple[str, str, str]]:
-    return [(item.id, item.text, item.problem) for item in Source(str(path), **config)]
+    return [
+        (item.id, item.text, item.problem) for item in TextSource(str(path), **config)
+    ]
 
 
 # What is read.
@@ -61,7 +63,7 @@ def test_what_cannot_be_read_is_a_problem_of_its_own(tmp_path: Path) -> None:
         *[(str(n), "") for n in (2, 3, 4, 5)],
     ]
     assert [bool(problem) for _, _, problem in found] == [False, True, True, True, True]
-    assert "line 2 is no JSON object with a text 'text'" in found[1][2]
+    assert "line 2 is not a JSON object with a text 'text'" in found[1][2]
     path = tmp_path / "b.csv"
     path.write_text("id,text\n1\n2,Rome\n")
     assert items_of(path)[0] == ("1", "", "row 1 is too short")
@@ -83,7 +85,7 @@ def test_ids_are_the_files_own(tmp_path: Path) -> None:
     assert (id_, text) == ("x\ufffd", "") and "byte 2 (0xFF) is not UTF-8" in problem
     nlp = make_pipeline()
     items = [Item("own-7", "Rome"), Item("own-8", "\ud800")]
-    done = annotate_chunk(nlp, items, Options(format="spacy"))
+    done = annotate_chunk(nlp, items, OutputOptions(format="spacy"))
     (tmp_path / "c.spacy").write_bytes(done.content)
     assert [id_ for id_, _, _ in items_of(tmp_path / "c.spacy")] == ["own-7", "own-8"]
 
@@ -99,15 +101,15 @@ def test_a_torn_file_is_named(tmp_path: Path) -> None:
 
 def test_inputs_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="There is no file"):
-        Source(str(tmp_path / "a.txt"))
+        TextSource(str(tmp_path / "a.txt"))
     (tmp_path / "a.pdf").touch()
-    with pytest.raises(ValueError, match="ends with none of .txt, .jsonl"):
-        Source(str(tmp_path / "a.pdf"))
+    with pytest.raises(ValueError, match="must end with one of .txt, .jsonl"):
+        TextSource(str(tmp_path / "a.pdf"))
     (tmp_path / "a.csv").write_text("id,body\n1,Rome\n")
-    with pytest.raises(ValueError, match="no column 'text'. It has: id, body"):
+    with pytest.raises(ValueError, match="no column 'text'. Its columns are: id, body"):
         items_of(tmp_path / "a.csv")
     (tmp_path / "a.spacy").write_bytes(b"no")
-    with pytest.raises(ValueError, match="is no .spacy file"):
+    with pytest.raises(ValueError, match="is not a .spacy file"):
         items_of(tmp_path / "a.spacy")
 
 
@@ -147,7 +149,7 @@ def test_utf16_is_refused_as_a_whole(tmp_path: Path, name: str, encoding: str) -
     path = tmp_path / name
     path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     with pytest.raises(ValueError, match=rf"{name}.*(in UTF-|NUL).*--encoding"):
-        Source(str(path))
+        TextSource(str(path))
     assert [text for _, text, _ in items_of(path, encoding=encoding)] == ["Åre"]
 
 
@@ -157,7 +159,7 @@ def test_a_nul_far_into_a_file_ends_the_reading(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a.txt, line 20001: a NUL character"):
         items_of(path)
     with pytest.raises(ValueError, match="the name of an encoding.*not 'latin99'"):
-        Source(str(path), encoding="latin99")
+        TextSource(str(path), encoding="latin99")
 
 
 def test_halves_of_characters(tmp_path: Path) -> None:

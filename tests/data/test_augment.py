@@ -213,7 +213,9 @@ def test_a_reader_that_says_no_mentions_is_refused(
     nlp: Language, tmp_path: Path
 ) -> None:
     corpus = Corpus(write(nlp, tmp_path / "a.spacy"), augmenter=MentionSwap(1.0))
-    with pytest.raises(ValueError, match="FewShotCorpus.v1 as `augmenter`"):
+    with pytest.raises(
+        ValueError, match="as `augmenter` of spacy-instructner.FewShotCorpus.v1"
+    ):
         list(corpus(nlp))
 
 

@@ -14,9 +14,10 @@ from spacy.training import Example
 
 from helpers.cli import fail, run
 from helpers.pipelines import MakeNLP
-from spacy_instructner.cli.evaluate import evaluate
 from spacy_instructner.component import InstructionNERPipe, Prediction
-from spacy_instructner.data.corpora import without_annotation, write_docs
+from spacy_instructner.data.corpora import without_annotation
+from spacy_instructner.evaluation.protocols import evaluate
+from spacy_instructner.formats.outputs import write_docs
 from spacy_instructner.resolve import Found
 
 # The words of a text, and its entities.
@@ -224,7 +225,7 @@ def test_the_command_says_why_not(
     assert "Cannot evaluate" in fail("evaluate", tmp_path / "nothing", gold)
 
     spacy.blank("en").to_disk(pipeline)
-    assert "it has none" in fail("evaluate", pipeline, gold)
+    assert "It has: none" in fail("evaluate", pipeline, gold)
 
     nlp = make_nlp()
     nlp.add_pipe(
@@ -237,14 +238,14 @@ def test_the_command_says_why_not(
         },
     )
     nlp.to_disk(pipeline)
-    assert "it has instruction_ner, other" in fail("evaluate", pipeline, gold)
+    assert "It has: instruction_ner, other" in fail("evaluate", pipeline, gold)
 
     make_nlp(labels=[]).to_disk(pipeline)
     assert "has no labels" in fail("evaluate", pipeline, gold)
 
     make_nlp().to_disk(pipeline)
     write_docs([], tmp_path / "empty.spacy")
-    assert "holds no text" in fail("evaluate", pipeline, tmp_path / "empty.spacy")
+    assert "has no text" in fail("evaluate", pipeline, tmp_path / "empty.spacy")
     (tmp_path / "a.jsonl").write_text("nonsense")
     assert "line 1" in fail("evaluate", pipeline, tmp_path / "a.jsonl")
 

@@ -15,9 +15,9 @@ from spacy.tokens import Doc, Span
 from spacy.util import filter_spans
 
 from helpers.places import ROOT
+from spacy_instructner.corpus.entities import entities_of, scored_entities_of
 from spacy_instructner.data.corpora import read_docs, without_annotation
 from spacy_instructner.evaluation.metrics import count, total
-from spacy_instructner.evaluation.support_set import entities_of, scored_of
 
 WORKSHOP = ROOT / "assets" / "workshop"
 LABELS = ("PER", "creative-work", "B", "I")
@@ -38,7 +38,7 @@ def agree(gold: Sequence[Doc], predicted: Sequence[Doc]) -> dict[str, Any]:
         output_dict=True,
         zero_division=0,
     )
-    ours = count(list(map(entities_of, gold)), list(map(scored_of, predicted)))
+    ours = count(list(map(entities_of, gold)), list(map(scored_entities_of, predicted)))
     assert set(ours) == {name for name in theirs if not name.endswith(" avg")}
     for name, own in [*ours.items(), ("micro avg", total(ours.values()))]:
         assert own.precision == pytest.approx(theirs[name]["precision"]), name

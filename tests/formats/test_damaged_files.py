@@ -13,7 +13,7 @@ import spacy
 
 from helpers.damage import Damaged, of_bytes, of_columns, of_json
 from helpers.written_files import COLUMNS, COUNT, PIPES, ROWS, Text, make_texts, tags_of
-from spacy_instructner.corpus.texts import Source
+from spacy_instructner.corpus.texts import TextSource
 from spacy_instructner.data.corpora import read_docs
 
 
@@ -168,7 +168,7 @@ def test_texts_to_annotate(kind: str, tmp_path: Path) -> None:
         path = tmp_path / damaged.name
         path.write_bytes(damaged.content)
         try:
-            items = list(Source(str(path), encoding=damaged.encoding))
+            items = list(TextSource(str(path), encoding=damaged.encoding))
         except ValueError as error:
             assert type(error) is ValueError and str(error).startswith(str(path))
             assert not damaged.right

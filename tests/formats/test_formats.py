@@ -10,13 +10,9 @@ import pytest
 from spacy.language import Language
 from spacy.tokens import DocBin
 
-from spacy_instructner.data.corpora import (
-    build_few_shot_corpus_v1,
-    read_docs,
-    write_docs,
-)
+from spacy_instructner.data.corpora import build_few_shot_corpus_v1, read_docs
 from spacy_instructner.formats.docs import lost_in
-from spacy_instructner.formats.outputs import check_output, spacy_file
+from spacy_instructner.formats.outputs import check_output, spacy_file, write_docs
 from spacy_instructner.formats.rows import left_out
 from spacy_instructner.formats.text_files import stem, suffix_of
 from spacy_instructner.tasks.labels import read_words_v1
@@ -47,7 +43,9 @@ def test_nothing_of_it_needs_the_models() -> None:
         "print(*(m for m in sys.modules if 'instructner.' in m or m == 'transformers'))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    own = ("spacy_instructner.formats", "spacy_instructner.files")
+    own = tuple(
+        f"spacy_instructner.{name}" for name in ("formats", "files", "char_spans")
+    )
     assert done.stdout.split() and all(m.startswith(own) for m in done.stdout.split())
 
 
@@ -150,7 +148,7 @@ def test_label_studio(nlp: Language, tmp_path: Path) -> None:
     for task, said in (
         (studio([found(FORK, "PART")], []), "annotations differ"),
         (studio([{**found(FORK, "PART"), "type": "hypertextlabels"}]), "plain text"),
-        (studio([found({"start": "/p[1]", "end": "/p"}, "PART")]), "whole places"),
+        (studio([found({"start": "/p[1]", "end": "/p"}, "PART")]), "not whole numbers"),
     ):
         path.write_text(
             json.dumps([{"data": {"text": "x"}, "annotations": []}, task], indent=1)
@@ -183,7 +181,7 @@ def test_names_for_tags_that_are_numbers(nlp: Language, tmp_path: Path) -> None:
     assert entities(docs) == [[("fork blade", "PART")]]
     with pytest.raises(ValueError, match="line 1: the tags are numbers.*--tag-names"):
         read(tmp_path, nlp, row)
-    with pytest.raises(ValueError, match="a tag 2, but there are 2 names"):
+    with pytest.raises(ValueError, match="the tag 2 has no name: there are 2 names"):
         read(tmp_path, nlp, row, tag_names=names[:2])
     with pytest.raises(ValueError, match="4 tags for 3 words"):
         read(
@@ -209,12 +207,12 @@ def test_what_spacy_writes_is_read(nlp: Language, tmp_path: Path) -> None:
         ({"text": TEXT, "label": ["SAD"]}, "known here"),
         ({"text": TEXT, "answer": "accept", "label": "SAD"}, "known here"),
         ({"text": TEXT, "spans": {"sc": []}}, "known here"),
-        ({"text": TEXT, "entities": ["O", "U-PART"]}, r"has 'O', which is no span"),
-        ({"text": TEXT, "spans": [], "entities": [[3, 7, "PART"]]}, "both there"),
+        ({"text": TEXT, "entities": ["O", "U-PART"]}, r"has 'O', which is not a span"),
+        ({"text": TEXT, "spans": [], "entities": [[3, 7, "PART"]]}, "they differ"),
         ({"text": TEXT, "spans": [], "marks": [{**FORK, "label": "PART"}]}, "'marks'"),
         ({"text": TEXT, "spans": [{**FORK, "label": "A", "answer": "no"}]}, "'no'"),
         ({"text": TEXT, "spans": [], "answer": "yes"}, "none of accept, reject"),
-        ({"tokens": ["a", ""], "ner_tags": ["O", "O"]}, "no word: ''"),
+        ({"tokens": ["a", ""], "ner_tags": ["O", "O"]}, "not a word: ''"),
         ({"tokens": ["a"], "ner_tags": ["-"]}, "there is no tag here"),
         ({"tokenized_text": ["a"], "ner": [[0, 1, "A"]]}, "there are 1 words"),
         (["a", "b"], "not a JSON object"),
@@ -232,7 +230,7 @@ def test_half_characters_are_told(nlp: Language, tmp_path: Path) -> None:
     row = {"text": "\ud83d fork", "spans": [{"start": 2, "end": 6, "label": "P\udc00"}]}
     docs, problems = read(tmp_path, nlp, row)
     assert entities(docs) == [[("fork", "P\ufffd")]] and docs[0].text == "\ufffd fork"
-    assert [p.kind for p in problems] == ["note"] and "2 halves" in problems[0].why
+    assert [p.kind for p in problems] == ["note"] and "2 surrogates" in problems[0].why
     DocBin(docs=docs).to_bytes()
 
 
@@ -252,19 +250,19 @@ def test_keys_that_come_twice(nlp: Language, tmp_path: Path) -> None:
         ("a B-X\nb M-X\n", 2, "'M-X' ends no entity"),
         ("a B-X\nb M-X\nc L-X\n", 1, "are of no one scheme"),
         ("a I-X\nb O\nc B-X\n", 1, "begins an entity .IOB1.*line 3"),
-        ("a B-X\nb x-Y\n", 2, "no tag like 'B-X'"),
+        ("a B-X\nb x-Y\n", 2, "not a tag like 'B-X'"),
         ("a B-X\nb b-X\n", 2, "not both in capital letters"),
-        ("a B\nb O\n", 1, "says no type"),
-        ("a X-B\nb O\n", 1, "no scheme known here"),
+        ("a B\nb O\n", 1, "has no type"),
+        ("a X-B\nb O\n", 1, "no known scheme"),
         ("a DT\nb NN\n", 1, "no word here has the tag O"),
         ("B-X fork\nO creaks\n", 1, "Column 1 looks like tags"),
-        ("a B-NP\nb O\n", 1, "holds chunks .NP., no entities"),
+        ("a B-NP\nb O\n", 1, "holds chunks .NP., not entities"),
         ("a B-X O\nb O B-X\n", 1, "columns 2 and 3 both hold tags"),
         ("a _\nb _\n", 1, "there is no tag here"),
         ("a _\nb O\n", 1, "both here"),
-        ("a\tO\nb O\n", 2, "separated by tabs, and here is none"),
+        ("a\tO\nb O\n", 2, "separated by tabs, and this line has none"),
         ("a\tNN\tO\nb\tO\n", 2, "2 columns .tabs., but line 1 has 3"),
-        ("a|O b|B-X\nc d|O\n", 2, "'c' is not written like the others"),
+        ("a|O b|B-X\nc d|O\n", 2, "'c' must have 1 `|`, as the others have"),
         ("# global.columns = ID FORM UPOS\n1\ta\tO\n", 1, "one must be FORM"),
         ("a B-X\nb E-X\nc S-X\nd I-X\n", 4, "does not begin an entity"),
     ],
@@ -336,13 +334,13 @@ def test_where_is_written_to(tmp_path: Path) -> None:
     )
     assert spacy_file(tmp_path / "new.spacy", source) == tmp_path / "new.spacy"
     for name in ("new", "new.jsonl"):
-        with pytest.raises(ValueError, match="neither a folder .* Write .*new.spacy"):
+        with pytest.raises(ValueError, match="neither a folder .* Name .*new.spacy"):
             spacy_file(tmp_path / name, source)
     (tmp_path / "train.spacy").touch()
     for target in ("train.spacy", "."):
-        with pytest.raises(ValueError, match="it would be overwritten"):
+        with pytest.raises(ValueError, match="is an input, and would be overwritten"):
             spacy_file(tmp_path / target, tmp_path / "train.spacy")
-    with pytest.raises(ValueError, match="it would be overwritten"):
+    with pytest.raises(ValueError, match="is an input, and would be overwritten"):
         check_output(tmp_path / "corpus" / ".." / source.name, None, source)
     check_output(tmp_path / "elsewhere", source)
     assert (stem(source), suffix_of(source)) == ("train", ".jsonl")
@@ -378,7 +376,7 @@ def test_words_of_labels_have_the_same_rules(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="words.json, line 1: byte 13"):
         read_words_v1(path)
     path.write_text('{"SIZE": "a size",\n"PART" "a part"}')
-    with pytest.raises(ValueError, match="words.json is no JSON file: .* in line 2"):
+    with pytest.raises(ValueError, match="words.json is not a JSON file: .* in line 2"):
         read_words_v1(path)
     with pytest.raises(OSError, match="There is no file"):
         read_words_v1(tmp_path / "none.json")

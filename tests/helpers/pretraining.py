@@ -8,11 +8,8 @@ from safetensors.torch import load_file
 from spacy.training import Example
 
 from helpers.places import ROOT
+from spacy_instructner.pretraining.corpus import LabelVariety, build_label_variety_v1
 from spacy_instructner.pretraining.loop import LOG, MODEL, read_log
-from spacy_instructner.pretraining.variety import (
-    LabelVariety,
-    build_label_variety_v1,
-)
 
 WORKSHOP = ROOT / "assets" / "workshop" / "train.jsonl"
 WORDING = {

@@ -52,7 +52,7 @@ def read_lines(path: Path) -> list[str]:
 def test_another_config_does_not_go_on(config: Config, tmp_path: Path) -> None:
     assert not pretrain(config, tmp_path, seconds=0.0)
     config["training"]["optimizer"]["L2"] = 0.1
-    with pytest.raises(ValueError, match="differs in training.optimizer.L2. Name"):
+    with pytest.raises(ValueError, match="differ in training.optimizer.L2. Name"):
         pretrain(config, tmp_path)
     assert steps_of(tmp_path) == [0, 2]
     config["training"]["optimizer"]["L2"] = 0.0
@@ -65,7 +65,7 @@ def test_another_config_does_not_go_on(config: Config, tmp_path: Path) -> None:
     (tmp_path / "elsewhere.json").write_text(
         json.dumps({**WORDING, "X": WORDING["TOOL"]})
     )
-    with pytest.raises(ValueError, match="differs in corpora.dev.wording, corpora.tr"):
+    with pytest.raises(ValueError, match="differ in corpora.dev.wording, corpora.tr"):
         pretrain(config, tmp_path)
 
 

@@ -25,7 +25,7 @@ def test_stages_do_what_one_run_does(config: Config, tmp_path: Path) -> None:
         config,
         tmp_path / "two",
         seconds=0.0,
-        said=lambda entry: said.append(entry.state.step),
+        on_progress=lambda entry: said.append(entry.state.step),
     ):
         stages += 1
     assert stages == 4 and said == [0, 2, 4, 6, 8, 9]
@@ -90,7 +90,7 @@ def test_averages_are_measured_and_saved(config: Config, tmp_path: Path) -> None
 
 def test_what_cannot_be_trained_is_told(config: Config, tmp_path: Path) -> None:
     config["training"]["train_corpus"] = "corpora.dev"
-    with pytest.raises(ValueError, match="cannot begin anywhere"):
+    with pytest.raises(ValueError, match="has no `starting` method"):
         pretrain(config, tmp_path)
     training = config["training"]
     for name, value, message in (

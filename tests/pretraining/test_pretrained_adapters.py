@@ -18,7 +18,7 @@ from helpers.pipelines import MakeNLP
 from spacy_instructner.models import pretrained_adapters
 from spacy_instructner.models.lora import adapter_state
 from spacy_instructner.models.thinc_model import get_backbone
-from spacy_instructner.pretraining.loop import ADAPTER, MODEL, pretrain
+from spacy_instructner.pretraining.loop import ADAPTER_FOLDER, MODEL, pretrain
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def start(config: Config, tmp_path: Path) -> Path:
     config["training"]["optimizer"]["learn_rate"].update(initial_rate=0.05)
     config["training"].update(max_steps=4, eval_frequency=4)
     assert pretrain(config, tmp_path / "base")
-    return tmp_path / "base" / ADAPTER
+    return tmp_path / "base" / ADAPTER_FOLDER
 
 
 def state_of(nlp: Language) -> dict[str, torch.Tensor]:
@@ -125,7 +125,7 @@ def test_the_mean_of_starts(config: Config, make_nlp: MakeNLP, tmp_path: Path) -
     config["training"].update(max_steps=2, eval_frequency=2)
     config["training"]["optimizer"]["learn_rate"].update(initial_rate=0.05)
     assert pretrain(config, tmp_path / "one")
-    first, second = tmp_path / "one" / ADAPTER, tmp_path / "two" / ADAPTER
+    first, second = tmp_path / "one" / ADAPTER_FOLDER, tmp_path / "two" / ADAPTER_FOLDER
     config["components"]["instruction_ner"]["model"]["start"] = str(first)
     assert pretrain(config, tmp_path / "two")
     pretrained_adapters.average_starts([first, second], tmp_path / "mean")

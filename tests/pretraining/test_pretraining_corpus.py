@@ -12,13 +12,9 @@ import spacy
 from spacy.training import Example
 
 from helpers.pretraining import WORKSHOP, annotated, asked, variety
-from spacy_instructner.pretraining.variety import (
-    Text,
-    build_held_out_v1,
-    join,
-    lowered,
-    read_texts,
-)
+from spacy_instructner.pretraining.held_out import build_held_out_v1
+from spacy_instructner.pretraining.sources import read_texts
+from spacy_instructner.pretraining.texts import Text, join, lowered
 
 
 def row(example: Example) -> Any:
@@ -137,7 +133,7 @@ def test_held_out_labels_are_asked_of_files_that_have_them(
         "z": ({"A"}, 0),
     }
     with pytest.raises(
-        ValueError, match="held-out labels .'D'.. The sources have: .'A'"
+        ValueError, match="held-out labels .'D'.. The sources have these labels: .'A'"
     ):
         list(build_held_out_v1(sources, wording, ["A", "D"])(nlp))
     with pytest.raises(ValueError, match="held-out labels .'D'."):
@@ -174,10 +170,10 @@ TEXT = Text(
 
 
 def test_lower_case_and_bare_texts() -> None:
-    low = lowered(TEXT, bare=False)
+    low = lowered(TEXT, without_punctuation=False)
     assert low.words == ("in", "rome", ",", "u.", "-", "s.", "!", "…")
     assert (low.spaces, low.entities) == (TEXT.spaces, TEXT.entities)
-    bare = lowered(TEXT, bare=True)
+    bare = lowered(TEXT, without_punctuation=True)
     # What belongs to an entity stays.
     assert bare.words == ("in", "rome", "u.", "-", "s.")
     assert bare.entities == ((1, 2, "A"), (2, 5, "B")) and all(bare.spaces)

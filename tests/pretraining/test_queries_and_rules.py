@@ -12,12 +12,8 @@ from thinc.api import Config
 
 from helpers.places import ROOT
 from helpers.pretraining import annotated, asked, variety
-from spacy_instructner.pretraining.variety import (
-    make_source,
-    read_rules,
-    read_texts,
-    read_wording,
-)
+from spacy_instructner.pretraining.sources import make_source, read_rules, read_texts
+from spacy_instructner.pretraining.wording import read_wording
 
 # What a base is measured on is never to be learned from: nor is what it is about.
 JUDGED = (
@@ -126,13 +122,13 @@ def test_rules_add_to_what_is_annotated(wording: Path, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_told(wording: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="same names; only one has: .'other'."):
+    with pytest.raises(ValueError, match="same names. Only one has: .'other'."):
         variety(wording, shares={"workshop": 1.0, "other": 1.0})
     for config, message in (
-        ({"shares": {"workshop": 0}}, "not all of them 0"),
+        ({"shares": {"workshop": 0}}, "one at least not 0"),
         ({"shares": {"workshop": -1}}, "must not be negative"),
         ({"most_labels": 0}, "at least 1"),
-        ({"kept": 85, "lowered": -0.1}, "not these: .'kept', 'lowered'."),
+        ({"kept": 85, "lowered": -0.1}, "between 0 and 1: .'kept', 'lowered'."),
     ):
         with pytest.raises(ValueError, match=message):
             variety(wording, **config)
@@ -145,11 +141,13 @@ def test_what_cannot_be_read_is_told(wording: Path, tmp_path: Path) -> None:
         "{",
     ):
         wording.write_text(said)
-        with pytest.raises(ValueError, match="wording.json (must say|is no JSON)"):
+        with pytest.raises(ValueError, match="wording.json (must hold|is not a JSON)"):
             read_wording(wording)
     path = tmp_path / "bad.jsonl"
     path.write_text('{"text": "abc", "spans": [{"start": 0, "end": 2, "label": "A"}]}')
-    with pytest.raises(ValueError, match="1 spans cannot be kept, first .*borders"):
+    with pytest.raises(
+        ValueError, match="1 spans cannot be kept. The first is .*borders"
+    ):
         read_texts(path, spacy.blank("en"))
     nlp = spacy.blank("en")
     for ents in ({"missing": [0]}, {"blocked": [0]}):
@@ -158,7 +156,7 @@ def test_what_cannot_be_read_is_told(wording: Path, tmp_path: Path) -> None:
         doc.set_ents([Span(doc, 1, 2, label="A")], **spans, default="outside")
         DocBin(docs=[doc]).to_disk(tmp_path / "some.spacy")
         with pytest.raises(
-            ValueError, match="1 words of .* have no annotation, first a"
+            ValueError, match="1 words of .* have no annotation. The first is a"
         ):
             read_texts(tmp_path / "some.spacy", nlp)
 

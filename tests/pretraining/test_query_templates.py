@@ -10,11 +10,9 @@ import pytest
 import spacy
 
 from helpers.pretraining import WORKSHOP, asked, variety
-from spacy_instructner.pretraining.templates import make_texts, read_templates
-from spacy_instructner.pretraining.variety import (
-    build_held_out_v1,
-    make_source,
-)
+from spacy_instructner.pretraining.held_out import build_held_out_v1
+from spacy_instructner.pretraining.sources import make_source
+from spacy_instructner.pretraining.template_texts import make_texts, read_templates
 
 FILE = {
     "labels": {
@@ -78,15 +76,21 @@ def test_templates_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     lists = FILE["lists"]
     assert isinstance(lists, dict)
     cases: list[Any] = [
-        ({"texts": []}, "templates.json has an empty list, or no texts"),
-        ({"lists": {**lists, "end": []}}, "has an empty list, or no texts"),
+        ({"texts": []}, "templates.json has no texts, or an empty list"),
+        ({"lists": {**lists, "end": []}}, "has no texts, or an empty list"),
         ({"texts": ["{city} {weekday:day} {country:city}"]}, "no lists .'country'."),
         ({"texts": ["to {city} <on>"]}, "no lists .'on'."),
-        ({"texts": ["to {city}"], "lists": {"city": ["x"]}}, "differ: .'day'."),
-        ({"texts": ["{city} {weekday:hour}"]}, "differ: .'hour'."),
-        ({"texts": ["[to {city} {weekday:day}"]}, "a bracket is open, or closed twice"),
-        ({"texts": ["to {city {weekday:day}"]}, "a bracket is open, or closed twice"),
-        ({"texts": ["to|by {city} {weekday:day}"]}, "a bracket is open, or"),
+        ({"texts": ["to {city}"], "lists": {"city": ["x"]}}, "differ in: .'day'."),
+        ({"texts": ["{city} {weekday:hour}"]}, "differ in: .'hour'."),
+        (
+            {"texts": ["[to {city} {weekday:day}"]},
+            "a bracket is not closed, or closed twice",
+        ),
+        (
+            {"texts": ["to {city {weekday:day}"]},
+            "a bracket is not closed, or closed twice",
+        ),
+        ({"texts": ["to|by {city} {weekday:day}"]}, "a bracket is not closed, or"),
         ({"texts": "x", "lists": 3}, 'must hold one JSON object with "labels"'),
     ]
     for other, message in cases:
@@ -94,7 +98,7 @@ def test_templates_that_cannot_be_read_are_told(tmp_path: Path) -> None:
             read_templates(templates(tmp_path, **other))
     inside = {**lists, "city": ["Oslo <when>"], "when": ["on {weekday:day}"]}
     with pytest.raises(
-        ValueError, match="'city' makes an entity that is empty, or has"
+        ValueError, match="'city' makes an entity that is empty or holds"
     ):
         make_texts(read_templates(templates(tmp_path, lists=inside)), 100, seed=0)
     empty = {**lists, "city": ["Oslo", "[<end>]"]}

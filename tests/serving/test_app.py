@@ -11,7 +11,7 @@ import pytest
 import spacy_instructner
 from helpers.serving import LABELS, later, rows
 from spacy_instructner.corpus.pipelines import Pipeline
-from spacy_instructner.serving.session import Served
+from spacy_instructner.serving.session import PipelineSession
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def client(folder: Path) -> Iterator[Any]:
     from spacy_instructner.serving.app import Limits, make_app
 
     limits = Limits(characters=100, labels=3, meaning=40, examples=2, bytes=2000)
-    app = make_app(Served(Pipeline(str(folder))), limits, ["localhost"])
+    app = make_app(PipelineSession(Pipeline(str(folder))), limits, ["localhost"])
     with TestClient(app, base_url="http://localhost:8000") as client:
         yield client
 
@@ -46,8 +46,8 @@ def test_the_endpoint(client: Any, folder: Path) -> None:
     assert said["pipeline"] == "en_pipeline-0.0.0"
     text = "Anna met Bert\nin Paris."
     events = lines(ask(client, text))
-    served = Served(Pipeline(str(folder)))
-    assert events == list(served.annotate(text, LABELS, later()))
+    session = PipelineSession(Pipeline(str(folder)))
+    assert events == list(session.annotate(text, LABELS, later()))
     steps = lines(
         client.post(
             "/api/train",
@@ -110,10 +110,10 @@ def test_who_comes_when_all_turns_are_taken_is_told_so(
         assert may_end.wait(60)
         yield {"step": 1}
 
-    monkeypatch.setattr(Served, "annotate", slow)
-    monkeypatch.setattr(Served, "learn", slow)
-    served = Served(Pipeline(str(folder)))
-    app = make_app(served, Limits(waiting=1), ["localhost"])
+    monkeypatch.setattr(PipelineSession, "annotate", slow)
+    monkeypatch.setattr(PipelineSession, "finetune", slow)
+    session = PipelineSession(Pipeline(str(folder)))
+    app = make_app(session, Limits(waiting=1), ["localhost"])
     lesson = {"json": {"examples": rows("Anna"), "labels": LABELS}}
     with TestClient(app, base_url="http://localhost:8000") as client:
         for send, said in (
@@ -140,7 +140,7 @@ def test_who_comes_when_all_turns_are_taken_is_told_so(
 def test_many_ask_at_once_while_one_trains(client: Any, folder: Path) -> None:
     """Every answer is that of the pipeline before the training, or of the one after."""
     texts = [f"Anna met {name} in Paris." for name in ("Bert", "Rome", "Anna", "Carl")]
-    own = Served(Pipeline(str(folder)))
+    own = PipelineSession(Pipeline(str(folder)))
     before = [list(own.annotate(text, LABELS, later())) for text in texts]
     answers: dict[int, list[Any]] = {at: [] for at in range(len(texts))}
     trained = threading.Event()

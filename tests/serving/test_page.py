@@ -17,7 +17,7 @@ from spacy_instructner.cli import app
 from spacy_instructner.cli.serve import is_loopback
 from spacy_instructner.corpus.pipelines import Pipeline
 from spacy_instructner.data.corpora import read_docs
-from spacy_instructner.serving.session import Served
+from spacy_instructner.serving.session import PipelineSession
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def page(folder: Path) -> Iterator[Any]:
     from spacy_instructner.serving.app import Limits, make_app
 
     port = free_port()
-    served = make_app(Served(Pipeline(str(folder))), Limits(), ["127.0.0.1"])
-    config = uvicorn.Config(served, port=port, log_level="warning")
+    session = make_app(PipelineSession(Pipeline(str(folder))), Limits(), ["127.0.0.1"])
+    config = uvicorn.Config(session, port=port, log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -14,12 +14,12 @@ from helpers.places import ROOT
 from helpers.serving import LABELS, later, rows
 from spacy_instructner.corpus.pipelines import Pipeline
 from spacy_instructner.serving import finetune
-from spacy_instructner.serving.session import PIECE, Served, places
+from spacy_instructner.serving.session import PIECE, PipelineSession, line_pieces
 
 
 def test_places() -> None:
     text = "one\r\n\n  \ntwo " + "x" * PIECE + "\nthree"
-    found = list(places(text))
+    found = list(line_pieces(text))
     assert all(text[at : at + len(piece)] == piece for at, piece in found)
     assert [piece for _, piece in found][0] == "one"
     assert "".join("".join(p for _, p in found).split()) == "".join(text.split())
@@ -27,11 +27,11 @@ def test_places() -> None:
 
 
 def test_answers_are_of_the_text_and_its_labels(folder: Path) -> None:
-    served = Served(Pipeline(str(folder)))
-    assert served.labels() == {"PERSON": "somebody's name", "PLACE": ""}
+    session = PipelineSession(Pipeline(str(folder)))
+    assert session.labels() == {"PERSON": "somebody's name", "PLACE": ""}
     text = "Anna met Bert\n\nin Paris and Rome 😀 \ud800.\nThen Anna went."
     labels = {"TOWN": "", "animal": "a beast"}
-    events = list(served.annotate(text, labels, later()))
+    events = list(session.annotate(text, labels, later()))
     assert [(e["start"], e["end"]) for e in events] == [(0, 13), (15, 37), (38, 53)]
     spans = [span for event in events for span in event["spans"]]
     assert spans and {span["label"] for span in spans} <= set(labels)
@@ -44,7 +44,7 @@ def test_answers_are_of_the_text_and_its_labels(folder: Path) -> None:
             assert span["end"] in {end for _, end in places_}
             assert 0.0 <= span["score"] <= 1.0
     # Alone, each line is answered the same.
-    (alone,) = served.annotate("Then Anna went.", labels, later())
+    (alone,) = session.annotate("Then Anna went.", labels, later())
     assert alone["spans"] == [
         {**span, "start": span["start"] - 38, "end": span["end"] - 38}
         for span in events[2]["spans"]
@@ -52,10 +52,10 @@ def test_answers_are_of_the_text_and_its_labels(folder: Path) -> None:
 
 
 def test_time_and_errors_are_events(folder: Path) -> None:
-    served = Served(Pipeline(str(folder)))
-    events = list(served.annotate("Anna\nBert", LABELS, time.monotonic()))
+    session = PipelineSession(Pipeline(str(folder)))
+    events = list(session.annotate("Anna\nBert", LABELS, time.monotonic()))
     assert len(events) == 1 and "Time is up" in events[0]["error"]
-    events = list(served.annotate("Anna\nBert", {"a": "", "A": ""}, later()))
+    events = list(session.annotate("Anna\nBert", {"a": "", "A": ""}, later()))
     assert len(events) == 2
     assert all("both called" in event["error"] for event in events)
 
@@ -70,17 +70,19 @@ def test_tokens_that_other_components_merge(folder: Path, tmp_path: Path) -> Non
     for path in (folder, tmp_path / "merged"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            (event,) = Served(Pipeline(str(path))).annotate(text, labels, later())
+            (event,) = PipelineSession(Pipeline(str(path))).annotate(
+                text, labels, later()
+            )
         spans.append(event["spans"])
     assert spans[0] == spans[1] and all(span["score"] for span in spans[0])
     assert spans[0]
 
 
 def test_a_text_over_the_pipelines_limit_is_read_in_pieces(folder: Path) -> None:
-    served = Served(Pipeline(str(folder)))
-    served.nlp.max_length = 20
+    session = PipelineSession(Pipeline(str(folder)))
+    session.nlp.max_length = 20
     text = "Anna met Bert in Paris and Rome and was gone"
-    events = list(served.annotate(text, {"PERSON": ""}, later()))
+    events = list(session.annotate(text, {"PERSON": ""}, later()))
     assert len(events) == 3 and all("error" not in event for event in events)
     assert "".join(text[e["start"] : e["end"]] for e in events) == text
 
@@ -90,70 +92,73 @@ def test_a_pipeline_without_the_component_is_refused(tmp_path: Path) -> None:
     nlp.add_pipe("sentencizer")
     nlp.to_disk(tmp_path / "other")
     with pytest.raises(
-        ValueError, match="no instruction_ner component, only: sentencizer"
+        ValueError,
+        match="no instruction_ner component. Its components are: sentencizer",
     ):
-        Served(Pipeline(str(tmp_path / "other")))
+        PipelineSession(Pipeline(str(tmp_path / "other")))
 
 
 @pytest.mark.long
 @pytest.mark.usefixtures("tiny_settings")
 def test_training_changes_answers_and_can_be_kept(folder: Path, tmp_path: Path) -> None:
-    served = Served(Pipeline(str(folder)), tmp_path / "trained")
+    session = PipelineSession(Pipeline(str(folder)), tmp_path / "trained")
     lesson = rows(
         "Anna lives in Paris.", "Paris is old.", "Anna met me.", "An old \ud800"
     )
-    events = list(served.learn(lesson, LABELS))
+    events = list(session.finetune(lesson, LABELS))
     *steps, end = events
     assert [event["step"] for event in steps] == list(range(1, 152))
     assert {event["of"] for event in steps} == {151}
     losses = [event["loss"] for event in steps]
     assert losses[0] > 3 * losses[-1] > 0
     assert end["saved"] == str(tmp_path / "trained") and end["seconds"] > 0
-    (event,) = served.annotate("Anna lives in Paris.", LABELS, later())
+    (event,) = session.annotate("Anna lives in Paris.", LABELS, later())
     found = [(s["start"], s["end"], s["label"]) for s in event["spans"]]
     assert found == [(0, 4, "PERSON"), (14, 19, "PLACE")]
-    again = Served(Pipeline(str(tmp_path / "trained")))
+    again = PipelineSession(Pipeline(str(tmp_path / "trained")))
     (same,) = again.annotate("Anna lives in Paris.", LABELS, later())
     assert same == event and again.labels() == LABELS
     # Once more, in its place; nothing lies about.
-    *_, end = served.learn(lesson, {**LABELS, "TOOL": ""})
-    later_ = Served(Pipeline(str(tmp_path / "trained")))
+    *_, end = session.finetune(lesson, {**LABELS, "TOOL": ""})
+    later_ = PipelineSession(Pipeline(str(tmp_path / "trained")))
     assert later_.labels() == {**LABELS, "TOOL": ""}
     assert [path.name for path in tmp_path.iterdir()] == ["trained"]
     (tmp_path / "letters").mkdir()
-    with pytest.raises(ValueError, match="letters is no pipeline, and would be overw"):
-        Served(Pipeline(str(folder)), tmp_path / "letters")
-    with pytest.raises(ValueError, match="is what is read: it would be overwritten"):
-        Served(Pipeline(str(folder)), folder)
+    with pytest.raises(
+        ValueError, match="letters is not a pipeline, and would be overw"
+    ):
+        PipelineSession(Pipeline(str(folder)), tmp_path / "letters")
+    with pytest.raises(ValueError, match="is an input, and would be overwritten"):
+        PipelineSession(Pipeline(str(folder)), folder)
 
 
 def test_texts_leave_nothing_behind(folder: Path) -> None:
-    served = Served(Pipeline(str(folder)))
-    list(served.annotate("Anna", LABELS, later()))
-    strings = len(served.nlp.vocab.strings)
+    session = PipelineSession(Pipeline(str(folder)))
+    list(session.annotate("Anna", LABELS, later()))
+    strings = len(session.nlp.vocab.strings)
     for at in range(5):
-        list(served.annotate(f"Anna{at} met B{at}x", {f"L{at}": ""}, later()))
-    assert len(served.nlp.vocab.strings) == strings
+        list(session.annotate(f"Anna{at} met B{at}x", {f"L{at}": ""}, later()))
+    assert len(session.nlp.vocab.strings) == strings
 
 
 def test_a_training_that_cannot_be_saved_is_not_lost(
     folder: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    served = Served(Pipeline(str(folder)), tmp_path / "trained")
-    before = served.nlp
+    session = PipelineSession(Pipeline(str(folder)), tmp_path / "trained")
+    before = session.nlp
 
     def full(*given: Any) -> None:
         raise OSError("No space left on device")
 
     monkeypatch.setattr(Language, "to_disk", full)
     with pytest.raises(OSError, match="No space left"):
-        list(served.learn(rows("Anna lives in Paris."), LABELS))
-    assert served.nlp is not before and not (tmp_path / "trained").exists()
+        list(session.finetune(rows("Anna lives in Paris."), LABELS))
+    assert session.nlp is not before and not (tmp_path / "trained").exists()
 
 
 def test_what_cannot_be_learned_leaves_everything_as_it_was(folder: Path) -> None:
-    served = Served(Pipeline(str(folder)))
-    nlp = served.nlp
+    session = PipelineSession(Pipeline(str(folder)))
+    nlp = session.nlp
     for lesson, said in (
         (rows("nobody"), "no entity"),
         ([], "no entity"),
@@ -167,8 +172,8 @@ def test_what_cannot_be_learned_leaves_everything_as_it_was(folder: Path) -> Non
         ),
     ):
         with pytest.raises(ValueError, match=said):
-            list(served.learn(lesson, LABELS))
-    assert served.nlp is nlp
+            list(session.finetune(lesson, LABELS))
+    assert session.nlp is nlp
 
 
 def test_corrections_are_learned_as_the_default_learns() -> None:

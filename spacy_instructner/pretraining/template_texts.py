@@ -1,4 +1,4 @@
-"""Texts made of templates: labelled data that we may write ourselves. Source: ours.
+"""Texts made of templates: annotated data without a data set. Source: ours.
 
 A file holds one JSON object:
 
@@ -6,9 +6,10 @@ A file holds one JSON object:
      "lists":  {"city": ["Oslo", "<saint> Gallen"], "saint": ["Saint", "St."]},
      "texts":  ["[please ](book|find) a flight to {city}", "to {city:goal} from {city:start}"]}
 
-`{city}` is replaced by an entry of that list and becomes an entity of that label,
-`{city:goal}` one of another label; `<city>` is replaced alone; of `(a|b|c)` one is taken,
-`[a|b]` one or none. All of them may hold others, except that an entity has none inside.
+`{city}` is replaced by an entry of the list "city" and becomes an entity of the label
+"city"; `{city:goal}` becomes an entity of the label "goal". `<city>` is replaced, and is
+no entity. Of `(a|b|c)` one is taken, of `[a|b]` one or none. All of these may hold
+others, except that an entity holds no entity.
 """
 
 import random
@@ -18,29 +19,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..char_spans import CharSpan
 from ..formats.text_files import read_json
 
-# The innermost group: what it holds has no group inside any more.
+# An innermost choice: it holds no other choice.
 CHOICE = re.compile(r"\(([^()\[\]]*)\)|\[([^()\[\]]*)\]")
 LIST = re.compile(r"<([^<>{}]+)>|\{([^<>{}:]+)(?::([^<>{}:]+))?\}")
 DEEPEST = 20
 
-# Text, and (first character, one past the last, label) of each entity.
-Made = tuple[str, list[tuple[int, int, str]]]
+# A text and its entities.
+TemplateText = tuple[str, list[CharSpan]]
 
 
 @dataclass(frozen=True)
 class Templates:
-    """labels: what each may be called, as in the file; lists: what stands for a name;
-    texts: the templates."""
+    """A file of templates.
+
+    labels: the wording of each label, as in the file; lists: what may replace the name of
+    a list; texts: the templates."""
 
     labels: Mapping[str, Any]
     lists: Mapping[str, Sequence[str]]
     texts: Sequence[str]
 
-    def make(self, rng: random.Random) -> Made:
-        """One text of a template drawn at random, with single spaces: a part that is
-        left out may leave two."""
+    def make(self, rng: random.Random) -> TemplateText:
+        """A text of a template drawn at random. Words are separated by single spaces, as a
+        part that is left out may leave two. Raises ValueError for a list that does not
+        exist, lists that hold each other, and an entity that is empty or holds
+        another."""
         text, entities = self._fill(rng.choice(self.texts), rng, 0)
         words = list(re.finditer(r"\S+", text))
         place: dict[int, int] = {}
@@ -52,28 +58,28 @@ class Templates:
             (place[start], place[end - 1] + 1, label) for start, end, label in entities
         ]
 
-    def _fill(self, template: str, rng: random.Random, depth: int) -> Made:
+    def _fill(self, template: str, rng: random.Random, depth: int) -> TemplateText:
         if depth > DEEPEST:
-            raise ValueError(f"lists hold each other without end, at {template!r}")
-        template = choose(template, rng)
+            raise ValueError(f"the lists hold each other without end, at {template!r}")
+        template = take_choices(template, rng)
         text, at, entities = "", 0, []
         for found in LIST.finditer(template):
             text += template[at : found.start()]
             at = found.end()
             plain, marked, label = found.groups()
-            said, inside = self._fill(
+            filled, inside = self._fill(
                 rng.choice(self._list(plain or marked)), rng, depth + 1
             )
             if marked:
-                said = said.strip()
-                if inside or not said:
+                filled = filled.strip()
+                if inside or not filled:
                     raise ValueError(
-                        f"the list {marked!r} makes an entity that is empty, or has others"
+                        f"the list {marked!r} makes an entity that is empty or holds others"
                     )
-                inside = [(0, len(said), label or marked)]
+                inside = [(0, len(filled), label or marked)]
             start = len(text)
             entities += [(start + a, start + b, name) for a, b, name in inside]
-            text += said
+            text += filled
         text += template[at:]
         return text, entities
 
@@ -83,8 +89,8 @@ class Templates:
         return self.lists[name]
 
 
-def choose(template: str, rng: random.Random) -> str:
-    """A template without choices, the innermost made first."""
+def take_choices(template: str, rng: random.Random) -> str:
+    """A template after all choices are taken, the innermost first."""
 
     def chosen(found: "re.Match[str]") -> str:
         either, maybe = found.groups()
@@ -98,8 +104,9 @@ def choose(template: str, rng: random.Random) -> str:
 
 
 def read_templates(path: Path) -> Templates:
-    """Raises OSError for a missing file and ValueError for one of another shape, for a
-    list that is not there, and for labels that no template has."""
+    """Read a file of templates. Raises OSError for a missing file, and ValueError for a
+    file of another shape, for a list that does not exist, for brackets that do not match,
+    and where "labels" are not those of the entities."""
     found = read_json(Path(path))
     try:
         read = Templates(found["labels"], found["lists"], found["texts"])
@@ -113,7 +120,7 @@ def read_templates(path: Path) -> Templates:
             f"{error!r}"
         ) from error
     if not read.texts or not all(read.lists.values()):
-        raise ValueError(f"{path} has an empty list, or no texts.")
+        raise ValueError(f"{path} has no texts, or an empty list.")
     missing, marked = set(), set()
     for line in everything:
         for plain, entity, label in LIST.findall(line):
@@ -121,23 +128,24 @@ def read_templates(path: Path) -> Templates:
                 missing.add(plain or entity)
             if entity:
                 marked.add(label or entity)
-        if set("<>{}()[]|") & set(LIST.sub("", choose(line, random.Random(0)))):
+        if set("<>{}()[]|") & set(LIST.sub("", take_choices(line, random.Random(0)))):
             raise ValueError(
-                f"{path}: a bracket is open, or closed twice, in {line!r}."
+                f"{path}: a bracket is not closed, or closed twice, in {line!r}."
             )
     if missing:
         raise ValueError(f"{path} has no lists {sorted(missing)}.")
     if marked != set(read.labels):
         raise ValueError(
-            f'"labels" and entities of {path} differ: {sorted(marked ^ set(read.labels))}.'
+            f'The "labels" and the entities of {path} differ in: '
+            f"{sorted(marked ^ set(read.labels))}."
         )
     return read
 
 
-def make_texts(templates: Templates, count: int, seed: int) -> list[Made]:
-    """So many texts, each once; fewer where the templates hold no more."""
+def make_texts(templates: Templates, count: int, seed: int) -> list[TemplateText]:
+    """`count` texts, no two of them equal; fewer where the templates make no more."""
     rng = random.Random(seed)
-    made: dict[str, Made] = {}
+    made: dict[str, TemplateText] = {}
     for _ in range(4 * count):
         text, entities = templates.make(rng)
         made.setdefault(text, (text, entities))

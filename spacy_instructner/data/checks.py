@@ -1,0 +1,56 @@
+"""What is wrong with annotated texts themselves, whatever learns from them. Source: ours."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spacy.tokens import Doc
+
+from ..char_spans import CharSpan
+from ..span_groups import characters_of
+from .sampling import label_counts, same_text
+
+
+@dataclass(frozen=True)
+class Finding:
+    """message: what was found, and what to do about it; fatal: whether training is
+    impossible with it."""
+
+    message: str
+    fatal: bool = False
+
+
+def check_texts(train: Sequence[Doc], test: Sequence[Doc]) -> list[Finding]:
+    """Look for duplicates, contradictions, leaks, and labels of the test data alone.
+
+    train, test (Sequence[Doc]): annotated texts.
+    RETURNS (list[Finding]): what was found; none of it is fatal."""
+    found: list[str] = []
+    annotations: dict[str, set[frozenset[CharSpan]]] = {}
+    copies: Counter[str] = Counter()
+    for doc in train:
+        text = same_text(doc)
+        own = frozenset(characters_of(ent) for ent in doc.ents)
+        annotations.setdefault(text, set()).add(own)
+        copies[text] += 1
+    repeated = [text for text, count in copies.items() if count > 1]
+    if repeated:
+        found.append(
+            f"{len(repeated)} texts occur more than once: {repeated[0][:60]!r}"
+        )
+    contradicted = [text for text, own in annotations.items() if len(own) > 1]
+    if contradicted:
+        found.append(
+            f"{len(contradicted)} texts are annotated in two ways: "
+            f"{contradicted[0][:60]!r}"
+        )
+    leaks = [doc.text for doc in test if same_text(doc) in annotations]
+    if leaks:
+        found.append(
+            f"{len(leaks)} test texts are in the training data, too: "
+            f"{leaks[0][:60]!r}. Exclude them with --paths.exclude."
+        )
+    unseen = sorted(set(label_counts(test)) - set(label_counts(train)))
+    if unseen:
+        found.append(f"Only the test data has these labels: {', '.join(unseen)}")
+    return [Finding(message) for message in found]
