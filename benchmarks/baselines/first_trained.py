@@ -26,7 +26,7 @@ from transformers import AutoModel, AutoTokenizer
 from wasabi import msg
 
 from spacy_instructner.data.corpora import read_docs
-from spacy_instructner.pretraining.sources import TEMPLATES
+from spacy_instructner.pretraining.text_sources import TEMPLATES
 
 from .encoders import WHEELS, fetched
 from .token_classifier import tags_of

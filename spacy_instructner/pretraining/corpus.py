@@ -1,4 +1,4 @@
-"""Annotated data as texts that each ask for labels of their own. SourceTexts: ours.
+"""Annotated data as texts that each ask for labels of their own. Source: ours.
 
 What is asked for changes from text to text: which types, in what order, by which of
 their names, with which definition or none. Case, punctuation and the number of sentences
@@ -15,8 +15,8 @@ from spacy.language import Language
 from spacy.training import Example
 
 from ..tasks.labels import default_name
-from .sources import SourceTexts, read_sources
-from .texts import Text, join, lowered, make_example
+from .text_sources import SourceTexts, read_sources
+from .variations import Text, join, lowered, make_example
 from .wording import LabelWording, wording_of
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from spacy.language import Language
 from spacy.training import Example
 
-from .sources import check_known, is_templates, make_source, read_texts
-from .texts import AskedLabels, Text, make_example
+from .text_sources import check_known, is_templates, make_source, read_texts
+from .variations import AskedLabels, Text, make_example
 from .wording import first_words, read_wording
 
 

@@ -13,8 +13,8 @@ from spacy.training import Example
 
 from helpers.pretraining import WORKSHOP, annotated, asked, variety
 from spacy_instructner.pretraining.held_out import build_held_out_v1
-from spacy_instructner.pretraining.sources import read_texts
-from spacy_instructner.pretraining.texts import Text, join, lowered
+from spacy_instructner.pretraining.text_sources import read_texts
+from spacy_instructner.pretraining.variations import Text, join, lowered
 
 
 def row(example: Example) -> Any:

@@ -12,7 +12,11 @@ from thinc.api import Config
 
 from helpers.places import ROOT
 from helpers.pretraining import annotated, asked, variety
-from spacy_instructner.pretraining.sources import make_source, read_rules, read_texts
+from spacy_instructner.pretraining.text_sources import (
+    make_source,
+    read_rules,
+    read_texts,
+)
 from spacy_instructner.pretraining.wording import read_wording
 
 # What a base is measured on is never to be learned from: nor is what it is about.

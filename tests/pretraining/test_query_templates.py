@@ -11,8 +11,8 @@ import spacy
 
 from helpers.pretraining import WORKSHOP, asked, variety
 from spacy_instructner.pretraining.held_out import build_held_out_v1
-from spacy_instructner.pretraining.sources import make_source
 from spacy_instructner.pretraining.template_texts import make_texts, read_templates
+from spacy_instructner.pretraining.text_sources import make_source
 
 FILE = {
     "labels": {

@@ -12,7 +12,7 @@ from spacy.training import Example
 from transformers import AutoConfig
 
 from helpers.pipelines import MakeNLP, on_every_kind
-from spacy_instructner.models import storage, thinc_model
+from spacy_instructner.models import serialization, storage
 from spacy_instructner.models.causal import CausalBackbone
 from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.weights import versions
@@ -183,7 +183,7 @@ def test_another_version_is_checked_as_new_weights_are(
     )
     spacy.load(tmp_path)
     assert checked == []
-    monkeypatch.setattr(thinc_model, "VERSION", Version("9.1.0"))
+    monkeypatch.setattr(serialization, "VERSION", Version("9.1.0"))
     spacy.load(tmp_path)
     assert checked == ["CausalBackbone"]
 

@@ -89,32 +89,6 @@ DEFAULT_TEMPLATE = (
 )
 
 
-@pytest.mark.parametrize("name", ["fewshot.cfg", "zeroshot.cfg", "base.cfg"])
-def test_configs_name_the_default_layout_and_ask_as_the_adapter_learned(
-    name: str,
-) -> None:
-    config = Config().from_disk(ROOT / "configs" / name, interpolate=False)
-    block = config["components"]["instruction_ner"]["task"]
-    block = block.get("tasks", {}).get("cllmfs", block)
-    assert (block["layout"], block["template"]) == ("text_twice", None)
-    worded = {**block, "layout": "text_first", "template": DEFAULT_TEMPLATE}
-    encoder = TextEncoder(byte_level_tokenizer())
-    labels = make_label_set(["A", "B_C"], {}, {"A": "the first letter"})
-    words = encoder.words(["a", "text", "."], [False, True, False], 50)
-    with pytest.warns(UserWarning, match="'B_C' has no definition"):
-        asked, expected = (
-            [
-                (request.prefix, request.shared, request.suffix, request.grammar.format)
-                for request in registry.resolve({"task": settings})["task"]
-                .bind(encoder, labels, encoder.tokenizer.eos_token_id)
-                .requests(words)
-            ]
-            for settings in (block, worded)
-        )
-    assert asked == expected and len(asked) == 2
-    assert asked[0] != asked[1]
-
-
 # The wording by which the shipped adapter was trained, letter by letter.
 DEFAULT_TEMPLATE = (
     "Please extract the entities of each type from the sentence.\n"

@@ -13,7 +13,7 @@ from spacy.pipeline import EntityRuler
 from ..formats.docs import read_docs
 from ..formats.text_files import read_json, suffix_of
 from .template_texts import make_texts, read_templates
-from .texts import Text, text_of_doc, text_of_template
+from .variations import Text, text_of_doc, text_of_template
 from .wording import LabelWording, make_wording, read_wording
 
 TEMPLATES = ".json"
