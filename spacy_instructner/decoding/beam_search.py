@@ -93,7 +93,7 @@ def search(
         with torch.inference_mode():
             run = BeamSearch(model, beams, undecided, batch_tokens, width)
             while run.queue or run.rows:
-                run.add_requests()
+                run.admit()
                 run.break_off()
                 if run.rows:
                     run.step()
@@ -154,7 +154,7 @@ class BeamSearch:
         """The requests that a row is read for."""
         return row.beams if isinstance(row, Prefill) else [self.beams[row.request]]
 
-    def add_requests(self) -> None:
+    def admit(self) -> None:
         """Take texts off the queue, as many as there is room for, one at least if
         nothing is under way."""
         if self.rows and not self.session.supports_continuous_batching:

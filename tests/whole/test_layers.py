@@ -6,28 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import spacy_instructner
+from helpers.layers import LAYERS, PACKAGE
 
-PACKAGE = Path(spacy_instructner.__file__).parent
-# From the ground up. A module or folder may import those of the layers before its own, and
-# itself. Those of one layer do not know each other.
-LAYERS: tuple[tuple[str, ...], ...] = (
-    ("char_spans", "files", "locks", "callbacks", "config_checks", "span_getters"),
-    ("span_groups", "formats", "weights", "decoding"),
-    ("tasks",),
-    ("models",),
-    ("windows", "calibration"),
-    ("resolve", "data"),
-    ("training", "annotations", "binding", "predictions"),
-    ("architectures", "settings", "state"),
-    ("saving",),
-    ("component",),
-    ("factory",),
-    ("corpus",),
-    ("evaluation",),
-    ("pretraining", "serving", "fewshot"),
-    ("cli",),
-)
 HEIGHTS = {name: at for at, layer in enumerate(LAYERS) for name in layer}
 # Imports that run up and are still to be removed: (module, what it imports).
 STILL_UP: set[tuple[str, str]] = set()
