@@ -197,7 +197,7 @@ def test_a_table_of_published_figures(tmp_path: Path) -> None:
         ("checked: false", "", "source 2: `checked` is missing"),
         ("note: Bigger.", "nota: Bigger.", "source 1: unknown: nota"),
         (FIGURES, "a: 1", "there must be a list of sources"),
-        ("- source: a", "\t- source: a", "is no YAML"),
+        ("- source: a", "\t- source: a", "is not a YAML file"),
     ],
 )
 def test_what_is_wrong_with_published_figures_is_named(

@@ -55,7 +55,7 @@ def test_runs_and_their_order(tmp_path: Path) -> None:
         ("train: false", "seen: [worksop]", "untrained: seen: unknown: worksop"),
         ("train: false", "seen: workshop", "`seen` must be of type list, not 'works"),
         ("runs:", "run:", "`runs` is missing"),
-        ("methods:\n", "\tmethods:\n", "is no YAML"),
+        ("methods:\n", "\tmethods:\n", "is not a YAML file"),
     ],
 )
 def test_what_is_wrong_with_a_grid_is_named(
