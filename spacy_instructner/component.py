@@ -84,8 +84,7 @@ class InstructionNERPipe(TrainablePipe):
         self.model.attrs["device"] = settings.device
         self.model.attrs["objectives"] = settings.objectives
         self.model.attrs["predict"] = self.predict
-        kept = settings.kept()
-        self.state = State({"threshold": settings.threshold}, configured=kept)
+        self.state = State({"threshold": settings.threshold}, settings.kept())
         self._bound: BoundTasks = Cache(MOST_BOUND)
         self.set_labels(
             settings.labels, settings.label_names, settings.label_definitions
@@ -97,6 +96,10 @@ class InstructionNERPipe(TrainablePipe):
     def cfg(self) -> dict[str, Any]:
         """What is saved beside the config, as it may change: see `State`."""
         return self.state.cfg
+
+    @cfg.setter
+    def cfg(self, cfg: dict[str, Any]) -> None:  # As `spacy find-threshold` does.
+        self.state.cfg = cfg
 
     # Labels and scores.
 
@@ -125,10 +128,9 @@ class InstructionNERPipe(TrainablePipe):
         """Look for these labels from now on; saved with the pipeline.
 
         labels (Sequence[str]): the labels, in the order they are asked.
-        names, definitions (Optional[Dict[str, str]]): words and meanings, by
-            label; what is not given stays as it was.
-        Raises ValueError for an empty label, one given twice, and two labels
-        with the same words. Words for labels that are not there are warned of.
+        names, definitions (Optional[Dict]): by label; the others stay as they were.
+        Raises ValueError for an empty label, one given twice, and two labels with the
+        same words. Words for labels that are not there are warned of.
         """
         self.state.set_labels(labels, names, definitions)
 
@@ -257,8 +259,7 @@ class InstructionNERPipe(TrainablePipe):
     ) -> dict[str, float]:
         """Learn from a batch of Examples.
 
-        examples (Iterable[Example]): tokens without entity annotation teach
-            nothing.
+        examples (Iterable[Example]): tokens without entity annotation teach nothing.
         drop (float): rate of the adapter's dropout, and of those that the model's
             architecture has switched on.
         sgd (Optional[Optimizer]): the optimizer; without it gradients add up.
@@ -295,9 +296,10 @@ class InstructionNERPipe(TrainablePipe):
     def answer_ids(self, examples: Sequence[Example]) -> AnswerIds:
         """How many ids of Examples' answers are learnt, and how many missing annotation
         costs."""
-        windows = self._gold_windows(examples)
         positions = get_backbone(self.model).positions
-        return count_ids(windows, positions, self.loss == "grammar")
+        return count_ids(
+            self._gold_windows(examples), positions, self.loss == "grammar"
+        )
 
     def initialize(
         self,

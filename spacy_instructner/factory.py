@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from spacy.language import Language
+from spacy.pipeline.trainable_pipe import TrainablePipe
 from thinc.api import Config, Model
 
 from .annotations import same_spans_key
@@ -13,9 +14,6 @@ from .config_checks import check_config_holds
 from .decoding.config import DecodingConfig
 from .span_getters import SpanGetter, stand_in_for_spacy_transformers
 from .tasks.base import Task
-
-if TYPE_CHECKING:
-    from .component import InstructionNERPipe
 
 DEFAULT_CONFIG = Config().from_str(
     """
@@ -93,7 +91,7 @@ def make_instruction_ner(
     save_io: bool,
     device: str,
     scorer: Callable | None,
-) -> "InstructionNERPipe":
+) -> TrainablePipe:
     """Make the component; cheap: no weights are read, no network is touched.
 
     model (Model): who answers: `spacy-instructner.CausalLM.v1`.

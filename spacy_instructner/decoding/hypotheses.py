@@ -145,7 +145,7 @@ def decide(
         if not offered:
             raise ValueError(
                 "The model's scores are not numbers: its weights are damaged, or its "
-                "training ran astray. Train it again with a lower learn rate."
+                "training diverged. Train it again with a lower learn rate."
             )
         offered.sort(key=lambda offer: (-offer[0], offer[1], offer[2]))
         chosen = [

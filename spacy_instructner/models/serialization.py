@@ -97,7 +97,9 @@ def model_from_bytes(model: Model, files: dict[str, bytes]) -> None:
         for name, content in files.items():
             path = folder / name
             if folder not in path.resolve().parents:
-                raise ValueError(f"{name!r} is no file of a model. Is this a pipeline?")
+                raise ValueError(
+                    f"{name!r} is not a file of a model. Is this a pipeline?"
+                )
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         load_model(model, folder)

@@ -20,7 +20,7 @@ def parse_template(
         pieces = list(Formatter().parse(template))
     except ValueError as error:
         raise ValueError(
-            f"`{name}` is no template: {error}. Write a brace that belongs to the text "
+            f"`{name}` is not a template: {error}. Write a brace that belongs to the text "
             "twice."
         ) from error
     for literal, field, spec, conversion in pieces:

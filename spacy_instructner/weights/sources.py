@@ -121,7 +121,7 @@ def model_files(folder: Path) -> list[Path]:
     """A model folder's weights. Raises ValueError where it is none."""
     if not (folder / "config.json").is_file():
         raise ValueError(
-            f"The folder {folder} is no model: it has no config.json. Name a folder "
+            f"The folder {folder} is not a model: it has no config.json. Name a folder "
             "that `save_pretrained` wrote."
         )
     files = sorted(folder.glob("*.safetensors"))

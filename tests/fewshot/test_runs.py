@@ -108,7 +108,7 @@ def test_without_training_the_model_is_asked_as_it_is(
 
 def test_what_cannot_be_asked_for_labels_has_no_known_ones(tmp_path: Path) -> None:
     grid = write_grid(tmp_path, GRID.replace("texts: 10", "texts: 10\n    known: true"))
-    with pytest.raises(ValueError, match="One component `instruction_ner` is needed"):
+    with pytest.raises(ValueError, match="must have one `instruction_ner` component"):
         measured(grid.matching(["workshop.at-least-k-1.0.untrained"])[0])
 
 

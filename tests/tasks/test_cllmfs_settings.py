@@ -66,7 +66,7 @@ def test_a_few_sentences_are_learned_by_heart(
         ({"template": "{sentence}: {definitions}"}, "must have the field {type}"),
         ({"template": "{sentence} {type} {options}"}, "{options} that means nothing"),
         ({"template": "{sentence} {type!r}"}, "{type} that means nothing"),
-        ({"template": "{sentence} {type"}, "`template` is no template"),
+        ({"template": "{sentence} {type"}, "`template` is not a template"),
         ({"default_definition": "a {label}"}, "default_definition.*{label}"),
         ({"absent": -0.5}, "`absent` must not be negative: -0.5"),
         ({"no_entity": " \n"}, "`no_entity` must not be empty"),

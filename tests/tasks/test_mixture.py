@@ -61,7 +61,7 @@ def test_a_mixture_learns_all_and_asks_one(make_nlp: MakeNLP) -> None:
     [
         ({"shares": {"one": 1}}, "must name all `tasks`"),
         ({"asks": "none"}, "`asks` .'none'. one of them"),
-        ({"shares": {"one": 0, "all": 0}}, "one at least not 0"),
+        ({"shares": {"one": 0, "all": 0}}, "not all of them 0"),
         ({"shares": {"one": -1, "all": 2}}, "must not be negative"),
     ],
 )
