@@ -114,10 +114,9 @@ class InstructionNERPipe(TrainablePipe):
 
     def add_label(self, label: str) -> int:
         """Look for one more label. RETURNS (int): 0 if it was there, else 1."""
-        if label in self.labels:
-            return 0
-        self.set_labels([*self.labels, label])
-        return 1
+        if new := label not in self.labels:
+            self.set_labels([*self.labels, label])
+        return int(new)
 
     def set_labels(
         self,
@@ -209,8 +208,7 @@ class InstructionNERPipe(TrainablePipe):
         if incomplete:
             message = (
                 f"{incomplete} answers did not fit into the model's {backbone.positions} "
-                "positions; the entities that they had named by then are kept. Lower "
-                "`max_window`."
+                "positions; the entities named by then are kept. Lower `max_window`."
             )
             tell_unread(message, "answers", incomplete)
         rest = iter(answers)
@@ -391,10 +389,10 @@ class InstructionNERPipe(TrainablePipe):
         self, backbone: Backbone, docs: Sequence[Doc], labels: Labels | None
     ) -> list[BoundWindow]:
         """The windows of all Docs. labels: of a call, in place of the Docs' own."""
-        label_sets = [self._label_set(labels, doc) for doc in docs]
-        tasks = [self._bind(backbone, own) for own in label_sets]
+        own = [self._label_set(labels, doc) for doc in docs]
+        tasks = [self._bind(backbone, each) for each in own]
         limits = self.max_window, self.window_overlap
-        return bind_windows(backbone, docs, label_sets, tasks, self.windows, limits)
+        return bind_windows(backbone, docs, own, tasks, self.windows, limits)
 
     def _gold_windows(self, examples: Sequence[Example]) -> list[GoldWindow]:
         docs = [example.predicted for example in examples]

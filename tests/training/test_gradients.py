@@ -84,7 +84,8 @@ def test_checkpointing_does_not_change_the_gradient(
         passes.append(len(calls))
     # Every layer was computed twice.
     assert passes[1] == 2 * passes[0] > 0
-    assert results[0][0] == results[1][0]
+    # To float32's precision: without AVX-512, a product of T5's is rounded otherwise.
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-7)
     for one, other in zip(results[0][1], results[1][1]):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
 
