@@ -87,7 +87,8 @@ def test_benchmark_accuracy_and_speed(
     assert 0.0 < scores["ents_f"] <= 1.0
     # fmt: off
     shown = command(
-        "benchmark", "speed", pipeline, data, "--batches", "30", "--warmup", "1",
+        "benchmark", "speed", pipeline, data,
+        "--batches", "30", "--batch-size", "1", "--warmup", "1",
     )
     # fmt: on
     assert "words/s" in shown

@@ -1,6 +1,7 @@
 """The tests stand where they are looked for, and none leans on another."""
 
 import ast
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -68,3 +69,10 @@ def test_pages_name_tests_that_there_are(page: Path) -> None:
         if function:
             text = (TESTS / path).read_text("utf8")
             assert f"\ndef {function}(" in text, f"{path}::{function}"
+
+
+@pytest.mark.xdist_group("of one test")
+def test_groups_of_tests_are_known(request: pytest.FixtureRequest) -> None:
+    """Or what `trained` makes would be made by each process that shares the tests."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        assert request.node.nodeid.endswith("@of one test")
