@@ -1,18 +1,33 @@
 """Rows under way in a causal model: continuous batching over a packed KV cache."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
+from transformers.modeling_outputs import BaseModelOutput
 
 from ..decoding.answers import Ids
 from ..decoding.request import PromptIds
 from .kv_cache import CacheRow, SlotKVCache
 from .packed_batch import PackedBatch
+from .packed_plan import KeysValues, PackedPlan
 from .prefix_cache import PrefixCache
 
-if TYPE_CHECKING:
-    from .causal import CausalBackbone
+
+class PackedModel(Protocol):
+    """What a session needs of a causal model: see `causal.CausalBackbone`."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def positions(self) -> int: ...
+
+    def cached_prefix(self, prefix: Ids) -> list[KeysValues]: ...
+
+    def run(
+        self, ids: Sequence[int], positions: Sequence[int], plan: PackedPlan
+    ) -> BaseModelOutput: ...
 
 
 class PackedSession:
@@ -25,7 +40,7 @@ class PackedSession:
     supports_continuous_batching = True
     supports_prefix_sharing = True
 
-    def __init__(self, backbone: "CausalBackbone", prefixes: Sequence[Ids]) -> None:
+    def __init__(self, backbone: PackedModel, prefixes: Sequence[Ids]) -> None:
         self.backbone = backbone
         # A prefix is read before anything is asked after it.
         distinct = sorted(set(prefixes))

@@ -1,7 +1,7 @@
 """Rows under way in an encoder-decoder: a padded batch with a padded KV cache."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
@@ -11,11 +11,27 @@ from ..decoding.request import PromptIds
 from ..weights.versions import cached
 from .padded_kv_cache import PaddedBatch, PaddedKVCache
 
-if TYPE_CHECKING:
-    from .seq2seq import Seq2SeqBackbone
-
 # Ids of an answer for which there is room at first.
 CAPACITY = 64
+
+
+class PaddedModel(Protocol):
+    """What a session needs of an encoder-decoder: see `seq2seq.Seq2SeqBackbone`."""
+
+    hf: Any
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def positions(self) -> int: ...
+
+    @property
+    def decoder_start(self) -> int: ...
+
+    def encode(
+        self, prompts: Sequence[PromptIds]
+    ) -> tuple[torch.Tensor, torch.Tensor]: ...
 
 
 class PaddedSession:
@@ -26,7 +42,7 @@ class PaddedSession:
     # The encoder reads a prompt as a whole, in both directions.
     supports_prefix_sharing = False
 
-    def __init__(self, backbone: "Seq2SeqBackbone") -> None:
+    def __init__(self, backbone: PaddedModel) -> None:
         self.backbone = backbone
         self.lengths: list[int] = []
 

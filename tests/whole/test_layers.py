@@ -1,7 +1,8 @@
 """The layers of the package: an import never runs up."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,39 @@ def test_imports_are_found_wherever_they_stand(source: str, units: set[str]) -> 
     """(So that the test of the layers can fail.)"""
     module = "models.lora" if ".." in source else "annotations"
     assert units_of(source, module) == units
+
+
+def files_of(source: str, name: str, known: Collection[str]) -> set[str]:
+    """The modules among the known ones that a module imports."""
+    parts = [PACKAGE.name, *name.split(".")[:-1]]
+    found = set()
+    for each in imported(ast.parse(source), parts):
+        full = each.split(".")[1:]
+        # What is imported is a module, or a name in one.
+        found |= {".".join(full[:n]) for n in (len(full), len(full) - 1)} & set(known)
+    return found - {name}
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    known = {n: path for n, path in modules().items() if path.name != "__init__.py"}
+    graph = {
+        name: files_of(path.read_text(encoding="utf8"), name, known)
+        for name, path in known.items()
+    }
+    assert sum(map(len, graph.values())) > 300
+    # Raises CycleError, which names the circle.
+    assert set(TopologicalSorter(graph).static_order()) == set(known)
+
+
+def test_a_circle_is_found() -> None:
+    known = ("models.causal", "models.packed_session")
+    sources = {
+        "models.causal": "from .packed_session import PackedSession",
+        "models.packed_session": "def f():\n    from .causal import CausalBackbone",
+    }
+    graph = {name: files_of(source, name, known) for name, source in sources.items()}
+    with pytest.raises(CycleError):
+        tuple(TopologicalSorter(graph).static_order())
 
 
 def test_commands_share_nothing_but_helpers() -> None:
