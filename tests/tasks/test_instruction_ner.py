@@ -165,7 +165,7 @@ def test_missing_annotation_teaches_no_absence(encoder: TextEncoder) -> None:
         ({"main_template": "no text: {options}"}, "main_template.*{sentence}"),
         ({"main_template": "{sentence} {labels}"}, "{labels} that means nothing"),
         ({"main_template": "{sentence} {options!r}"}, "means nothing"),
-        ({"main_template": "{sentence"}, "no template"),
+        ({"main_template": "{sentence"}, "not a template"),
         ({"typing_template": "{sentence}"}, "typing_template.*{entities}"),
         ({"clause": "{type}: {entity}"}, "before its"),
         ({"clause": "{entity} is {article}"}, "clause.*{type}"),

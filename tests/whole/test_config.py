@@ -13,6 +13,7 @@ from thinc.api import Config
 
 from helpers.places import ROOT
 from helpers.project import CONFIGS, GROUPS, declared
+from helpers.shipped_configs import good
 from helpers.tiny_models import byte_level_tokenizer
 from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.labels import make_label_set
@@ -50,11 +51,9 @@ def spacy_command(*arguments: object) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_debug_config(path: Path, tmp_path: Path) -> None:
-    done = spacy_command("debug", "config", path, "--paths.train", "train.spacy")
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_debug_config(path: Path) -> None:
+    good("debug", "config", path, "--paths.train", "train.spacy")
 
 
 @pytest.mark.parametrize("name", ["fewshot.cfg", "zeroshot.cfg"])
@@ -125,11 +124,9 @@ def test_configs_name_the_default_layout_and_ask_as_the_adapter_learned(
     assert asked[0] != asked[1]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_fill_config_finds_nothing_to_fill(path: Path, tmp_path: Path) -> None:
-    done = spacy_command("init", "fill-config", path, tmp_path / "filled.cfg")
-    assert done.returncode == 0, done.stdout + done.stderr
+    good("init", "fill-config", path, tmp_path / "filled.cfg")
     filled = Config().from_disk(tmp_path / "filled.cfg", interpolate=False)
     assert filled == Config().from_disk(path, interpolate=False)
 

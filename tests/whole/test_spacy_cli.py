@@ -1,8 +1,6 @@
 """spaCy's own commands on the component, through tiny pipelines."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,20 +12,11 @@ from thinc.api import Adam, Config
 
 from helpers.pipelines import LORA
 from helpers.places import ROOT
+from helpers.shipped_configs import good
 from helpers.training import gold_docs, initialized, train_by_hand
 from spacy_instructner.models.thinc_model import get_backbone
 
 CONFIG = ROOT / "configs" / "instructionner.cfg"
-
-
-def command(*arguments: object) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "spacy", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture
@@ -48,7 +37,7 @@ def pipeline(make_nlp: Callable[..., Language], tmp_path: Path) -> Path:
 @pytest.mark.long
 def test_init_labels(data: Path, tmp_path: Path, tiny_causal: Path) -> None:
     # fmt: off
-    command(
+    good(
         "init", "labels", CONFIG, tmp_path / "labels", "--paths.train", data,
         "--corpora.train.protocol", "all",
         "--components.instruction_ner.model.name", tiny_causal,
@@ -69,7 +58,7 @@ def test_assemble(tmp_path: Path, tiny_causal: Path) -> None:
         '@architectures = "spacy-instructner.CausalLM.v1"\n'
         f'name = "{tiny_causal}"\n'
     )
-    command("assemble", base, tmp_path / "out")
+    good("assemble", base, tmp_path / "out")
     nlp = spacy.load(tmp_path / "out")
     pipe = nlp.get_pipe("instruction_ner")
     assert pipe.labels == ("THING",)
@@ -82,11 +71,11 @@ def test_benchmark_accuracy_and_speed(
     pipeline: Path, data: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "scores.json"
-    command("benchmark", "accuracy", pipeline, data, "--output", output)
+    good("benchmark", "accuracy", pipeline, data, "--output", output)
     scores = json.loads(output.read_text())
     assert 0.0 < scores["ents_f"] <= 1.0
     # fmt: off
-    shown = command(
+    shown = good(
         "benchmark", "speed", pipeline, data,
         "--batches", "30", "--batch-size", "1", "--warmup", "1",
     )
@@ -97,7 +86,7 @@ def test_benchmark_accuracy_and_speed(
 @pytest.mark.long
 def test_find_threshold(pipeline: Path, data: Path) -> None:
     # fmt: off
-    shown = command(
+    shown = good(
         "find-threshold", pipeline, data, "instruction_ner", "threshold", "ents_f",
         "--n_trials", "3",
     )
@@ -120,7 +109,7 @@ def test_training_on_from_a_sourced_component(
     config["training"]["max_steps"] = config["training"]["eval_frequency"] = 2
     config.to_disk(tmp_path / "on.cfg")
     # fmt: off
-    command(
+    good(
         "train", tmp_path / "on.cfg", "--output", tmp_path / "out",
         "--paths.train", data, "--corpora.train.protocol", "all",
     )
@@ -153,7 +142,7 @@ def test_frozen_and_annotating_components(
     config["training"]["max_steps"] = config["training"]["eval_frequency"] = 2
     config.to_disk(tmp_path / "frozen.cfg")
     # fmt: off
-    command(
+    good(
         "train", tmp_path / "frozen.cfg", "--output", tmp_path / "out",
         "--paths.train", data, "--corpora.train.protocol", "all",
     )
