@@ -140,6 +140,7 @@ def test_sharing_changes_nothing(
 @on_every_model
 @every_way
 @pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.usefixtures("short_bags")
 def test_the_same_text_twice_is_answered_twice(
     make_nlp: MakeNLP, layout: str, grammar: str, width: int
 ) -> None:

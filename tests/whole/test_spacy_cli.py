@@ -34,7 +34,6 @@ def pipeline(make_nlp: Callable[..., Language], tmp_path: Path) -> Path:
     return tmp_path / "pipeline"
 
 
-@pytest.mark.long
 def test_init_labels(data: Path, tmp_path: Path, tiny_causal: Path) -> None:
     # fmt: off
     good(
@@ -47,7 +46,6 @@ def test_init_labels(data: Path, tmp_path: Path, tiny_causal: Path) -> None:
     assert json.loads(path.read_text()) == ["PERSON", "PLACE"]
 
 
-@pytest.mark.long
 def test_assemble(tmp_path: Path, tiny_causal: Path) -> None:
     """A zero-shot pipeline from a config, weights and all."""
     base = tmp_path / "base.cfg"
@@ -66,7 +64,6 @@ def test_assemble(tmp_path: Path, tiny_causal: Path) -> None:
     assert len(nlp("Anna met Bert").spans["instruction_ner"].attrs["scores"]) >= 0
 
 
-@pytest.mark.long
 def test_benchmark_accuracy_and_speed(
     pipeline: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -83,7 +80,6 @@ def test_benchmark_accuracy_and_speed(
     assert "words/s" in shown
 
 
-@pytest.mark.long
 def test_find_threshold(pipeline: Path, data: Path) -> None:
     # fmt: off
     shown = good(
@@ -100,7 +96,6 @@ def test_find_threshold(pipeline: Path, data: Path) -> None:
     assert scores[1.0] < scores[0.0]
 
 
-@pytest.mark.long
 def test_training_on_from_a_sourced_component(
     pipeline: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -126,7 +121,6 @@ def test_training_on_from_a_sourced_component(
     assert one.abs().sum() > 0 and not (one == other).all()
 
 
-@pytest.mark.long
 def test_frozen_and_annotating_components(
     pipeline: Path, data: Path, tmp_path: Path
 ) -> None:
