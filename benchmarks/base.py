@@ -37,6 +37,8 @@ RESULTS = ROOT / "benchmarks" / "results"
 FORGETTING = Study(RESULTS / "forgetting.jsonl")
 HEADLINE = Study(RESULTS / "headline.jsonl")
 LOG = RESULTS / "base.jsonl"
+# Single runs, each with the command that makes it again.
+PILOTS = RESULTS / "pilots.json"
 # Folders of the project's workflow `base`.
 STAGES = ("base", "base-posts", "base-settled")
 CONFIG = ROOT / "configs" / "fewshot.cfg"
@@ -99,6 +101,14 @@ def forget(data: Path) -> None:
             name = f"{learned}.{asked}.{seed}"
             if record := FORGETTING.once(name, partial(measure, grid, *own)):
                 msg.good(f"{name}: {record['before']:.3f} {record['after']:.3f}")
+
+
+def pilot(name: str) -> str:
+    """The table of some single runs."""
+    runs = srsly.read_json(PILOTS)[name]
+    rows = [[str(cell) for cell in row] for row in runs["rows"]]
+    lines = [runs["columns"], ["---"] * len(runs["columns"]), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def forgetting(records: Sequence[Record]) -> str:
@@ -193,6 +203,7 @@ def section(name: str, folder: str) -> str:
         "base curve": f"{curve(log)}\n\n{plot}",
         "base zero-shot": zero_shot(sorted(HEADLINE.records(), key=name_of)),
         "base forgetting": forgetting(FORGETTING.records()),
+        **{f"base {name}": pilot(name) for name in srsly.read_json(PILOTS)},
     }
     return made[name]
 
