@@ -67,6 +67,7 @@ def test_commands_on_annotated_texts_are_light(
     assert not loaded & set(HEAVY)
 
 
+@pytest.mark.long
 def test_debug_data_loads_the_component_only_for_a_config_that_has_it(
     rows: Path, tmp_path: Path
 ) -> None:

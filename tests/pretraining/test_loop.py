@@ -16,6 +16,7 @@ from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.pretraining.loop import LOG, MODEL, pretrain, read_log
 
 
+@pytest.mark.long
 def test_stages_do_what_one_run_does(config: Config, tmp_path: Path) -> None:
     assert pretrain(config, tmp_path / "one")
     assert steps_of(tmp_path / "one") == [0, 2, 4, 6, 8, 9]
