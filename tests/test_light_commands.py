@@ -30,6 +30,13 @@ print("loaded:", *sys.modules)
 """
 
 
+def heavy(loaded: set[str]) -> set[str]:
+    """Of what is loaded, what is ours to load late. Where spacy-transformers is
+    installed, spaCy imports it for every pipeline, and transformers with it."""
+    others = {"transformers"} if "spacy_transformers" in loaded else set()
+    return loaded & set(HEAVY) - others
+
+
 def loaded_by(*arguments: object) -> set[str]:
     """The modules that a process has once a command has run in it; once the commands are
     imported, where there is no argument."""
@@ -53,7 +60,7 @@ def rows(tmp_path: Path) -> Path:
 def test_importing_the_commands_is_light() -> None:
     loaded = loaded_by()
     assert "spacy_instructner.cli.convert" in loaded
-    assert not loaded & set(HEAVY)
+    assert not heavy(loaded)
 
 
 @pytest.mark.parametrize("command", ["convert", "sample"])
@@ -64,7 +71,7 @@ def test_commands_on_annotated_texts_are_light(
     more = ["--k", 1] if command == "sample" else []
     loaded = loaded_by(command, rows, output, *more)
     assert output.is_file()
-    assert not loaded & set(HEAVY)
+    assert not heavy(loaded)
 
 
 @pytest.mark.long
