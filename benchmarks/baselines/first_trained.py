@@ -27,6 +27,7 @@ from wasabi import msg
 
 from spacy_instructner.data.corpora import read_docs
 from spacy_instructner.pretraining.text_sources import TEMPLATES
+from spacy_instructner.weights.memory import bound_memory
 
 from .encoders import WHEELS, fetched
 from .token_classifier import tags_of
@@ -44,6 +45,7 @@ class Heads(torch.nn.Module):
 
     def __init__(self, folder: Path, tags: Mapping[str, Sequence[str]]) -> None:
         super().__init__()
+        bound_memory()
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.encoder = AutoModel.from_pretrained(folder)
         width = self.encoder.config.hidden_size

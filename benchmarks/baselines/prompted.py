@@ -10,6 +10,7 @@ from spacy.tokens import Doc
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from spacy_instructner.fewshot.runs import Annotate
+from spacy_instructner.weights.memory import bound_memory
 from spacy_instructner.weights.precision import choose_dtype
 from spacy_instructner.weights.sources import DEFAULT_MODEL, locate
 
@@ -28,6 +29,7 @@ def fit(
 
     Raises ModuleNotFoundError without spacy-llm."""
     folder = locate(name).folder
+    bound_memory()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     dtype = choose_dtype("auto", torch.device("cpu"))
     model: Any = AutoModelForCausalLM.from_pretrained(folder, torch_dtype=dtype)

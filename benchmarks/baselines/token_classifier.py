@@ -17,6 +17,7 @@ from transformers import AutoModel, AutoTokenizer
 from spacy_instructner.annotations import annotate
 from spacy_instructner.fewshot.runs import Annotate
 from spacy_instructner.resolve import Found
+from spacy_instructner.weights.memory import bound_memory
 from spacy_instructner.weights.precision import choose_dtype
 from spacy_instructner.weights.sources import DEFAULT_MODEL, locate
 
@@ -69,6 +70,7 @@ class Tagger(torch.nn.Module):
         folder = locate(name).folder
         self.tags = tags
         self.twice = twice
+        bound_memory()
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         dtype = choose_dtype("auto", torch.device("cpu"))
         base = AutoModel.from_pretrained(folder, torch_dtype=dtype)

@@ -22,7 +22,7 @@ OutputFormat = Literal["jsonl", "spacy"]
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What is prepared.
+    """What an output is made of.
 
     format: of the chunks' files; with_text: whether rows have their text; uncertain: how
     many texts to offer for correction; batch_size: texts annotated at a time."""
@@ -64,7 +64,7 @@ class Report:
 
 @dataclass(frozen=True)
 class AnnotatedChunk:
-    """A chunk, ready to be prepared.
+    """A chunk, ready to be written.
 
     content: of the chunk's file; uncertain: lowest score and task of each text to
     correct, the least certain text first; report: what happened."""

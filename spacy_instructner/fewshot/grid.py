@@ -200,6 +200,10 @@ def _runs(
     texts, known = raw.pop("texts", int, 500), raw.pop("known", bool, False)
     ways = raw.pop("ways", int) if protocol == EPISODES else 0
     raw.done()
+    functions = [name for name in names["methods"] if methods[name].function]
+    if known and functions:
+        needed = f"`known` needs pipelines, but {', '.join(functions)}: a function."
+        raise ValueError(f"{raw.where}: {needed}")
     for seed in seeds:
         for name in names["data"]:
             missing = "support" if protocol == GIVEN else "train"

@@ -7,6 +7,7 @@ from pathlib import Path
 from thinc.api import Model
 
 from ..files import put_folder
+from ..weights.memory import bound_memory
 from ..weights.sources import Identity, locate
 from ..weights.versions import VERSION
 from . import storage
@@ -46,6 +47,7 @@ def load_model(model: Model, folder: Path) -> None:
     the config names; raises OSError where those are not here, and ValueError
     where they are not the ones it was made on (unless `any_base`)."""
     config: ModelConfig = model.attrs["config"]
+    bound_memory()
     info = storage.read_info(folder, config.kind)
     identity = Identity(**info["identity"])
     base = folder / storage.BASE

@@ -236,6 +236,7 @@ def _load(model: Model) -> tuple[Backbone, Identity]:
     """The weights that the config names, checked, and the adapter to start from, where
     there is one."""
     config: ModelConfig = model.attrs["config"]
+    bound_memory()
     weights = locate(config.name, config.revision)
     backbone = load_backbone(model, weights.folder)
     backbone.check()
@@ -256,7 +257,6 @@ def load_backbone(model: Model, folder: Path) -> Backbone:
     """A backbone of the weights in a folder, on the device and in the dtype that the
     config names."""
     config: ModelConfig = model.attrs["config"]
-    bound_memory()
     device = choose_device(model.attrs["device"])
     dtype = choose_dtype(config.precision, device)
     backbone = config.backbone(*load_folder(folder, config.kind, dtype, device))

@@ -104,7 +104,7 @@ def count_learnable(windows: Sequence[GoldWindow]) -> Learnable:
 
 @dataclass(frozen=True)
 class AnswerIds:
-    """AnswerIds of answers. learnt: those that carry loss; lost: those that would, if no
+    """Ids of answers. learnt: those that carry loss; lost: those that would, if no
     annotation were missing."""
 
     learnt: int

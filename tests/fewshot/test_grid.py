@@ -66,6 +66,15 @@ def test_what_is_wrong_with_a_grid_is_named(
         write_grid(tmp_path, GRID.replace(old, new, 1))
 
 
+def test_known_labels_are_asked_of_pipelines_alone(tmp_path: Path) -> None:
+    """Known when the grid is read, not after a run was trained."""
+    text = GRID.replace("{config: quick.cfg, train: false}", "{function: 'a:b'}")
+    write_grid(tmp_path, text)
+    known = text.replace("texts: 10", "texts: 10\n    known: true")
+    with pytest.raises(ValueError, match="`known` needs pipelines, but untrained"):
+        write_grid(tmp_path, known)
+
+
 def test_two_blocks_must_agree_on_a_run(tmp_path: Path) -> None:
     again = "  - {data: [drawn], protocol: given, k: [5], seeds: [3], methods: [quick]}"
     with pytest.raises(ValueError, match="two blocks have a run drawn.given-5.3.quick"):
