@@ -38,19 +38,9 @@ def build_causal_lm_v1(
         package for these weights, if one does; None, from nothing.
     RETURNS (Model): without weights; they come when they are needed.
     """
-    config = ModelConfig(
-        "causal",
-        CausalBackbone,
-        name,
-        revision,
-        adapter,
-        precision,
-        pack_tokens,
-        checkpointing,
-        any_base,
-        start,
-    )
-    return make_model(config, forward)
+    # By name, for `ModelConfig`, which has the same names.
+    settings = dict(locals())
+    return make_model(ModelConfig("causal", CausalBackbone, **settings), forward)
 
 
 def build_seq2seq_lm_v1(
@@ -79,16 +69,6 @@ def build_seq2seq_lm_v1(
         package for these weights, if one does; None, from nothing.
     RETURNS (Model): without weights; they come when they are needed.
     """
-    config = ModelConfig(
-        "seq2seq",
-        Seq2SeqBackbone,
-        name,
-        revision,
-        adapter,
-        precision,
-        pack_tokens,
-        checkpointing,
-        any_base,
-        start,
-    )
-    return make_model(config, forward)
+    # By name, for `ModelConfig`, which has the same names.
+    settings = dict(locals())
+    return make_model(ModelConfig("seq2seq", Seq2SeqBackbone, **settings), forward)

@@ -304,7 +304,7 @@ class BoundInstructionNER:
             for name, weight in self.task.weights.items()
             if weight and (name != TYPING or gold.entities)
         ]
-        return [record for record in records if any(record.weights)]
+        return [record for record in records if record is not None]
 
     def _record(
         self,
@@ -313,9 +313,9 @@ class BoundInstructionNER:
         gold: Gold,
         options: TypeOptions | None,
         choices: bool,
-    ) -> TrainingRecord:
-        """What is learned of the main task or an auxiliary one. options: the order in
-        which the types are listed."""
+    ) -> TrainingRecord | None:
+        """What is learned of the main task or an auxiliary one; None where nothing is.
+        options: the order in which the types are listed."""
         typed = name != EXTRACTION
         format = self.format if typed else self.extraction
         clauses = [
@@ -327,6 +327,8 @@ class BoundInstructionNER:
         answer, weights = target(
             words, format, clauses, self.task.weights[name], unknown
         )
+        if not any(weights):
+            return None
         demonstrations = self._demonstrations_for(words) if name == MAIN else ()
         prompt = self.prompts.make(name, words, gold.entities, demonstrations, options)
         positions: tuple[MentionPositions, ...] = ()

@@ -4,34 +4,15 @@ import re
 
 import pytest
 import torch
-from spacy.language import Language
-from spacy.tokens import Span
-from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
 from helpers.cllmfs import DEFINED, TASK, asking, every_layout, every_way, spans_of
 from helpers.pipelines import MakeNLP
+from helpers.training import TRAIN, examples
 from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.tasks.cllmfs import build_cllmfs_v1
 
-TRAIN = [
-    ("Anna met Bert in Paris.", [(0, 1, "PERSON"), (2, 3, "PERSON"), (4, 5, "PLACE")]),
-    ("Paris Brown lives in Rome.", [(0, 2, "PERSON"), (4, 5, "PLACE")]),
-    ("It is an old place.", []),
-    ("Rome, Paris and Anna", [(0, 1, "PLACE"), (2, 3, "PLACE"), (4, 5, "PERSON")]),
-]
-
-
 # Learning.
-
-
-def examples(nlp: Language) -> list[Example]:
-    found = []
-    for text, entities in TRAIN:
-        doc = nlp.make_doc(text)
-        doc.set_ents([Span(doc, *entity) for entity in entities], default="outside")
-        found.append(Example(nlp.make_doc(text), doc))
-    return found
 
 
 @every_way

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import pytest
 import torch
 from spacy.language import Language
-from spacy.tokens import Span
-from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
 from helpers.loss import LABELS, encoded
 from helpers.pipelines import LORA, MakeNLP, on_every_kind
+from helpers.training import TRAIN, examples
 from spacy_instructner.decoding.beam_search import search
 from spacy_instructner.decoding.grammar import Grammar
 from spacy_instructner.decoding.request import Answer
@@ -30,21 +29,6 @@ OBJECTIVES = {
     "contrast": {"@misc": "spacy-instructner.InfoNCE.v1", "weight": 0.1},
     "attack": {"@misc": "spacy-instructner.FGM.v1"},
 }
-TRAIN = [
-    ("Anna met Bert in Paris.", [(0, 1, "PERSON"), (2, 3, "PERSON"), (4, 5, "PLACE")]),
-    ("Paris Brown lives in Rome.", [(0, 2, "PERSON"), (4, 5, "PLACE")]),
-    ("It is an old place.", []),
-    ("Rome, Paris and Anna", [(0, 1, "PLACE"), (2, 3, "PLACE"), (4, 5, "PERSON")]),
-]
-
-
-def examples(nlp: Language) -> list[Example]:
-    made = []
-    for text, entities in TRAIN:
-        doc = nlp.make_doc(text)
-        doc.set_ents([Span(doc, *entity) for entity in entities], default="outside")
-        made.append(Example(nlp.make_doc(text), doc))
-    return made
 
 
 def ready(make_nlp: MakeNLP, **config: object) -> Language:
