@@ -20,15 +20,24 @@ from .binding import MOST_BOUND, BoundTasks, bind_task, bind_windows
 from .calibration import Calibration
 from .config_checks import check_paths
 from .data.gold import survey
-from .decoding.beam_search import search
-from .decoding.request import DecodingRequest
 from .locks import Cache
 from .models.backbone import Backbone
-from .models.thinc_model import begin_afresh, get_backbone, get_inference_backbone
-from .predictions import AnsweredWindow, Prediction, make_predictions, predict_each
+from .models.thinc_model import (
+    add_trained,
+    begin_afresh,
+    get_backbone,
+    get_inference_backbone,
+)
+from .predictions import (
+    AnsweredWindow,
+    Prediction,
+    answer_requests,
+    make_predictions,
+    predict_each,
+)
 from .settings import Settings
 from .state import State
-from .tasks.base import BoundTask, TrainingRecord
+from .tasks.base import BoundTask, Request, TrainingRecord
 from .tasks.labels import Labels, LabelSet
 from .training.records import (
     AnswerIds,
@@ -42,7 +51,7 @@ from .training.records import (
     warn_of_lost,
 )
 from .training.update import add_gradients
-from .windows import BoundWindow, Window, tell_unread
+from .windows import BoundWindow, Window
 
 NO_LABELS = (
     "The component {name!r} has no labels to look for. Give them in one of three ways: "
@@ -83,8 +92,9 @@ class InstructionNERPipe(TrainablePipe):
         self.scorer = settings.scorer
         self.model.attrs["device"] = settings.device
         self.model.attrs["objectives"] = settings.objectives
+        self.model.attrs["head"] = settings.task.head
         self.model.attrs["predict"] = self.predict
-        self.state = State({"threshold": settings.threshold}, settings.kept())
+        self.state = State({"threshold": settings.lowest_score}, settings.kept())
         self._bound: BoundTasks = Cache(MOST_BOUND)
         self.set_labels(
             settings.labels, settings.label_names, settings.label_definitions
@@ -198,30 +208,18 @@ class InstructionNERPipe(TrainablePipe):
         backbone = get_inference_backbone(self.model)
         windows = self._bound_windows(backbone, docs, labels)
         asked = [(each.window, each.requests()) for each in windows]
-        answers = search(
-            backbone,
-            [request for _, requests in asked for request in requests],
-            self.decoder.batch_tokens,
-            self.decoder.beam_width,
-        )
-        incomplete = sum(not answer.complete for answer in answers)
-        if incomplete:
-            message = (
-                f"{incomplete} answers did not fit into the model's {backbone.positions} "
-                "positions; the entities named by then are kept. Lower `max_window`."
-            )
-            tell_unread(message, "answers", incomplete)
-        rest = iter(answers)
+        requests = [request for _, own in asked for request in own]
+        rest = iter(answer_requests(backbone, requests, self.decoder))
         answered = [
-            AnsweredWindow(window, requests, [next(rest) for _ in requests])
-            for window, requests in asked
+            AnsweredWindow(window, own, [next(rest) for _ in own])
+            for window, own in asked
         ]
         decode = backbone.encoder.decode if self.save_io else None
         return make_predictions(len(docs), answered, self.calibration, decode)
 
     def requests(
         self, docs: Iterable[Doc], *, labels: Labels | None = None
-    ) -> list[tuple[Window, list[DecodingRequest]]]:
+    ) -> list[tuple[Window, Sequence[Request]]]:
         """What the model is asked about each window of some Docs.
 
         Raises ValueError without labels, OSError without weights."""
@@ -272,9 +270,7 @@ class InstructionNERPipe(TrainablePipe):
         validate_examples(examples, "InstructionNERPipe.update")
         self.state.forget_calibration()
         backbone = get_backbone(self.model)
-        adapter = self.model.attrs["config"].adapter
-        if adapter is not None:
-            backbone.add_adapter(adapter)
+        add_trained(self.model, backbone)
         records = self.records(examples)
         add_gradients(self.model, backbone, records, drop, self.name, losses)
         if sgd not in (None, False):

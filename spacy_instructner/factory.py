@@ -25,7 +25,7 @@ label_names = {}
 label_definitions = {}
 max_window = 512
 window_overlap = 64
-threshold = 0.0
+threshold = null
 spans_key = "instruction_ner"
 score_extension = "instruction_ner_score"
 overwrite = false
@@ -83,7 +83,7 @@ def make_instruction_ner(
     windows: SpanGetter,
     max_window: int,
     window_overlap: int,
-    threshold: float,
+    threshold: float | None,
     spans_key: str,
     score_extension: str,
     overwrite: bool,
@@ -95,8 +95,8 @@ def make_instruction_ner(
     """Make the component; cheap: no weights are read, no network is touched.
 
     model (Model): who answers: `spacy-instructner.CausalLM.v1`.
-    task (Task): what is asked: `spacy-instructner.CLLMFS.v1` or
-        `spacy-instructner.InstructionNER.v1`.
+    task (Task): what is asked: `spacy-instructner.CLLMFS.v1`,
+        `spacy-instructner.InstructionNER.v1` or `spacy-instructner.JustPassTwice.v1`.
     loss (str): what an answer's probability is normalised over in training: the whole
         "vocabulary", or what the "grammar" allows, as in answering; then only decisions
         carry loss.
@@ -110,7 +110,8 @@ def make_instruction_ner(
     windows (SpanGetter): proposes windows, by default the whole text.
     max_window (int): most model tokens in a window; longer ones are cut.
     window_overlap (int): model tokens that cut windows share, at most.
-    threshold (float): lowest score that reaches doc.ents.
+    threshold (Optional[float]): lowest score that reaches doc.ents; null takes the task's
+        own: 0 where answers are written, 0.5 where spans are scored.
     spans_key (str): the span group for every answered span.
     score_extension (str): Span._.<this> looks up a span's score.
     overwrite (bool): replace earlier entities.

@@ -8,9 +8,15 @@ from spacy.tokens import Doc
 
 from .calibration import Calibration
 from .decoding.answers import Ids
+from .decoding.beam_search import search
+from .decoding.config import DecodingConfig
 from .decoding.request import Answer, DecodingRequest
+from .models.backbone import Backbone
 from .resolve import Found, merge
-from .windows import Window
+from .scoring.one_pass import score
+from .scoring.scoring_request import ScoringRequest
+from .tasks.base import Request
+from .windows import Window, tell_unread
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class AnsweredWindow:
     """A window, what the model was asked about it, and the answer to each request."""
 
     window: Window
-    requests: Sequence[DecodingRequest]
+    requests: Sequence[Request]
     answers: Sequence[Answer]
 
     def found(self) -> list[Found]:
@@ -49,6 +55,31 @@ class AnsweredWindow:
             }
             for request, answer in zip(self.requests, self.answers)
         ]
+
+
+def answer_requests(
+    backbone: Backbone, requests: Sequence[Request], decoder: DecodingConfig
+) -> list[Answer]:
+    """The answers to requests, in their order: written under a grammar, or spans that are
+    scored. Answers that the model had no room for are warned of."""
+    written = [each for each in requests if isinstance(each, DecodingRequest)]
+    scored = [each for each in requests if isinstance(each, ScoringRequest)]
+    answers = search(backbone, written, decoder.batch_tokens, decoder.beam_width)
+    incomplete = sum(not answer.complete for answer in answers)
+    if incomplete:
+        message = (
+            f"{incomplete} answers did not fit into the model's {backbone.positions} "
+            "positions; the entities named by then are kept. Lower `max_window`."
+        )
+        tell_unread(message, "answers", incomplete)
+    of_written, of_scored = (
+        iter(answers),
+        iter(score(backbone, scored, decoder.batch_tokens)),
+    )
+    return [
+        next(of_written if isinstance(each, DecodingRequest) else of_scored)
+        for each in requests
+    ]
 
 
 def make_predictions(

@@ -26,7 +26,7 @@ class Settings:
     windows: SpanGetter
     max_window: int
     window_overlap: int
-    threshold: float
+    threshold: float | None
     spans_key: str
     score_extension: str
     overwrite: bool
@@ -37,7 +37,7 @@ class Settings:
 
     def check(self, config: ModelConfig) -> None:
         """Raises ValueError for settings that contradict each other or the model."""
-        if not 0.0 <= self.threshold <= 1.0:
+        if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
             raise ValueError(f"`threshold` must be in [0, 1], not {self.threshold}.")
         if self.max_window < 1 or not 0 <= self.window_overlap < self.max_window:
             raise ValueError(
@@ -58,10 +58,15 @@ class Settings:
                 )
             objective.check(config.kind, self.task)
 
+    @property
+    def lowest_score(self) -> float:
+        """That reaches doc.ents: the task's own, where the config leaves it open."""
+        return self.task.threshold if self.threshold is None else self.threshold
+
     def kept(self) -> dict[str, Any]:
         """Those that are saved beside the config, since they may change afterwards."""
         return {
-            "threshold": self.threshold,
+            "threshold": self.lowest_score,
             "labels": list(self.labels),
             "label_names": dict(self.label_names),
             "label_definitions": dict(self.label_definitions),

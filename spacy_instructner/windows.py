@@ -14,9 +14,8 @@ from spacy.errors import Errors
 from spacy.tokens import Doc
 
 from .decoding.answers import TokenizedWords
-from .decoding.request import DecodingRequest
 from .span_getters import SpanGetter
-from .tasks.base import BoundTask, Encoder
+from .tasks.base import BoundTask, Encoder, Request
 from .tasks.labels import LabelSet
 
 
@@ -74,7 +73,7 @@ class BoundWindow:
     labels: LabelSet
     task: BoundTask
 
-    def requests(self) -> list[DecodingRequest]:
+    def requests(self) -> Sequence[Request]:
         return self.task.requests(self.words)
 
 

@@ -1,11 +1,9 @@
 """A Hugging Face model as this package uses it: what both kinds have in common."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import (
-    Any,
-)
+from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,8 +13,10 @@ from ..decoding.answers import Ids
 from ..decoding.beam_search import Session
 from ..decoding.request import PromptIds
 from ..locks import Cache
+from ..scoring.scoring_request import ScoringRequest, SpanHeadConfig
 from ..tasks.base import TrainingRecord
 from ..weights.versions import checkpoint_activations, rope_stretches_from
+from .forward_output import EmbeddingHook, ForwardOutput
 from .lora import (
     ADAPTER,
     LoRA,
@@ -26,6 +26,7 @@ from .lora import (
     lora_layers,
     merged_copy,
 )
+from .span_head import SpanHead
 from .tokenization import TextEncoder
 
 CACHED_PREFIXES = 256
@@ -41,62 +42,14 @@ POSITIONS = (
     "attention_chunk_size",
     "window_size",
 )
+NO_HEAD = (
+    "The model has no head to score spans with. Train one (spacy train with "
+    "configs/parallel.cfg), or let the model's `start` name an adapter that has one."
+)
 OTHERS = (
     "Choose another model (Llama, SmolLM, Qwen, Mistral, Gemma, Phi, OLMo, GPT-2, "
     "GPT-NeoX; T5, BART …)."
 )
-
-
-@dataclass(frozen=True)
-class TokenPositions:
-    """Where records' ids stand among the positions of a pass, all its rows laid end to
-    end.
-
-    prefix_starts, own_starts: the first position of each record's prefix, and of what
-    follows the prefix; branch_starts: of what follows the shared ids there, for a model
-    that reads these once. Records may share a prefix."""
-
-    prefix_starts: tuple[int, ...]
-    own_starts: tuple[int, ...]
-    branch_starts: tuple[int, ...] = ()
-
-    def shared(self, record: TrainingRecord) -> int:
-        """How many ids of this record's suffix are read for others, too."""
-        return record.shared if self.branch_starts else 0
-
-    def of(self, index: int, record: TrainingRecord, at: int) -> int:
-        """The position of an id of the record with this index in the pass."""
-        own = at - len(record.prefix)
-        if own < 0:
-            return self.prefix_starts[index] + at
-        branch = own - self.shared(record)
-        if self.branch_starts and branch >= 0:
-            return self.branch_starts[index] + branch
-        return self.own_starts[index] + own
-
-
-# Gets the (positions, width) embeddings of a pass, and gives others for them.
-EmbeddingHook = Callable[[torch.Tensor, TokenPositions], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class ForwardOutput:
-    """What a pass over records gives to the objectives.
-
-    logits: (n, vocabulary) float32, one row for each id that carries loss;
-    targets: (n,) those ids; weights: (n,) their weights;
-    states: (positions, width) hidden states of the layers asked for, by their share of
-    the model's depth; of the encoder, where there is one;
-    positions: where the records stand among these;
-    allowed: n entries, the ids that each one's probability is normalised over, None for
-    the whole vocabulary."""
-
-    logits: torch.Tensor
-    targets: torch.Tensor
-    weights: torch.Tensor
-    states: Mapping[float, torch.Tensor]
-    positions: TokenPositions
-    allowed: tuple[Ids | None, ...] = ()
 
 
 class Backbone(nn.Module):
@@ -121,6 +74,7 @@ class Backbone(nn.Module):
         self.tokenizer = tokenizer
         self.encoder = encoder or TextEncoder(tokenizer)
         self.lora: LoRA | None = None
+        self.head: SpanHead | None = None
         self.learned = False
         # Whether each layer hides what is past its sliding window.
         self.slides = False
@@ -143,16 +97,24 @@ class Backbone(nn.Module):
             attach(self.hf, lora)
             self.lora = lora
 
+    def add_head(self, config: SpanHeadConfig) -> None:
+        """A fresh head to score spans with; the one that is there goes on where there is
+        one."""
+        if self.head is None:
+            self.head = SpanHead(self.width, config).to(self.device)
+
     def without_adapter(self) -> "Backbone":
-        """Another over the same base weights, without the adapter: whatever is done to
-        its adapter, this one does not see."""
+        """Another over the same base weights, without adapter and head: whatever is done
+        to its own, this one does not see."""
         return self._around(copy_without_adapter(self.hf))
 
     def inference_copy(self) -> "Backbone":
         """One to decode answers with, by the weights as they are now: adapter merged,
         dropout off. It does not change any more, so any number of threads may use it
         while this one learns."""
-        return self._around(merged_copy(self.hf))
+        other = self._around(merged_copy(self.hf))
+        other.head = deepcopy(self.head).eval() if self.head else None
+        return other
 
     def _around(self, hf: PreTrainedModel) -> "Backbone":
         other = type(self)(hf, self.tokenizer, self.encoder)
@@ -160,10 +122,13 @@ class Backbone(nn.Module):
         return other
 
     def set_dropout(self, rate: float) -> None:
-        """The rate of the adapter's dropout, and of all that the architecture has
-        switched on."""
+        """The rate of dropout of the adapter and of the head, and of all that the
+        architecture has switched on."""
         for layer in lora_layers(self.hf):
             layer.lora_dropout[ADAPTER].p = rate
+        for module in self.head.modules() if self.head else ():
+            if isinstance(module, nn.Dropout):
+                module.p = rate
         for module, name in self._dropouts:
             setattr(module, name, rate)
 
@@ -185,11 +150,11 @@ class Backbone(nn.Module):
             self.hf.float()
             for parameter in self.hf.parameters():
                 parameter.requires_grad = True
-        self.hf.train()
+        self.train()
 
     def eval_mode(self) -> None:
         """Make ready for a pass without an update: dropout off."""
-        self.hf.eval()
+        self.eval()
 
     @staticmethod
     def checkpoint_contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
@@ -304,6 +269,41 @@ class Backbone(nn.Module):
         cap = getattr(config, "final_logit_softcapping", None)
         return torch.tanh(logits / cap) * cap if cap else logits
 
+    # What scoring asks.
+
+    def span_logits(self, requests: Sequence[ScoringRequest]) -> list[torch.Tensor]:
+        """See `scoring.one_pass.ScoringModel`. Raises ValueError without a head."""
+        if self.head is None:
+            raise ValueError(NO_HEAD)
+        wanted = [
+            (row, place)
+            for row, request in enumerate(requests)
+            for place in (*request.word_places, *request.label_places)
+        ]
+        prompts = [(request.prefix, request.suffix) for request in requests]
+        states = iter(
+            self.states(prompts, wanted)
+            .float()
+            .split(
+                [
+                    len(places)
+                    for request in requests
+                    for places in (request.word_places, request.label_places)
+                ]
+            )
+        )
+        return [self.head(next(states), next(states)) for _ in requests]
+
+    def states(
+        self, prompts: Sequence[PromptIds], wanted: Sequence[tuple[int, int]]
+    ) -> torch.Tensor:
+        """One pass over prompts, of which nothing is kept.
+
+        wanted: (prompt, index of one of its ids), for each last hidden state that is asked
+        for; of an encoder-decoder model, those of the encoder.
+        RETURNS: (wanted, width) these states."""
+        raise NotImplementedError
+
     # What the objectives ask.
 
     def packs(
@@ -331,6 +331,11 @@ class Backbone(nn.Module):
         return self.hf.device
 
     @property
+    def width(self) -> int:
+        """Width of the last hidden states."""
+        return int(self.hf.get_output_embeddings().weight.shape[1])
+
+    @property
     def positions(self) -> int:
         """Most ids the model can take.
 
@@ -348,42 +353,8 @@ class Backbone(nn.Module):
         return self.hf.config.get_text_config()
 
     def cached_prefix(self, prefix: Ids) -> Any:
-        """What the model keeps of a prompt's constant part, computed once."""
+        """What the model keeps of a prompt's constant part, read once."""
         return self._prefix_cache.get(prefix, lambda: self.prefill_prefix(prefix))
 
     def prefill_prefix(self, prefix: Ids) -> Any:
         raise NotImplementedError
-
-
-def allowed_at(records: Sequence[TrainingRecord]) -> tuple[Ids | None, ...]:
-    """What was allowed where there is loss, in the order of `ForwardOutput.logits`."""
-    return tuple(
-        None if record.allowed is None else record.allowed[at]
-        for record in records
-        for at, weight in enumerate(record.weights)
-        if weight
-    )
-
-
-def scored_ids(
-    records: Sequence[TrainingRecord],
-) -> tuple[list[int], list[float]]:
-    """The answers' ids that carry loss, and their weights."""
-    scored = [
-        (token, weight)
-        for record in records
-        for token, weight in zip(record.answer, record.weights)
-        if weight
-    ]
-    return [token for token, _ in scored], [weight for _, weight in scored]
-
-
-def states_at(
-    hidden: Sequence[torch.Tensor] | None, layers: Sequence[float]
-) -> dict[float, torch.Tensor]:
-    """(positions, width) states by depth. hidden: (rows, ids, width) of every layer,
-    the embeddings first, as transformers gives them."""
-    if not hidden:
-        return {}
-    deepest = len(hidden) - 1
-    return {share: hidden[round(share * deepest)].flatten(0, 1) for share in layers}

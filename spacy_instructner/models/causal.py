@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
 from ..decoding.answers import Ids
+from ..decoding.request import PromptIds
 from ..tasks.base import TrainingRecord
-from .backbone import (
-    OTHERS,
-    Backbone,
+from .backbone import OTHERS, Backbone
+from .forward_output import (
     EmbeddingHook,
     ForwardOutput,
     TokenPositions,
@@ -24,6 +25,7 @@ from .packed_attention import repeat_plan, run_packed, use_packed_attention
 from .packed_batch import PackedExamples, pack_records
 from .packed_plan import KeysValues, PackedPlan, fresh_segments
 from .packed_session import PackedSession
+from .prefix_cache import PrefilledPrefix, PrefixCache
 
 # Types of layers that attend to keys and values, as configs call them.
 ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
@@ -101,9 +103,8 @@ class CausalBackbone(Backbone):
     def open(self, prefixes: Sequence[Ids]) -> PackedSession:
         return PackedSession(self, prefixes)
 
-    def prefill_prefix(self, prefix: Ids) -> list[KeysValues]:
-        """Keys and values of a constant prompt start, layer by layer, each (1, key
-        heads, ids, width)."""
+    def prefill_prefix(self, prefix: Ids) -> PrefilledPrefix:
+        """See `Backbone.cached_prefix`."""
         found: list[KeysValues] = []
 
         def store(layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
@@ -118,11 +119,49 @@ class CausalBackbone(Backbone):
         # Even an empty prefix takes a pass: it tells the tensors' shapes.
         ids = list(prefix or (0,))
         plan = PackedPlan(fresh_segments([[len(ids)]], self.device), store=store)
-        self.run(ids, list(range(len(ids))), plan)
+        output = self.run(ids, list(range(len(ids))), plan)
         if not found:
             raise TypeError("its layers do not attend through AttentionInterface")
         kept = slice(0, len(prefix))
-        return [(keys[None, :, kept], values[None, :, kept]) for keys, values in found]
+        return PrefilledPrefix(
+            [(keys[None, :, kept], values[None, :, kept]) for keys, values in found],
+            output.last_hidden_state[0, kept].clone(),
+        )
+
+    def states(
+        self, prompts: Sequence[PromptIds], wanted: Sequence[tuple[int, int]]
+    ) -> torch.Tensor:
+        """See `Backbone.states`. Prefixes come from the prefix cache, and nothing of what
+        is read behind them is kept."""
+        stored = {
+            prefix: self.cached_prefix(prefix)
+            for prefix in sorted({prefix for prefix, _ in prompts})
+        }
+        prefixes = PrefixCache(stored)
+        counts = [len(suffix) for _, suffix in prompts]
+        plan = PackedPlan(
+            fresh_segments([[count] for count in counts], self.device),
+            prefixes.segment(
+                [prefixes.index[prefix] for prefix, _ in prompts], counts, self.device
+            ),
+        )
+        ids = [token for _, suffix in prompts for token in suffix]
+        in_text = [
+            len(prefix) + at for prefix, own in prompts for at in range(len(own))
+        ]
+        hidden = self.run(ids, in_text, plan).last_hidden_state[0]
+        # The states of all prefixes stand behind those of the pass.
+        begins = list(accumulate([0, *counts]))
+        ends = accumulate(map(len, stored), initial=len(hidden))
+        first = dict(zip(stored, ends))
+        places = [
+            first[prefix] + at
+            if at < len(prefix := prompts[row][0])
+            else begins[row] + at - len(prefix)
+            for row, at in wanted
+        ]
+        every = torch.cat([hidden, *(each.states for each in stored.values())])
+        return every[torch.tensor(places, dtype=torch.long, device=self.device)]
 
     def run(
         self,
@@ -190,10 +229,13 @@ class CausalBackbone(Backbone):
         targets, weights = scored_ids(records)
         return ForwardOutput(
             logits=self.all_logits(
-                hidden[torch.tensor(packed.scored, device=self.device)]
+                hidden[
+                    torch.tensor(packed.scored, dtype=torch.long, device=self.device)
+                ]
             ),
-            targets=torch.tensor(targets, device=self.device),
+            targets=torch.tensor(targets, dtype=torch.long, device=self.device),
             weights=torch.tensor(weights, device=self.device),
+            last=hidden,
             states=states_at(output.hidden_states, layers),
             positions=positions,
             allowed=allowed_at(records),

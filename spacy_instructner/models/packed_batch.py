@@ -23,7 +23,7 @@ import torch
 
 from ..decoding.answers import Ids
 from ..tasks.base import TrainingRecord
-from .backbone import TokenPositions
+from .forward_output import TokenPositions
 from .kv_cache import CacheRow, SlotKVCache
 from .packed_plan import (
     AttentionSegment,

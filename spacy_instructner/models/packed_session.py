@@ -10,8 +10,8 @@ from ..decoding.answers import Ids
 from ..decoding.request import PromptIds
 from .kv_cache import CacheRow, SlotKVCache
 from .packed_batch import PackedBatch
-from .packed_plan import KeysValues, PackedPlan
-from .prefix_cache import PrefixCache
+from .packed_plan import PackedPlan
+from .prefix_cache import PrefilledPrefix, PrefixCache
 
 
 class PackedModel(Protocol):
@@ -23,7 +23,7 @@ class PackedModel(Protocol):
     @property
     def positions(self) -> int: ...
 
-    def cached_prefix(self, prefix: Ids) -> list[KeysValues]: ...
+    def cached_prefix(self, prefix: Ids) -> PrefilledPrefix: ...
 
     def run(
         self, ids: Sequence[int], positions: Sequence[int], plan: PackedPlan

@@ -4,6 +4,7 @@ Source: ours.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -11,17 +12,26 @@ from ..decoding.answers import Ids
 from .packed_plan import AttentionSegment, KeysValues
 
 
+@dataclass(frozen=True)
+class PrefilledPrefix:
+    """A constant prompt start that was read. layers: its (1, key heads, ids, width) keys
+    and values by layer; states: its (ids, width) last hidden states."""
+
+    layers: list[KeysValues]
+    states: torch.Tensor
+
+
 class PrefixCache:
     """Keys and values of the prefixes of a session, (prefixes, key heads, ids, width) for
     every layer, short ones padded.
 
-    stored: by prefix, its (1, key heads, ids, width) keys and values by layer."""
+    stored: what was read of each prefix."""
 
-    def __init__(self, stored: Mapping[Ids, list[KeysValues]]) -> None:
+    def __init__(self, stored: Mapping[Ids, PrefilledPrefix]) -> None:
         self.index: dict[Ids, int] = {prefix: at for at, prefix in enumerate(stored)}
         self.lengths = [len(prefix) for prefix in stored]
         self.longest = max(self.lengths, default=0)
-        columns = list(stored.values())
+        columns = [each.layers for each in stored.values()]
         self.layers = (
             columns[0] if len(columns) == 1 else [_stack(c) for c in zip(*columns)]
         )

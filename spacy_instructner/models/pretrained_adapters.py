@@ -6,6 +6,7 @@ Those that come with the package lie in `adapters/`.
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,22 @@ import srsly
 import torch
 from safetensors.torch import load_file, save_file
 
+from ..scoring.scoring_request import SpanHeadConfig
 from ..weights.sources import Identity, sha256_of
 from . import storage
 from .lora import LoRA
 
 AUTO = "auto"
 SHIPPED = Path(__file__).parents[1] / "adapters"
-AdapterState = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What an adapter begins from. state: the weights of the adapter and, where there is
+    one, of the head; head: its settings."""
+
+    state: storage.Weights
+    head: SpanHeadConfig | None
 
 
 def read_start(
@@ -28,7 +38,7 @@ def read_start(
     identity: Identity,
     lora: LoRA | None,
     any_base: bool,
-) -> AdapterState | None:
+) -> Start | None:
     """The weights that a fresh adapter begins with; None: it begins without effect.
 
     start: a folder; "auto" for the one that comes with the package, where there is one
@@ -73,10 +83,12 @@ def read_start(
         return None
     # Only their product, scaled by alpha / r, has a meaning.
     factor = own.alpha / lora.alpha
-    return {
+    state = {
         name: values.float() * (factor if "lora_B" in name else 1.0)
         for name, values in load_file(str(folder / storage.ADAPTER_FILE)).items()
     }
+    head = info.get("head")
+    return Start(state, SpanHeadConfig(**head) if head else None)
 
 
 def find_shipped(kind: str, identity: Identity, lora: LoRA) -> Path | None:
@@ -124,6 +136,11 @@ def average_starts(starts: Sequence[Path], folder: Path) -> None:
                 f"The adapters in {starts[0]} and {start} have no mean: their settings "
                 f"are {infos[0]['adapter']} and {info['adapter']}."
             )
+        if info.get("head") != infos[0].get("head"):
+            raise ValueError(
+                f"The adapters in {starts[0]} and {start} have no mean: the settings of "
+                f"their heads are {infos[0].get('head')} and {info.get('head')}."
+            )
     states = [load_file(str(start / storage.ADAPTER_FILE)) for start in starts]
     mean = {
         name: torch.stack([state[name].float() for state in states]).mean(0)
@@ -132,7 +149,7 @@ def average_starts(starts: Sequence[Path], folder: Path) -> None:
     _write(mean, infos[0], folder)
 
 
-def _write(state: AdapterState, info: dict[str, Any], folder: Path) -> None:
+def _write(state: storage.Weights, info: dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / storage.ADAPTER_FILE
     half = {name: values.to(torch.bfloat16) for name, values in state.items()}

@@ -9,8 +9,8 @@ from ..decoding.answers import Ids
 from ..decoding.request import PromptIds
 from ..tasks.base import TrainingRecord
 from ..weights.versions import scales_decoder_outputs
-from .backbone import (
-    Backbone,
+from .backbone import Backbone
+from .forward_output import (
     EmbeddingHook,
     ForwardOutput,
     TokenPositions,
@@ -69,6 +69,14 @@ class Seq2SeqBackbone(Backbone):
         )
         return output, mask
 
+    def states(
+        self, prompts: Sequence[PromptIds], wanted: Sequence[tuple[int, int]]
+    ) -> torch.Tensor:
+        """See `Backbone.states`. The encoder reads each prompt as a whole."""
+        states, _ = self.encode(prompts)
+        row, at = torch.tensor(wanted, device=self.device).unbind(1)
+        return states[row, at]
+
     def token_positions(
         self, prompts: Sequence[PromptIds], width: int
     ) -> TokenPositions:
@@ -122,14 +130,6 @@ class Seq2SeqBackbone(Backbone):
         """See `Backbone.forward_records`."""
         prompts = [(record.prefix, record.suffix) for record in records]
         output, mask = self.run_encoder(prompts, hook, bool(layers))
-        ids, own = self.padded([(self.decoder_start, *r.answer[:-1]) for r in records])
-        hidden = self.hf.get_decoder()(
-            input_ids=ids,
-            attention_mask=own,
-            encoder_hidden_states=output.last_hidden_state,
-            encoder_attention_mask=mask,
-            use_cache=False,
-        ).last_hidden_state
         # Logits are needed where the answers' ids carry loss.
         scored = [
             (row, at)
@@ -137,16 +137,41 @@ class Seq2SeqBackbone(Backbone):
             for at, weight in enumerate(record.weights)
             if weight
         ]
-        row, at = torch.tensor(scored, device=self.device).unbind(1)
+        # Where spans are scored alone, there is nothing to decode.
+        logits = torch.empty(0, self.hf.config.vocab_size, device=self.device)
+        if scored:
+            hidden = self._run_decoder(records, output.last_hidden_state, mask)
+            row, at = torch.tensor(scored, device=self.device).unbind(1)
+            logits = self.all_logits(hidden[row, at])
         targets, weights = scored_ids(records)
         return ForwardOutput(
-            logits=self.all_logits(hidden[row, at]),
-            targets=torch.tensor(targets, device=self.device),
+            logits=logits,
+            targets=torch.tensor(targets, dtype=torch.long, device=self.device),
             weights=torch.tensor(weights, device=self.device),
+            last=output.last_hidden_state.flatten(0, 1),
             states=states_at(output.hidden_states, layers),
             positions=self.token_positions(prompts, mask.shape[1]),
             allowed=allowed_at(records),
         )
+
+    def _run_decoder(
+        self,
+        records: Sequence[TrainingRecord],
+        states: torch.Tensor,
+        mask: torch.Tensor,
+    ) -> torch.Tensor:
+        """(records, ids, width) states of the decoder, which reads all answers at once.
+
+        states, mask: of the encoder."""
+        ids, own = self.padded([(self.decoder_start, *r.answer[:-1]) for r in records])
+        hidden: torch.Tensor = self.hf.get_decoder()(
+            input_ids=ids,
+            attention_mask=own,
+            encoder_hidden_states=states,
+            encoder_attention_mask=mask,
+            use_cache=False,
+        ).last_hidden_state
+        return hidden
 
     def check(self) -> None:
         """See `Backbone.check`."""

@@ -68,7 +68,7 @@ def load_model(model: Model, folder: Path) -> None:
     if not same or info.get("transformers") != str(VERSION):
         # What was checked when it was made is not known of these.
         backbone.check()
-    storage.load_adapter(backbone, info["adapter"], folder)
+    storage.load_beside(backbone, info, folder)
     put_backbone(model, backbone, identity)
 
 

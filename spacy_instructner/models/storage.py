@@ -1,9 +1,10 @@
 """Saved models: a folder with the base weights, the tokenizer and the adapter.
 
-    model/info.json             what it is: format, kind, identity, dtype, adapter,
+    model/info.json             what it is: format, kind, identity, dtype, adapter, head,
                                 and the SHA-256 of every other file
     model/base/                 config, safetensors and tokenizer (bundle "full")
-    model/adapter.safetensors   the adapter's weights, where there is one
+    model/adapter.safetensors   the weights of the adapter and of the head, where there
+                                is one of them
 
 Only JSON and safetensors; nothing is read from the network.
 """
@@ -17,14 +18,18 @@ import srsly
 import torch
 from safetensors.torch import load_file, save_file
 
+from ..scoring.scoring_request import SpanHeadConfig
 from ..weights.loading import quiet
 from ..weights.sources import Identity, sha256_of
 from ..weights.versions import VERSION, write_for_older
 from .backbone import Backbone
 from .lora import LoRA, adapter_state, load_adapter_state
+from .span_head import HEAD, head_state, load_head_state
 
-FORMAT = 1
+# Of a folder without a head, and with one, which earlier versions cannot read.
+PLAIN, FORMAT = 1, 2
 INFO = "info.json"
+Weights = dict[str, torch.Tensor]
 BASE = "base"
 ADAPTER_FILE = "adapter.safetensors"
 
@@ -44,15 +49,18 @@ def save(
             )
             backbone.tokenizer.save_pretrained(folder / BASE)
         write_for_older(folder / BASE)
-    if backbone.lora is not None:
-        save_file(adapter_state(backbone.hf), str(folder / ADAPTER_FILE))
+    beside = {**adapter_state(backbone.hf), **head_state(backbone.head)}
+    if beside:
+        save_file(beside, str(folder / ADAPTER_FILE))
+    head = backbone.head
     info: dict[str, Any] = {
-        "format": FORMAT,
+        "format": FORMAT if head else PLAIN,
         "kind": kind,
         "bundle": bundle,
         "identity": identity.__dict__,
         "dtype": str(backbone.hf.dtype).replace("torch.", ""),
         "adapter": backbone.lora.to_dict() if backbone.lora else None,
+        "head": head.config.to_dict() if head else None,
         "transformers": str(VERSION),
         "reads": backbone.fingerprint(),
         "files": {name: sha256_of([folder / name]) for name in _files(folder)},
@@ -138,8 +146,27 @@ def check_reading(backbone: Backbone, info: Mapping[str, Any], folder: Path) -> 
         )
 
 
-def load_adapter(backbone: Backbone, settings: dict | None, folder: Path) -> None:
-    """Attach and fill the adapter that stands in a saved model's folder."""
-    if settings is not None:
-        backbone.add_adapter(LoRA(**settings))
-        load_adapter_state(backbone.hf, load_file(str(folder / ADAPTER_FILE)))
+def load_beside(backbone: Backbone, info: Mapping[str, Any], folder: Path) -> None:
+    """Attach and fill the adapter and the head that stand in a saved model's folder."""
+    if info["adapter"] is None and info.get("head") is None:
+        return
+    state = load_file(str(folder / ADAPTER_FILE))
+    if info["adapter"] is not None:
+        put_adapter(backbone, LoRA(**info["adapter"]), state)
+    if info.get("head") is not None:
+        put_head(backbone, SpanHeadConfig(**info["head"]), state)
+
+
+def put_adapter(backbone: Backbone, lora: LoRA, state: Weights) -> None:
+    """Attach an adapter with weights that stand beside those of a head, or alone."""
+    backbone.add_adapter(lora)
+    own = {n: each for n, each in state.items() if not n.startswith(HEAD)}
+    load_adapter_state(backbone.hf, own)
+
+
+def put_head(backbone: Backbone, config: SpanHeadConfig, state: Weights) -> None:
+    """Add a head with weights that stand beside those of an adapter, or alone."""
+    backbone.add_head(config)
+    assert backbone.head is not None
+    own = {n: each for n, each in state.items() if n.startswith(HEAD)}
+    load_head_state(backbone.head, own)

@@ -9,6 +9,7 @@ What a training step does with it is given to `make_model` by `architectures.py`
 """
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,14 +21,16 @@ from spacy.util import logger
 from thinc.api import Model, Optimizer, PyTorchShim
 
 from ..locks import Lock
+from ..scoring.scoring_request import SpanHeadConfig
 from ..weights.devices import check_process, choose_device
 from ..weights.loading import load_folder
 from ..weights.memory import bound_memory
 from ..weights.precision import Precision, choose_dtype
 from ..weights.sources import Identity, locate
 from .backbone import Backbone
-from .lora import LoRA, load_adapter_state
+from .lora import LoRA
 from .pretrained_adapters import read_start
+from .storage import put_adapter, put_head
 
 
 class BackboneShim(PyTorchShim):
@@ -132,6 +135,8 @@ def make_model(config: ModelConfig, forward: Callable) -> Model:
         "identity": None,
         "device": "auto",
         "objectives": {},
+        # Of the task that scores spans, where it is one.
+        "head": None,
         # The component's own, for whoever asks the bare model about Docs.
         "predict": None,
     }
@@ -224,12 +229,21 @@ def begin_afresh(model: Model) -> None:
     before = current_backbone(model)
     if before is not None and (config.adapter or not before.learned):
         backbone, identity = before.without_adapter(), model.attrs["identity"]
-        _load_start(config, backbone, identity)
+        _load_start(model, backbone, identity)
     else:
         backbone, identity = _load(model)
+    add_trained(model, backbone)
+    put_backbone(model, backbone, identity)
+
+
+def add_trained(model: Model, backbone: Backbone) -> None:
+    """What is trained: a fresh adapter and a fresh head, where there is none of them yet
+    and the config has one."""
+    config: ModelConfig = model.attrs["config"]
     if config.adapter is not None:
         backbone.add_adapter(config.adapter)
-    put_backbone(model, backbone, identity)
+    if model.attrs["head"] is not None:
+        backbone.add_head(model.attrs["head"])
 
 
 def _load(model: Model) -> tuple[Backbone, Identity]:
@@ -240,17 +254,30 @@ def _load(model: Model) -> tuple[Backbone, Identity]:
     weights = locate(config.name, config.revision)
     backbone = load_backbone(model, weights.folder)
     backbone.check()
-    _load_start(config, backbone, weights.identity)
+    _load_start(model, backbone, weights.identity)
     return backbone, weights.identity
 
 
-def _load_start(config: ModelConfig, backbone: Backbone, identity: Identity) -> None:
-    state = read_start(
+def _load_start(model: Model, backbone: Backbone, identity: Identity) -> None:
+    """Put what the config's `start` names on the base, with its head, where the task has
+    the same."""
+    config: ModelConfig = model.attrs["config"]
+    start = read_start(
         config.start, config.kind, identity, config.adapter, config.any_base
     )
-    if state is not None and config.adapter is not None:
-        backbone.add_adapter(config.adapter)
-        load_adapter_state(backbone.hf, state)
+    if start is None or config.adapter is None:
+        return
+    put_adapter(backbone, config.adapter, start.state)
+    head: SpanHeadConfig | None = model.attrs["head"]
+    if head is not None and start.head == head:
+        put_head(backbone, head, start.state)
+    elif head is not None and start.head is not None:
+        warnings.warn(
+            f"The adapter that the model begins from has a head with {start.head}, and the "
+            f"task one with {head}, which begins from nothing. Make them equal "
+            "(`head_size`, `head_hidden`).",
+            stacklevel=2,
+        )
 
 
 def load_backbone(model: Model, folder: Path) -> Backbone:

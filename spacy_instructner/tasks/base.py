@@ -10,6 +10,7 @@ from spacy.training import Example
 
 from ..decoding.answers import Ids, TokenizedWords
 from ..decoding.request import DecodingRequest
+from ..scoring.scoring_request import ScoringRequest, SpanHeadConfig
 from .labels import LabelSet
 
 PromptOrder = Literal["text_first", "text_last"]
@@ -21,14 +22,34 @@ Entity = tuple[int, int, str]
 class MentionPositions:
     """Where an entity of a record stands among the record's ids (prefix, suffix, answer).
 
-    begin, end: the ids of it in the text; opening: the id before it in the answer; type:
-    the first id of its type's name in the prompt, None where the prompt does not name
-    it."""
+    begin, end: the ids of it in the text; opening: the id before it in the answer, None
+    where none is written; type: the first id of its type's name in the prompt, None
+    where the prompt does not name it."""
 
     begin: int
     end: int
-    opening: int
+    opening: int | None
     type: int | None
+
+
+@dataclass(frozen=True)
+class SpanTargets:
+    """What a record teaches the head that scores spans (`models.span_head`).
+
+    words, labels: places among the record's ids, see `ScoringRequest`; entities: start,
+    end (exclusive) and label as indices of these; unknown: (word, label) pairs, as
+    indices, of which nothing is known."""
+
+    words: tuple[int, ...]
+    labels: tuple[int, ...]
+    entities: tuple[tuple[int, int, int], ...]
+    unknown: frozenset[tuple[int, int]] = frozenset()
+
+    @property
+    def weight(self) -> float:
+        """How much of it counts: its words, each by the share of labels of which
+        something is known."""
+        return len(self.words) - len(self.unknown) / len(self.labels)
 
 
 @dataclass(frozen=True)
@@ -46,7 +67,9 @@ class TrainingRecord:
 
     allowed: for each id of the answer, those that its grammar allowed there, that id
     among them; None: the whole vocabulary. Over these an id's probability is
-    normalised."""
+    normalised.
+
+    spans: what the words' states are scored for, in place of an answer or besides."""
 
     prefix: Ids
     suffix: Ids
@@ -57,6 +80,12 @@ class TrainingRecord:
     mentions: tuple[MentionPositions, ...] = ()
     shared: int = 0
     allowed: tuple[Ids, ...] | None = None
+    spans: SpanTargets | None = None
+
+    @property
+    def weight(self) -> float:
+        """What the record's losses are a sum of: ids of the answer, words."""
+        return sum(self.weights) + (self.spans.weight if self.spans else 0.0)
 
     @property
     def trunk(self) -> Ids:
@@ -65,7 +94,7 @@ class TrainingRecord:
 
     def __len__(self) -> int:
         """Ids that the model reads; the answer's last is only written."""
-        return len(self.prefix) + len(self.suffix) + len(self.answer) - 1
+        return len(self.prefix) + len(self.suffix) + len(self.answer[:-1])
 
 
 @dataclass(frozen=True)
@@ -103,6 +132,8 @@ class Demonstration:
     entities: tuple[Entity, ...]
 
 
+# What is asked about a window: to write an answer, or to score spans.
+Request = DecodingRequest | ScoringRequest
 # Reads examples to show, as a corpus reader does.
 ExampleReader = Callable[[Language], Iterable[Example]]
 
@@ -113,7 +144,7 @@ class BoundTask(Protocol):
     def constant(self) -> int:
         """Ids of the longest prompt without its text."""
 
-    def requests(self, words: TokenizedWords) -> list[DecodingRequest]:
+    def requests(self, words: TokenizedWords) -> Sequence[Request]:
         """What to ask about a window."""
 
     def records(
@@ -127,10 +158,18 @@ class BoundTask(Protocol):
 class Task(Protocol):
     """A method's prompts and answers, before tokenizer and labels are known.
 
-    examples: reads those to show in the prompt, or None."""
+    examples: reads those to show in the prompt, or None; head: of the model, where spans
+    are scored, or None; threshold: the lowest score that reaches doc.ents, where the
+    component's settings leave it open."""
 
     @property
     def examples(self) -> ExampleReader | None: ...
+
+    @property
+    def head(self) -> SpanHeadConfig | None: ...
+
+    @property
+    def threshold(self) -> float: ...
 
     @property
     def names_types(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..decoding.answers import TokenizedWords
-from ..decoding.request import DecodingRequest
+from ..scoring.scoring_request import SpanHeadConfig
 from .base import (
     BoundTask,
     Demonstration,
@@ -15,6 +15,7 @@ from .base import (
     ExampleReader,
     Gold,
     PromptOrder,
+    Request,
     Task,
     TrainingRecord,
 )
@@ -57,11 +58,26 @@ class Mixture:
             )
         if min(self.shares.values()) < 0 or not sum(self.shares.values()):
             raise ValueError("`shares` must not be negative, and not all of them 0.")
+        heads = {task.head for task in self.tasks.values() if task.head}
+        if len(heads) > 1:
+            raise ValueError(
+                "The tasks of a mixture share one head; give all of them the same "
+                f"`head_size` and `head_hidden`, not {sorted(map(str, heads))}."
+            )
         showing = [name for name, task in self.tasks.items() if task.examples]
         if showing:
             raise ValueError(
                 f"Tasks of a mixture show no examples; take them out of {showing}."
             )
+
+    @property
+    def head(self) -> SpanHeadConfig | None:
+        """The one that its tasks have."""
+        return next((task.head for task in self.tasks.values() if task.head), None)
+
+    @property
+    def threshold(self) -> float:
+        return self.tasks[self.asks].threshold
 
     @property
     def names_types(self) -> bool:
@@ -94,7 +110,7 @@ class BoundMixture:
     def constant(self) -> int:
         return max(bound.constant() for bound in self.bound.values())
 
-    def requests(self, words: TokenizedWords) -> list[DecodingRequest]:
+    def requests(self, words: TokenizedWords) -> Sequence[Request]:
         return self.bound[self.task.asks].requests(words)
 
     def records(

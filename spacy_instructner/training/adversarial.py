@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 
-from ..models.backbone import TokenPositions
+from ..models.forward_output import TokenPositions
 from ..tasks.base import Task, TrainingRecord
 from .objective import Objective
 

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch.nn.functional import logsigmoid, normalize
 
-from ..models.backbone import ForwardOutput
+from ..models.forward_output import ForwardOutput
 from ..tasks.base import MentionPositions, Task, TrainingRecord
 from .objective import Objective
 
@@ -157,6 +157,11 @@ class InfoNCE(Objective):
 
     def _anchor(self, mention: MentionPositions) -> int:
         if self.anchor == "opening":
+            if mention.opening is None:
+                raise ValueError(
+                    '`anchor = "opening"` stands in an answer, and this task writes none. '
+                    'Take `anchor = "type"`.'
+                )
             return mention.opening
         if mention.type is None:
             raise ValueError(

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ..decoding.answers import Ids
-from ..models.backbone import ForwardOutput
+from ..models.forward_output import ForwardOutput
 
 
 def likelihood(learned: ForwardOutput) -> torch.Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..models.backbone import ForwardOutput, TokenPositions
+from ..models.forward_output import ForwardOutput, TokenPositions
 from ..tasks.base import Task, TrainingRecord
 
 
@@ -31,7 +31,7 @@ class Objective:
 
     def terms(self, records: Sequence[TrainingRecord]) -> float:
         """How much the loss is a sum of: what it is divided by, over a batch."""
-        return sum(sum(record.weights) for record in records)
+        return sum(record.weight for record in records)
 
     def loss(
         self, records: Sequence[TrainingRecord], output: ForwardOutput

@@ -68,7 +68,7 @@ def make_records(
         for record in each.task.records(each.words, each.gold, choices)
     ]
     if choices:
-        records = [each for each in map(decisions, records) if any(each.weights)]
+        records = [each for each in map(decisions, records) if each.weight]
     fitting = [record for record in records if len(record) <= positions]
     if len(fitting) < len(records):
         warnings.warn(
@@ -104,8 +104,8 @@ def count_learnable(windows: Sequence[GoldWindow]) -> Learnable:
 
 @dataclass(frozen=True)
 class AnswerIds:
-    """Ids of answers. learnt: those that carry loss; lost: those that would, if no
-    annotation were missing."""
+    """Ids of answers, and words that are scored. learnt: those that carry loss; lost: those
+    that would, if no annotation were missing."""
 
     learnt: int
     lost: int
@@ -123,7 +123,10 @@ def count_ids(
     for own in (some, whole):
         random.seed(0)
         records = make_records(own, positions, choices)
-        counts.append(sum(bool(w) for record in records for w in record.weights))
+        answers = sum(bool(w) for record in records for w in record.weights)
+        counts.append(
+            answers + round(sum(each.spans.weight for each in records if each.spans))
+        )
     random.setstate(state)
     return AnswerIds(counts[0], max(0, counts[1] - counts[0]))
 

@@ -1,7 +1,8 @@
 """One step of training: a pack of records in, its loss out, its gradient on demand.
 
     records ──► forward_records ──► likelihood + losses of the objectives ──► loss
-                  ▲ perturb: added to the embeddings                           │ backprop
+                  ▲                 span loss                                  │ backprop
+                  │ perturb: added to the embeddings                           │
                   │                                                            ▼
                   └──── a second pass, along the gradient of the first ◄── gradients
                         (objectives with a `second_pass_weight`)
@@ -17,11 +18,13 @@ from typing import Any
 import torch
 from thinc.api import Model
 
-from ..models.backbone import Backbone, EmbeddingHook, ForwardOutput, TokenPositions
+from ..models.backbone import Backbone
+from ..models.forward_output import EmbeddingHook, ForwardOutput, TokenPositions
 from ..models.thinc_model import ModelConfig, get_backbone
 from ..tasks.base import TrainingRecord
 from .likelihood import likelihood
 from .objective import Objective
+from .span_loss import span_loss
 
 Loss = float
 
@@ -30,7 +33,7 @@ Loss = float
 class TrainingPack:
     """Records of one pass.
 
-    total: weight of all answer ids of the batch, which the likelihood is divided by;
+    total: weight of all records of the batch, which their losses are divided by;
     terms: the same for each objective, by its name."""
 
     records: list[TrainingRecord]
@@ -95,7 +98,7 @@ class TrainingStep:
         hook = self._perturb_first if self.objectives and self.is_train else None
         output = self._forward_records(hook)
         with torch.set_grad_enabled(self.is_train):
-            loss = likelihood(output) / self.pack.total
+            loss = self._learned(output) / self.pack.total
             for name, objective in self.objectives.items():
                 own = objective.loss(records, output)
                 if own is not None and self.pack.terms[name]:
@@ -116,8 +119,14 @@ class TrainingStep:
             if more is not None:
                 output = self._forward_records(partial(_add, self.first.added + more))
                 weight = objective.second_pass_weight * scale / self.pack.total
-                (likelihood(output) * weight).backward()
+                (self._learned(output) * weight).backward()
         return []
+
+    def _learned(self, output: ForwardOutput) -> torch.Tensor:
+        """What the records say: the likelihood of answers, the scores of spans."""
+        loss = likelihood(output)
+        scored = span_loss(self.backbone.head, self.pack.records, output)
+        return loss if scored is None else loss + scored
 
     def _forward_records(self, hook: EmbeddingHook | None) -> ForwardOutput:
         backbone = self.backbone

@@ -10,6 +10,7 @@ PACKAGE = Path(spacy_instructner.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("char_spans", "files", "locks", "callbacks", "config_checks", "span_getters"),
     ("span_groups", "formats", "weights", "decoding"),
+    ("scoring",),
     ("tasks",),
     ("models",),
     ("windows", "calibration"),

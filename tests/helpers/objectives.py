@@ -13,7 +13,8 @@ from thinc.api import fix_random_seed
 from torch.nn.functional import cross_entropy
 
 from helpers.pipelines import KINDS, LORA, MakeNLP
-from spacy_instructner.models.backbone import Backbone, ForwardOutput, TokenPositions
+from spacy_instructner.models.backbone import Backbone
+from spacy_instructner.models.forward_output import ForwardOutput, TokenPositions
 from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.tasks.base import MentionPositions, TrainingRecord
 from spacy_instructner.training.contrastive import InfoNCE
@@ -119,7 +120,9 @@ def learned_of(
 ) -> ForwardOutput:
     nothing = torch.zeros(0)
     other = torch.full_like(states, math.nan)
-    return ForwardOutput(nothing, nothing, nothing, {0.3: other, layer: states}, places)
+    return ForwardOutput(
+        nothing, nothing, nothing, other, {0.3: other, layer: states}, places
+    )
 
 
 def plain_contrast(

@@ -8,7 +8,7 @@ import torch
 from spacy.language import Language
 
 from helpers.objectives import Seen, pipe_of
-from spacy_instructner.models.backbone import TokenPositions
+from spacy_instructner.models.forward_output import TokenPositions
 from spacy_instructner.models.thinc_model import get_backbone
 
 

@@ -16,7 +16,7 @@ from helpers.objectives import (
     plain_contrast,
     random_states,
 )
-from spacy_instructner.models.backbone import TokenPositions
+from spacy_instructner.models.forward_output import TokenPositions
 from spacy_instructner.tasks.base import TrainingRecord
 from spacy_instructner.training.contrastive import InfoNCE, build_info_nce_v1
 

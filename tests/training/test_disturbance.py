@@ -22,7 +22,7 @@ from helpers.objectives import (
     ready,
 )
 from helpers.pipelines import MakeNLP
-from spacy_instructner.models.backbone import TokenPositions
+from spacy_instructner.models.forward_output import TokenPositions
 from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.tasks.base import TrainingRecord
 from spacy_instructner.training.adversarial import FGM, build_fgm_v1

@@ -15,7 +15,7 @@ from helpers.training import TRAIN, examples
 from spacy_instructner.decoding.beam_search import search
 from spacy_instructner.decoding.grammar import Grammar
 from spacy_instructner.decoding.request import Answer
-from spacy_instructner.models.backbone import ForwardOutput, TokenPositions
+from spacy_instructner.models.forward_output import ForwardOutput, TokenPositions
 from spacy_instructner.models.thinc_model import get_backbone, get_inference_backbone
 from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold, TrainingRecord
@@ -58,6 +58,7 @@ def learned_of(
         logits,
         torch.tensor(targets),
         torch.tensor(weights),
+        torch.empty(0),
         {},
         TokenPositions((), ()),
         allowed,

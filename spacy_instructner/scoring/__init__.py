@@ -1,0 +1,1 @@
+"""Spans that are scored, all labels at once: no answer is written."""

@@ -1,0 +1,88 @@
+"""Just Pass Twice on the tests' tiny models."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from spacy.language import Language
+from thinc.api import Adam
+
+from helpers.pipelines import MakeNLP
+from helpers.training import initialized, train_by_hand
+from spacy_instructner.models.backbone import Backbone
+from spacy_instructner.models.tokenization import TextEncoder
+from spacy_instructner.scoring.scoring_request import ScoringRequest, SpanHeadConfig
+from spacy_instructner.tasks.just_pass_twice import (
+    BoundJustPassTwice,
+    build_just_pass_twice_v1,
+)
+from spacy_instructner.tasks.labels import LabelSet, make_label_set
+
+SMALL = {"head_size": 8, "head_hidden": 16}
+# With a sign that the tests' T5 can write.
+TASK: dict[str, Any] = {
+    "@misc": "spacy-instructner.JustPassTwice.v1",
+    "separator": ",",
+    **SMALL,
+}
+LABELS = make_label_set(["PERSON", "OLD_PLACE"], {}, {"OLD_PLACE": "a place of old"})
+WORDS = ["Anna", "Bert", "lives", "in", "Rome", "Paris", "is", "a", "person", " ", ","]
+
+
+def bind_scoring(
+    encoder: TextEncoder, labels: LabelSet = LABELS, max_span: int = 0, **config: Any
+) -> BoundJustPassTwice:
+    task = build_just_pass_twice_v1(**{"separator": ",", **SMALL, **config})
+    return task.bind(encoder, labels, 0, max_span)
+
+
+def with_head(backbone: Backbone) -> Backbone:
+    """With a head that finds this and that."""
+    torch.manual_seed(3)
+    backbone.add_head(SpanHeadConfig(8, 16))
+    assert backbone.head is not None
+    with torch.no_grad():
+        for name, weights in backbone.head.named_parameters():
+            weights.mul_(3.0 if weights.ndim > 1 else 1.0)
+            if name == "bias":
+                weights.zero_()
+    return backbone.eval()
+
+
+def scoring_requests(
+    backbone: Backbone, count: int, seed: int, labels: Sequence[LabelSet] = (LABELS,)
+) -> list[ScoringRequest]:
+    rng = random.Random(seed)
+    bound = [bind_scoring(backbone.encoder, each) for each in labels]
+    requests: list[ScoringRequest] = []
+    for _ in range(count):
+        words = [rng.choice(WORDS) for _ in range(rng.randint(0, 12))]
+        spaces = [bool(i) and rng.random() < 0.8 for i in range(len(words))]
+        encoded = backbone.encoder.words(words, spaces, 50)
+        requests.extend(rng.choice(bound).requests(encoded))
+    return requests
+
+
+def own_span_logits(backbone: Backbone, request: ScoringRequest) -> torch.Tensor:
+    """By transformers' own pass over the prompt alone."""
+    ids = [*request.prefix, *request.suffix]
+    if backbone.hf.config.is_encoder_decoder:
+        ids = [*ids, *backbone.encoder.end]
+        body = backbone.hf.get_encoder()
+    else:
+        body = backbone.hf.model
+    with torch.no_grad():
+        states = body(input_ids=torch.tensor([ids])).last_hidden_state[0].float()
+        assert backbone.head is not None
+        found: torch.Tensor = backbone.head(
+            states[list(request.word_places)], states[list(request.label_places)]
+        )
+    return found
+
+
+def trained_to_score(make_nlp: MakeNLP, steps: int = 60, **config: Any) -> Language:
+    """A pipeline that knows the entities of `helpers.training.TRAIN`."""
+    nlp = initialized(make_nlp, task=TASK, **config)
+    train_by_hand(nlp, steps, Adam(1e-2))
+    return nlp
