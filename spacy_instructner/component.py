@@ -92,7 +92,7 @@ class InstructionNERPipe(TrainablePipe):
         self.scorer = settings.scorer
         self.model.attrs["device"] = settings.device
         self.model.attrs["objectives"] = settings.objectives
-        self.model.attrs["head"] = settings.task.head
+        self.model.attrs["head"] = settings.head
         self.model.attrs["predict"] = self.predict
         self.state = State({"threshold": settings.lowest_score}, settings.kept())
         self._bound: BoundTasks = Cache(MOST_BOUND)

@@ -7,8 +7,9 @@ from typing import Any
 
 from .decoding.config import DecodingConfig
 from .models.thinc_model import ModelConfig
+from .scoring.scoring_request import SpanHeadConfig
 from .span_getters import SpanGetter
-from .tasks.base import Task
+from .tasks.base import ScoringTask, Task
 from .training.objective import Objective
 
 
@@ -61,7 +62,15 @@ class Settings:
     @property
     def lowest_score(self) -> float:
         """That reaches doc.ents: the task's own, where the config leaves it open."""
-        return self.task.threshold if self.threshold is None else self.threshold
+        if self.threshold is not None:
+            return self.threshold
+        # In an answer that is written, every span is meant.
+        return self.task.threshold if isinstance(self.task, ScoringTask) else 0.0
+
+    @property
+    def head(self) -> SpanHeadConfig | None:
+        """What the task scores spans with."""
+        return self.task.head if isinstance(self.task, ScoringTask) else None
 
     def kept(self) -> dict[str, Any]:
         """Those that are saved beside the config, since they may change afterwards."""

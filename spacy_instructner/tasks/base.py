@@ -3,7 +3,7 @@ needs of a tokenizer."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from spacy.language import Language
 from spacy.training import Example
@@ -158,18 +158,10 @@ class BoundTask(Protocol):
 class Task(Protocol):
     """A method's prompts and answers, before tokenizer and labels are known.
 
-    examples: reads those to show in the prompt, or None; head: of the model, where spans
-    are scored, or None; threshold: the lowest score that reaches doc.ents, where the
-    component's settings leave it open."""
+    examples: reads those to show in the prompt, or None."""
 
     @property
     def examples(self) -> ExampleReader | None: ...
-
-    @property
-    def head(self) -> SpanHeadConfig | None: ...
-
-    @property
-    def threshold(self) -> float: ...
 
     @property
     def names_types(self) -> bool:
@@ -190,6 +182,20 @@ class Task(Protocol):
         end: the id that ends an answer; max_span: most words in a span, 0 for no limit;
         layout: the order that suits the model, where the task leaves it open;
         demonstrations: examples to show in every prompt."""
+
+
+@runtime_checkable
+class ScoringTask(Protocol):
+    """What a task has besides that scores spans.
+
+    head: what the model needs for it, None for nothing; threshold: the lowest score that
+    reaches doc.ents, where the component's settings leave it open."""
+
+    @property
+    def head(self) -> SpanHeadConfig | None: ...
+
+    @property
+    def threshold(self) -> float: ...
 
 
 class Encoder(Protocol):

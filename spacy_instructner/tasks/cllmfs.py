@@ -17,7 +17,6 @@ from ..decoding.grammar import Grammar, SpanBorders
 from ..decoding.request import AnswerGrammar, DecodingRequest
 from ..decoding.token_bag import TokenBagGrammar
 from ..decoding.trie import Trie
-from ..scoring.scoring_request import SpanHeadConfig
 from .base import (
     Demonstration,
     Encoder,
@@ -117,9 +116,6 @@ class CLLMFS:
     examples: ExampleReader | None = None
     # The template must have the field.
     names_types: bool = True
-    # The answers are written, and every span in one is meant.
-    head: SpanHeadConfig | None = None
-    threshold: float = 0.0
 
     def __post_init__(self) -> None:
         if self.absent < 0:

@@ -14,7 +14,6 @@ from ..decoding.answers import AnswerFormat, Clause, Ids, TokenizedWords, write_
 from ..decoding.grammar import Grammar
 from ..decoding.request import DecodingRequest
 from ..decoding.trie import Trie
-from ..scoring.scoring_request import SpanHeadConfig
 from .base import (
     Demonstration,
     Encoder,
@@ -124,9 +123,6 @@ class InstructionNER:
     shuffle_options: bool
     definition: str
     definition_separator: str
-
-    head: SpanHeadConfig | None = None
-    threshold: float = 0.0
 
     def __post_init__(self) -> None:
         for name, weight in self.weights.items():

@@ -222,7 +222,7 @@ class BoundJustPassTwice:
     def _prompt(self, text: Ids) -> ScoringPrompt:
         """The prompt about a text of these ids."""
         ids: list[int] = [*self.start]
-        places = {field: 0 for field in FIELDS}
+        places = dict.fromkeys(FIELDS, 0)
         constant: int | None = None
         for field, literal in self.parts:
             if field == "sentence" and constant is None:

@@ -16,6 +16,7 @@ from .base import (
     Gold,
     PromptOrder,
     Request,
+    ScoringTask,
     Task,
     TrainingRecord,
 )
@@ -58,11 +59,10 @@ class Mixture:
             )
         if min(self.shares.values()) < 0 or not sum(self.shares.values()):
             raise ValueError("`shares` must not be negative, and not all of them 0.")
-        heads = {task.head for task in self.tasks.values() if task.head}
-        if len(heads) > 1:
+        if len(self.heads) > 1:
             raise ValueError(
-                "The tasks of a mixture share one head; give all of them the same "
-                f"`head_size` and `head_hidden`, not {sorted(map(str, heads))}."
+                "The tasks of a mixture share one head. Give all of them the same "
+                f"`head_size` and `head_hidden`, not {', '.join(map(str, self.heads))}."
             )
         showing = [name for name, task in self.tasks.items() if task.examples]
         if showing:
@@ -71,13 +71,21 @@ class Mixture:
             )
 
     @property
+    def heads(self) -> list[SpanHeadConfig]:
+        """Those of its tasks, each once."""
+        own = (t.head for t in self.tasks.values() if isinstance(t, ScoringTask))
+        return list(dict.fromkeys(head for head in own if head))
+
+    @property
     def head(self) -> SpanHeadConfig | None:
-        """The one that its tasks have."""
-        return next((task.head for task in self.tasks.values() if task.head), None)
+        """See `tasks.base.ScoringTask`."""
+        return self.heads[0] if self.heads else None
 
     @property
     def threshold(self) -> float:
-        return self.tasks[self.asks].threshold
+        """See `tasks.base.ScoringTask`."""
+        asked = self.tasks[self.asks]
+        return asked.threshold if isinstance(asked, ScoringTask) else 0.0
 
     @property
     def names_types(self) -> bool:
