@@ -282,7 +282,7 @@ class Backbone(nn.Module):
         ]
         prompts = [(request.prefix, request.suffix) for request in requests]
         states = iter(
-            self.states(prompts, wanted)
+            self.states(prompts, wanted, requests[0].both_ways)
             .float()
             .split(
                 [
@@ -295,12 +295,16 @@ class Backbone(nn.Module):
         return [self.head(next(states), next(states)) for _ in requests]
 
     def states(
-        self, prompts: Sequence[PromptIds], wanted: Sequence[tuple[int, int]]
+        self,
+        prompts: Sequence[PromptIds],
+        wanted: Sequence[tuple[int, int]],
+        both_ways: bool = False,
     ) -> torch.Tensor:
         """One pass over prompts, of which nothing is kept.
 
         wanted: (prompt, index of one of its ids), for each last hidden state that is asked
-        for; of an encoder-decoder model, those of the encoder.
+        for; of an encoder-decoder model, those of the encoder; both_ways: whether the
+        ids behind the prefix see those behind them, too.
         RETURNS: (wanted, width) these states."""
         raise NotImplementedError
 

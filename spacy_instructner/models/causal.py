@@ -23,7 +23,7 @@ from .forward_output import (
 )
 from .packed_attention import repeat_plan, run_packed, use_packed_attention
 from .packed_batch import PackedExamples, pack_records
-from .packed_plan import KeysValues, PackedPlan, fresh_segments
+from .packed_plan import FreshRow, KeysValues, PackedPlan, fresh_segments
 from .packed_session import PackedSession
 from .prefix_cache import PrefilledPrefix, PrefixCache
 
@@ -118,7 +118,8 @@ class CausalBackbone(Backbone):
 
         # Even an empty prefix takes a pass: it tells the tensors' shapes.
         ids = list(prefix or (0,))
-        plan = PackedPlan(fresh_segments([[len(ids)]], self.device), store=store)
+        rows = [FreshRow((len(ids),))]
+        plan = PackedPlan(fresh_segments(rows, self.device), store=store)
         output = self.run(ids, list(range(len(ids))), plan)
         if not found:
             raise TypeError("its layers do not attend through AttentionInterface")
@@ -129,7 +130,10 @@ class CausalBackbone(Backbone):
         )
 
     def states(
-        self, prompts: Sequence[PromptIds], wanted: Sequence[tuple[int, int]]
+        self,
+        prompts: Sequence[PromptIds],
+        wanted: Sequence[tuple[int, int]],
+        both_ways: bool = False,
     ) -> torch.Tensor:
         """See `Backbone.states`. Prefixes come from the prefix cache, and nothing of what
         is read behind them is kept."""
@@ -140,7 +144,7 @@ class CausalBackbone(Backbone):
         prefixes = PrefixCache(stored)
         counts = [len(suffix) for _, suffix in prompts]
         plan = PackedPlan(
-            fresh_segments([[count] for count in counts], self.device),
+            fresh_segments([FreshRow((n,), both_ways) for n in counts], self.device),
             prefixes.segment(
                 [prefixes.index[prefix] for prefix, _ in prompts], counts, self.device
             ),

@@ -27,6 +27,7 @@ from .forward_output import TokenPositions
 from .kv_cache import CacheRow, SlotKVCache
 from .packed_plan import (
     AttentionSegment,
+    FreshRow,
     PackedPlan,
     PrefixRange,
     fresh_segments,
@@ -91,8 +92,8 @@ class PackedBatch:
         """Who sees what; the cache is made ready to store what is new."""
         longest = max(row.cached.length for row in self.rows)
         cache.prepare(self.slots, self.offsets, longest, device)
-        lengths = [[len(row.ids)] for row in self.fresh]
-        local = fresh_segments(lengths, device) if lengths else []
+        fresh = [FreshRow((len(row.ids),)) for row in self.fresh]
+        local = fresh_segments(fresh, device) if fresh else []
         begin = sum(len(row.ids) for row in self.fresh)
         for group, gather in ((self.few, False), (self.many, True)):
             if group:
@@ -116,14 +117,14 @@ class PackedExamples:
     """Records side by side: each sees its prefix, what it shares and itself.
 
     ids, positions: (ids,) of the pass, and where they stand in their texts;
-    rows: how many ids each row has: a prefix alone, or a trunk and its branches;
+    rows: what each row holds: a prefix alone, or a trunk and its branches;
     prefixes: where they stand in the pass;
     scored: where the logits of the answers' ids with a weight are read;
     prefix_starts, own_starts, branch_starts: of each record, see `TokenPositions`."""
 
     ids: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
-    rows: list[list[int]] = field(default_factory=list)
+    rows: list[FreshRow] = field(default_factory=list)
     prefixes: list[PrefixRange] = field(default_factory=list)
     scored: list[int] = field(default_factory=list)
     prefix_starts: list[int] = field(default_factory=list)
@@ -156,7 +157,7 @@ class PackedExamples:
     def _add_prefix(self, prefix: Ids, records: Sequence[TrainingRecord]) -> None:
         begin = self._read(prefix, 0)
         if prefix:
-            self.rows.append([len(prefix)])
+            self.rows.append(FreshRow((len(prefix),)))
         trunk: Ids = ()
         own = begin
         for record in records:
@@ -164,7 +165,7 @@ class PackedExamples:
             if not record.trunk or record.trunk != trunk:
                 trunk = record.trunk
                 own = self._read(trunk, len(prefix))
-                self.rows.append([len(trunk)])
+                self.rows.append(FreshRow((len(trunk),)))
             self.prefix_starts.append(begin)
             self.own_starts.append(own)
             self._add_branch(record)
@@ -180,7 +181,8 @@ class PackedExamples:
         first = begin + len(record.suffix) - len(trunk) - 1
         self.scored.extend(first + at for at, w in enumerate(record.weights) if w)
         # What branches off nothing is a trunk itself.
-        self.rows[-1] = [*self.rows[-1], len(branch)] if trunk else [len(branch)]
+        counts = (*self.rows[-1].counts, len(branch)) if trunk else (len(branch),)
+        self.rows[-1] = FreshRow(counts, record.both_ways)
 
     def _read(self, ids: Ids, position: int) -> int:
         """Add ids that stand in their text from this position on. RETURNS: where the

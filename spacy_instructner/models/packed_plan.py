@@ -8,6 +8,7 @@ each of them sees, in segments, so that each segment is one matrix product:
     prefix segment     ──────── all of them ─────────────   keys of the rows' prompt starts
 
     what a fresh row sees         a row with two branches       a row in the KV cache
+     (both ways: all of it)
           a1 a2 a3 a4                  t1 t2 x1 x2 y1                d1 … d8 d9 d10
       a1   ■                       t1   ■                       d9    ■  ■ ■  ■
       a2   ■  ■                    t2   ■  ■                    d10   ■  ■ ■  ■  ■
@@ -207,20 +208,31 @@ def keys_of_pass(table: torch.Tensor) -> tuple[Keys, KeyPositions]:
     return keys_values, lambda positions: positions[table]
 
 
-def fresh_segments(
-    rows: Sequence[Sequence[int]], device: torch.device
-) -> list[AttentionSegment]:
-    """The first rows of a pass, with nothing cached.
+@dataclass(frozen=True)
+class FreshRow:
+    """A row with nothing cached.
 
-    rows: how many ids each has; or, of a row that branches, how many are in its trunk
-    and in each of the branches behind it. An id sees those of its row up to itself, of
-    another branch none. Rows of like length that follow each other make up a segment, so
-    that none is padded to more than twice its length."""
+    counts: how many ids are in its trunk, and in each of the branches behind it; an id sees
+    those of its row up to itself, of another branch none. both_ways: whether an id sees
+    those behind it, too, in a row without branches."""
+
+    counts: tuple[int, ...]
+    both_ways: bool = False
+
+    def __len__(self) -> int:
+        return sum(self.counts)
+
+
+def fresh_segments(
+    rows: Sequence[FreshRow], device: torch.device
+) -> list[AttentionSegment]:
+    """The first rows of a pass, with nothing cached. Rows of like length that follow each
+    other make up a segment, so that none is padded to more than twice its length."""
     segments: list[AttentionSegment] = []
-    group: list[Sequence[int]] = []
+    group: list[FreshRow] = []
     begin = 0
     for row in rows:
-        counts = [sum(other) for other in (*group, row)]
+        counts = [len(other) for other in (*group, row)]
         if min(counts) * 2 < max(counts):
             segments.append(_fresh_segment(group, begin, device))
             begin += sum(counts[:-1])
@@ -230,17 +242,25 @@ def fresh_segments(
 
 
 def _fresh_segment(
-    rows: Sequence[Sequence[int]], begin: int, device: torch.device
+    rows: Sequence[FreshRow], begin: int, device: torch.device
 ) -> AttentionSegment:
-    counts = [sum(row) for row in rows]
+    counts = [len(row) for row in rows]
     table = index_table(list(accumulate([begin, *counts[:-1]])), counts, device)
     at = torch.arange(table.shape[1], device=device)
     seen = at[None, None] <= at[None, :, None]
-    if any(len(row) > 1 for row in rows):
+    if any(row.both_ways for row in rows):
+        both = torch.tensor([row.both_ways for row in rows], device=device)
+        own = at[None] < torch.tensor(counts, device=device)[:, None]
+        seen = seen | (both[:, None] & own)[:, None]
+    if any(len(row.counts) > 1 for row in rows):
         branch = torch.tensor(
             [
-                [number for number, count in enumerate(row) for _ in range(count)]
-                + [0] * (table.shape[1] - sum(row))
+                [
+                    number
+                    for number, count in enumerate(row.counts)
+                    for _ in range(count)
+                ]
+                + [0] * (table.shape[1] - len(row))
                 for row in rows
             ],
             device=device,

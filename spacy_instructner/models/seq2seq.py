@@ -70,9 +70,12 @@ class Seq2SeqBackbone(Backbone):
         return output, mask
 
     def states(
-        self, prompts: Sequence[PromptIds], wanted: Sequence[tuple[int, int]]
+        self,
+        prompts: Sequence[PromptIds],
+        wanted: Sequence[tuple[int, int]],
+        both_ways: bool = False,
     ) -> torch.Tensor:
-        """See `Backbone.states`. The encoder reads each prompt as a whole."""
+        """See `Backbone.states`. The encoder reads each prompt as a whole, both ways."""
         states, _ = self.encode(prompts)
         row, at = torch.tensor(wanted, device=self.device).unbind(1)
         return states[row, at]

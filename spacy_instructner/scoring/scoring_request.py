@@ -32,7 +32,8 @@ class ScoringRequest:
     suffix: the ids behind it; labels: those that are scored; label_places: the id of the
     prompt whose state stands for each; words: the words of the window that can begin, end
     or be within a span; word_places: the id whose state stands for each; floor: the
-    lowest score of a span; max_span: most words in a span, 0 for no limit."""
+    lowest score of a span; max_span: most words in a span, 0 for no limit; both_ways:
+    whether the ids of the suffix see those behind them, too."""
 
     prefix: Ids
     suffix: Ids
@@ -42,6 +43,7 @@ class ScoringRequest:
     word_places: tuple[int, ...]
     floor: float
     max_span: int = 0
+    both_ways: bool = False
 
     @property
     def own(self) -> Ids:

@@ -69,7 +69,8 @@ class TrainingRecord:
     among them; None: the whole vocabulary. Over these an id's probability is
     normalised.
 
-    spans: what the words' states are scored for, in place of an answer or besides."""
+    spans: what the words' states are scored for, in place of an answer or besides;
+    both_ways: whether the ids of the suffix see those behind them, too."""
 
     prefix: Ids
     suffix: Ids
@@ -81,6 +82,7 @@ class TrainingRecord:
     shared: int = 0
     allowed: tuple[Ids, ...] | None = None
     spans: SpanTargets | None = None
+    both_ways: bool = False
 
     @property
     def weight(self) -> float:

@@ -49,6 +49,7 @@ def build_just_pass_twice_v1(
     threshold: float = 0.5,
     head_size: int = 128,
     head_hidden: int = 576,
+    both_ways: bool = False,
 ) -> "JustPassTwice":
     """Registered as `spacy-instructner.JustPassTwice.v1`.
 
@@ -64,11 +65,15 @@ def build_just_pass_twice_v1(
         own `threshold` is null.
     head_size (int): width of the vectors in which words and labels are compared.
     head_hidden (int): width of the layer before.
+    both_ways (bool): whether the words of the text see those behind them, too. Then one
+        copy of the text is enough (ours).
     RETURNS (JustPassTwice): the task. Raises ValueError for a template that lacks a field
         or has an unknown one, an empty separator, and values out of range.
     """
     head = SpanHeadConfig(head_size, head_hidden)
-    return JustPassTwice(template, definition, separator, floor, threshold, head)
+    return JustPassTwice(
+        template, definition, separator, floor, threshold, head, both_ways
+    )
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class JustPassTwice:
     floor: float
     threshold: float
     head: SpanHeadConfig
+    both_ways: bool
 
     # No examples in the prompt: what is constant is to be short.
     examples: ExampleReader | None = None
@@ -178,6 +184,7 @@ class BoundJustPassTwice:
                 places,
                 self.task.floor,
                 self.max_span,
+                self.task.both_ways,
             )
         ]
 
@@ -216,6 +223,7 @@ class BoundJustPassTwice:
             text=(prompt.text, prompt.text + length),
             mentions=self._mentions(words, gold, prompt),
             spans=targets,
+            both_ways=self.task.both_ways,
         )
         return [record] if record.weight else []
 

@@ -51,10 +51,14 @@ def with_head(backbone: Backbone) -> Backbone:
 
 
 def scoring_requests(
-    backbone: Backbone, count: int, seed: int, labels: Sequence[LabelSet] = (LABELS,)
+    backbone: Backbone,
+    count: int,
+    seed: int,
+    labels: Sequence[LabelSet] = (LABELS,),
+    **config: Any,
 ) -> list[ScoringRequest]:
     rng = random.Random(seed)
-    bound = [bind_scoring(backbone.encoder, each) for each in labels]
+    bound = [bind_scoring(backbone.encoder, each, **config) for each in labels]
     requests: list[ScoringRequest] = []
     for _ in range(count):
         words = [rng.choice(WORDS) for _ in range(rng.randint(0, 12))]
@@ -72,8 +76,15 @@ def own_span_logits(backbone: Backbone, request: ScoringRequest) -> torch.Tensor
         body = backbone.hf.get_encoder()
     else:
         body = backbone.hf.model
+    mask = None
+    if request.both_ways and not backbone.hf.config.is_encoder_decoder:
+        at = torch.arange(len(ids))
+        # What stands behind the prefix sees all that does; the prefix does not.
+        seen = (at[None] <= at[:, None]) | (at[:, None] >= len(request.prefix))
+        mask = torch.zeros(seen.shape).masked_fill(~seen, -1e9)[None, None]
     with torch.no_grad():
-        states = body(input_ids=torch.tensor([ids])).last_hidden_state[0].float()
+        output = body(input_ids=torch.tensor([ids]), attention_mask=mask)
+        states = output.last_hidden_state[0].float()
         assert backbone.head is not None
         found: torch.Tensor = backbone.head(
             states[list(request.word_places)], states[list(request.label_places)]

@@ -1,5 +1,6 @@
 """Windows that are scored: the same alone and together, as transformers itself reads them."""
 
+from dataclasses import replace
 from unittest import mock
 
 import pytest
@@ -28,6 +29,25 @@ def test_logits_are_those_of_a_plain_pass(backbone: Backbone) -> None:
     for request, logits in zip(requests, found):
         assert logits.shape == (len(request.words), len(request.labels), 3)
         assert logits.allclose(own_span_logits(backbone, request), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+def test_both_ways(kind: str) -> None:
+    """With one copy of the text, whose words see what follows them."""
+    backbone = with_head(make_backbone(kind))
+    once = {"template": "Types: {types}\n{sentence}\n", "both_ways": True}
+    requests = scoring_requests(backbone, 12, 0, (LABELS, OTHERS), **once)
+    with torch.inference_mode():
+        found = backbone.span_logits(requests)
+        for request, logits in zip(requests, found):
+            assert logits.allclose(own_span_logits(backbone, request), atol=1e-4)
+        forward = [replace(request, both_ways=False) for request in requests]
+        others = backbone.span_logits(forward)
+    same = [one.allclose(other, atol=1e-4) for one, other in zip(found, others)]
+    empty = [not request.words for request in requests]
+    # An encoder reads both ways anyway.
+    assert sum(empty) < 4
+    assert same == ([True] * 12 if kind == "t5" else empty)
 
 
 def test_together_as_one_by_one(backbone: Backbone) -> None:

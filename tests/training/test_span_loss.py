@@ -54,8 +54,11 @@ def plain_loss(head: SpanHead, states: torch.Tensor, record: TrainingRecord) -> 
 
 
 @on_every_model
-def test_it_is_the_cross_entropy_of_all_words_and_labels(make_nlp: MakeNLP) -> None:
-    nlp = initialized(make_nlp, task=TASK)
+@pytest.mark.parametrize("both_ways", [False, True])
+def test_it_is_the_cross_entropy_of_all_words_and_labels(
+    make_nlp: MakeNLP, both_ways: bool
+) -> None:
+    nlp = initialized(make_nlp, task={**TASK, "both_ways": both_ways})
     pipe = nlp.get_pipe("instruction_ner")
     records = pipe.records(examples(nlp))
     backbone = get_backbone(pipe.model)
@@ -68,7 +71,7 @@ def test_it_is_the_cross_entropy_of_all_words_and_labels(make_nlp: MakeNLP) -> N
         for record in records:
             prompt = record.prefix, record.suffix
             ids = range(len(record.prefix + record.suffix))
-            states = backbone.states([prompt], [(0, at) for at in ids])
+            states = backbone.states([prompt], [(0, at) for at in ids], both_ways)
             expected += plain_loss(backbone.head, states, record)
     assert found is not None and float(found) == pytest.approx(expected, rel=1e-4)
 
