@@ -62,7 +62,7 @@ def main() -> None:
 
 def parts_of(args: argparse.Namespace) -> dict[str, Callable[[], list[Row]]]:
     """What can be measured, by name."""
-    from . import decoding, profiling, scaling, training
+    from . import decoding, profiling, readings, scaling, training
 
     data, cache, times = args.data, args.cache, args.times
 
@@ -76,6 +76,7 @@ def parts_of(args: argparse.Namespace) -> dict[str, Callable[[], list[Row]]]:
             for name in SETS
         },
         "methods": lambda: decoding.methods(data, first, cache, args.texts, times),
+        "readings": lambda: readings.compare(args.texts // 4, times),
         "agreement": lambda: [
             row
             for name in SETS

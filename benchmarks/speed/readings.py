@@ -1,0 +1,143 @@
+"""What a text costs by each way of reading: an answer a label, one answer, one pass in which
+all labels are scored; beside GLiNER at the size of its small model. By turns, in seconds of CPU
+time: with several threads, the sum of what each computed.
+
+Texts are made up of the words of the package's own templates, so that no data is needed."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from spacy_instructner.formats.text_files import read_json
+from spacy_instructner.models.thinc_model import get_backbone
+
+from .decoding import NAME, ready
+from .measure import Row
+from .models import copies
+from .rivals import gliner_small
+
+WORDING = Path(__file__).parents[2] / "assets" / "base" / "wording.json"
+TEMPLATES = WORDING.parent / "queries"
+# Words in a text, labels: an everyday question, a sentence of an encyclopaedia.
+SIZES = ((14, 4), (43, 9))
+LABELS = (4, 9, 20, 80, 200)
+ONCE = (
+    "Please extract the entities of each type from the sentence.\n"
+    "Types: {types}\nSentence: {sentence}\n"
+)
+TASKS: dict[str, dict[str, Any]] = {
+    "CLLMFS": {"@misc": "spacy-instructner.CLLMFS.v1"},
+    "InstructionNER": {"@misc": "spacy-instructner.InstructionNER.v1"},
+    "Just Pass Twice": {"@misc": "spacy-instructner.JustPassTwice.v1"},
+    "one copy, both ways": {
+        "@misc": "spacy-instructner.JustPassTwice.v1",
+        "template": ONCE,
+        "both_ways": True,
+    },
+}
+
+
+def made_texts(words: int, count: int) -> list[str]:
+    """Texts of so many words each, the same every time."""
+    rng = random.Random(words)
+    own = [
+        word
+        for path in sorted(TEMPLATES.glob("*.json"))
+        for template in read_json(path)["texts"]
+        for word in str(template).split()
+        if word.isalpha()
+    ]
+    return [" ".join(rng.choices(own, k=words)) for _ in range(count)]
+
+
+def label_names(count: int) -> list[str]:
+    """So many labels, by what the base's own are called."""
+    own = [each["names"][0] for each in read_json(WORDING).values()]
+    for path in sorted(TEMPLATES.glob("*.json")):
+        own.extend(each["names"][0] for each in read_json(path)["labels"].values())
+    return list(dict.fromkeys(own))[:count]
+
+
+def pipeline(task: dict[str, Any], labels: Sequence[str], precision: str) -> Language:
+    """With the adapter of the package; a head, where there is one, has random weights: how
+    long it takes does not depend on them."""
+    nlp = spacy.blank("en")
+    model = {"@architectures": "spacy-instructner.CausalLM.v1", "precision": precision}
+    config = {"task": task, "labels": list(labels), "model": model}
+    pipe: Any = nlp.add_pipe(NAME, config=config)
+    get_backbone(pipe.model)
+    doc = nlp.make_doc("nothing")
+    doc.set_ents([], default="outside")
+    pipe.initialize(lambda: [Example(nlp.make_doc(doc.text), doc)], labels=list(labels))
+    ready(nlp)
+    return nlp
+
+
+def runs_of(
+    texts: Sequence[str], labels: Sequence[str], precision: str, names: Sequence[str]
+) -> dict[str, Callable[[], Any]]:
+    """What is compared on some texts."""
+    runs: dict[str, Callable[[], Any]] = {}
+    for name in names:
+        nlp = pipeline(TASKS[name], labels, precision)
+        docs = [nlp.make_doc(text) for text in texts]
+        runs[name] = partial(annotate, nlp, docs)
+    gliner = gliner_small(labels)
+    if gliner is not None:
+        runs["GLiNER, small"] = partial(gliner, list(texts))
+    return runs
+
+
+def annotate(nlp: Language, docs: list[Doc]) -> None:
+    list(nlp.get_pipe(NAME).pipe(copies(docs), batch_size=1000))
+
+
+def in_turns_of_cpu(
+    runs: dict[str, Callable[[], Any]], times: int
+) -> dict[str, list[float]]:
+    """Seconds of CPU time of each, after one run that is not counted."""
+    for run in runs.values():
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(times):
+        for name, run in runs.items():
+            begin = time.process_time()
+            run()
+            seconds[name].append(time.process_time() - begin)
+    return seconds
+
+
+def compare(
+    count: int, times: int, precisions: Sequence[str] = ("float32", "bfloat16")
+) -> list[Row]:
+    """Milliseconds a text of each way of reading. count: texts of the smaller size."""
+    rows: list[Row] = []
+    for precision in precisions:
+        for words, labels in SIZES:
+            texts = made_texts(words, max(4, count * SIZES[0][0] // words))
+            runs = runs_of(texts, label_names(labels), precision, list(TASKS))
+            group = f"readings.{words}-words-{labels}-labels-{precision}"
+            rows += rows_of(group, in_turns_of_cpu(runs, times), len(texts))
+    for labels in LABELS:
+        texts = made_texts(SIZES[1][0], max(4, count // 8))
+        runs = runs_of(texts, label_names(labels), "float32", list(TASKS))
+        seconds = in_turns_of_cpu(runs, max(1, times // 2))
+        rows += rows_of("readings", seconds, len(texts), labels)
+    return rows
+
+
+def rows_of(
+    group: str, seconds: dict[str, list[float]], texts: int, x: float | None = None
+) -> list[Row]:
+    return [
+        Row(group, name, "ms CPU a text", [1000 * s / texts for s in own], x=x)
+        for name, own in seconds.items()
+    ]
