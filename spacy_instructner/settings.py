@@ -22,6 +22,7 @@ class Settings:
     labels: list[str]
     label_names: dict[str, str]
     label_definitions: dict[str, str]
+    known_labels: bool
     decoder: DecodingConfig
     windows: SpanGetter
     max_window: int
@@ -65,4 +66,5 @@ class Settings:
             "labels": list(self.labels),
             "label_names": dict(self.label_names),
             "label_definitions": dict(self.label_definitions),
+            "known_labels": self.known_labels,
         }
