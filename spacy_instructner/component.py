@@ -36,7 +36,7 @@ from .predictions import (
     predict_each,
 )
 from .settings import Settings
-from .state import State
+from .state import NO_LABELS, State
 from .tasks.base import BoundTask, Request, TrainingRecord
 from .tasks.labels import Labels, LabelSet
 from .training.records import (
@@ -52,13 +52,6 @@ from .training.records import (
 )
 from .training.update import add_gradients
 from .windows import BoundWindow, Window
-
-NO_LABELS = (
-    "The component {name!r} has no labels to look for. Give them in one of three ways: "
-    'in the config, nlp.add_pipe("instruction_ner", config={{"labels": ["PERSON"]}}); '
-    'afterwards, nlp.get_pipe({name!r}).set_labels(["PERSON"]); or for one call, '
-    'nlp.pipe(texts, component_cfg={{{name!r}: {{"labels": ["PERSON"]}}}}).'
-)
 
 
 class InstructionNERPipe(TrainablePipe):
@@ -94,7 +87,9 @@ class InstructionNERPipe(TrainablePipe):
         self.model.attrs["objectives"] = settings.objectives
         self.model.attrs["head"] = settings.head
         self.model.attrs["predict"] = self.predict
-        self.state = State({"threshold": settings.lowest_score}, settings.kept())
+        kept = settings.kept()
+        # Labels follow, checked.
+        self.state = State({k: kept[k] for k in ("threshold", "known_labels")}, kept)
         self._bound: BoundTasks = Cache(MOST_BOUND)
         self.set_labels(
             settings.labels, settings.label_names, settings.label_definitions
@@ -116,6 +111,11 @@ class InstructionNERPipe(TrainablePipe):
     @property
     def labels(self) -> tuple[str, ...]:
         return tuple(self.cfg["labels"])
+
+    @property
+    def label_words(self) -> dict[str, dict[str, str]]:
+        """What each label is asked by now: {label: {"name", "definition"}}."""
+        return self.state.label_words()
 
     @property
     def label_data(self) -> list[str]:
@@ -290,10 +290,9 @@ class InstructionNERPipe(TrainablePipe):
     def answer_ids(self, examples: Sequence[Example]) -> AnswerIds:
         """How many ids of Examples' answers are learnt, and how many missing annotation
         costs."""
+        windows = self._gold_windows(examples)
         positions = get_backbone(self.model).positions
-        return count_ids(
-            self._gold_windows(examples), positions, self.loss == "grammar"
-        )
+        return count_ids(windows, positions, self.loss == "grammar")
 
     def initialize(
         self,

@@ -23,6 +23,7 @@ objectives = {}
 labels = []
 label_names = {}
 label_definitions = {}
+known_labels = true
 max_window = 512
 window_overlap = 64
 threshold = null
@@ -79,6 +80,7 @@ def make_instruction_ner(
     labels: list[str],
     label_names: dict[str, str],
     label_definitions: dict[str, str],
+    known_labels: bool,
     decoder: DecodingConfig,
     windows: SpanGetter,
     max_window: int,
@@ -106,6 +108,8 @@ def make_instruction_ner(
     label_names (Dict[str, str]): words for a label in prompts; by default the
         label in lower case, `_` and `-` as spaces.
     label_definitions (Dict[str, str]): what labels mean.
+    known_labels (bool): whether codes and abbreviations that are well known (ORG, GPE)
+        get the names and definitions of a table, where none are given.
     decoder (Decoder): how answers are searched.
     windows (SpanGetter): proposes windows, by default the whole text.
     max_window (int): most model tokens in a window; longer ones are cut.

@@ -23,6 +23,7 @@ class Settings:
     labels: list[str]
     label_names: dict[str, str]
     label_definitions: dict[str, str]
+    known_labels: bool
     decoder: DecodingConfig
     windows: SpanGetter
     max_window: int
@@ -79,4 +80,5 @@ class Settings:
             "labels": list(self.labels),
             "label_names": dict(self.label_names),
             "label_definitions": dict(self.label_definitions),
+            "known_labels": self.known_labels,
         }

@@ -25,6 +25,13 @@ from .tasks.labels import (
     with_own_words,
 )
 
+NO_LABELS = (
+    "The component {name!r} has no labels to look for. Give them in one of three ways: "
+    'in the config, nlp.add_pipe("instruction_ner", config={{"labels": ["PERSON"]}}); '
+    'afterwards, nlp.get_pipe({name!r}).set_labels(["PERSON"]); or for one call, '
+    'nlp.pipe(texts, component_cfg={{{name!r}: {{"labels": ["PERSON"]}}}}).'
+)
+
 
 @dataclass
 class State:
@@ -59,7 +66,7 @@ class State:
         old_definitions = self.cfg.get("label_definitions", {})
         all_names = {**old_names, **(names or {})}
         all_definitions = {**old_definitions, **(definitions or {})}
-        make_label_set(labels, all_names, all_definitions)
+        make_label_set(labels, all_names, all_definitions, self.cfg["known_labels"])
         self.labels_given = bool(labels)
         # At once, for whoever annotates meanwhile.
         self.cfg.update(
@@ -103,7 +110,20 @@ class State:
         asked = cfg["labels"] if labels is None else labels
         if not asked:
             return None
-        return with_own_words(asked, cfg["label_names"], cfg["label_definitions"])
+        return with_own_words(
+            asked, cfg["label_names"], cfg["label_definitions"], cfg["known_labels"]
+        )
+
+    def label_words(self) -> dict[str, dict[str, str]]:
+        """See `component.InstructionNERPipe.label_words`."""
+        asked = self.label_set(None, None)
+        if asked is None:
+            return {}
+        words = zip(asked.labels, asked.names, asked.definitions)
+        return {
+            label: {"name": name, "definition": definition}
+            for label, name, definition in words
+        }
 
     # What goes with scores and prompts.
 
@@ -149,13 +169,15 @@ class State:
     ) -> None:
         """Take over what `to_save` made. given: what the config says now, where that may
         win. Raises ValueError where labels could not be told apart then."""
-        cfg = dict(saved)
+        # What was saved without this setting learned default names.
+        cfg = {"known_labels": False, **saved}
         self.weights_saved = cfg.pop("weights")
         # Folders that were saved without it keep their own settings.
         before = cfg.pop("configured", None)
         if given is not None and before is not None:
             cfg.update(overridden(cfg, before, given))
-            make_label_set(cfg["labels"], cfg["label_names"], cfg["label_definitions"])
+            words = cfg["label_names"], cfg["label_definitions"]
+            make_label_set(cfg["labels"], *words, cfg["known_labels"])
         self.forget_calibration()
         self.cfg.update(cfg)
         self.labels_given = bool(self.cfg["labels"])
@@ -181,12 +203,15 @@ def overridden(
 ) -> dict[str, Any]:
     """The settings that were given for this load, where they are not those of the config
     that was saved. No labels and no words are nothing given; words are those of the
-    labels that they were given for, beside the saved ones.
+    labels that they were given for, beside the saved ones. Of a setting that the saved
+    config does not know, nobody can tell whether it was given or is its default.
 
     saved: settings as they are kept; before, given: as the config had them then, and has
     them now."""
     found: dict[str, Any] = {}
     for key, value in given.items():
+        if key not in before:
+            continue
         if isinstance(value, dict):
             new = {
                 k: words for k, words in value.items() if before[key].get(k) != words

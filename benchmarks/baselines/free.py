@@ -14,7 +14,6 @@ from spacy.util import load_config
 from spacy_instructner.data.corpora import without_annotation
 from spacy_instructner.evaluation.support_set import train_on
 from spacy_instructner.fewshot.runs import Annotate
-from spacy_instructner.tasks.labels import make_label_set
 
 from ..speed.decoding import generate, ready, requests_of
 from ..speed.models import CONFIGS
@@ -32,8 +31,7 @@ def fit(
     """config: in the project's configs; batch_size: prompts in a call of generate()."""
     trained = train_on(load_config(CONFIGS / config), support, {"system.seed": seed})
     pipe = trained.get_pipe("instruction_ner")
-    labels = make_label_set(pipe.labels, pipe.cfg["label_names"], {})
-    named = dict(zip(labels.names, labels.labels, strict=True))
+    named = {words["name"]: label for label, words in pipe.label_words.items()}
     backbone = ready(trained)
 
     def annotate(docs: Iterable[Doc]) -> Iterable[Doc]:

@@ -32,10 +32,10 @@ def debug_data_cli(
     encoding: str = ENCODING,
 ) -> None:
     """Look for what would go wrong in training: misaligned, overlapping and duplicate
-    annotation, leaks into the test set, labels with the same words or without a
-    definition, texts longer than the window, entities that fit into no answer. Exit with
-    1 if training is impossible. Settings can be given as for spacy train:
-    --paths.definitions words.json."""
+    annotation, leaks into the test set, labels with the same words, without a definition
+    or with words that the model may not know, texts longer than the window, entities that
+    fit into no answer. Exit with 1 if training is impossible. Settings can be given as for
+    spacy train: --paths.definitions words.json."""
     from spacy.cli._util import import_code, parse_config_overrides
     from spacy.util import load_config, load_model_from_config
 

@@ -67,7 +67,7 @@ def judge_folds(
         `folds`, `train_on` and `judge_texts`."""
     name, pipe = find_component(nlp)
     config = nlp.config.copy()
-    own = ("labels", "label_names", "label_definitions")
+    own = ("labels", "label_names", "label_definitions", "known_labels")
     config["components"][name] |= {key: pipe.cfg[key] for key in own}
     config["initialize"]["components"].pop(name, None)
     seed = config.interpolate()["training"]["seed"]

@@ -1,5 +1,6 @@
 """What an instruction_ner component could not learn from annotated texts. Source: ours."""
 
+import re
 import warnings
 from collections.abc import Sequence
 
@@ -14,6 +15,8 @@ from ..config_checks import check_paths
 from ..data.blank_docs import without_annotation
 from ..data.checks import Finding
 from ..data.sampling import label_counts
+from ..models.thinc_model import get_backbone
+from ..tasks.base import Encoder
 from ..tasks.cllmfs import CLLMFS
 from ..tasks.instruction_ner import InstructionNER
 from ..tasks.labels import unasked_words
@@ -74,20 +77,51 @@ def _check_labels(pipe: InstructionNERPipe, train: Sequence[Doc]) -> list[str]:
 
 
 def _check_words(pipe: InstructionNERPipe) -> list[str]:
-    """Words for labels that the component does not have, and labels without a
-    definition where prompts give definitions."""
+    """Words for labels that the component does not have, labels whose words the model may
+    not know, and labels without a definition where prompts give definitions."""
     own = ("label_names", "label_definitions")
-    words = {setting: pipe.cfg[setting] for setting in own}
-    unasked = list(unasked_words(pipe.labels, **words))
-    without = [label for label in pipe.labels if not words[own[1]].get(label)]
-    if not without or not isinstance(pipe.task, CLLMFS):
-        return unasked
-    return [
-        *unasked,
-        f"These labels have no definition: {', '.join(without)}. Define them in "
-        "`label_definitions` or in the file `--paths.definitions`; F1 is often better "
-        "with definitions.",
-    ]
+    found = unasked_words(
+        pipe.labels, **{setting: pipe.cfg[setting] for setting in own}
+    )
+    words = pipe.label_words
+    named = pipe.cfg["label_names"]
+    encoder = get_backbone(pipe.model).encoder
+    unclear = {
+        label: said["name"]
+        for label, said in words.items()
+        if not named.get(label) and is_unclear(said["name"], encoder)
+    }
+    if unclear:
+        asked = ", ".join(f"{label} (asked as {unclear[label]!r})" for label in unclear)
+        found.append(
+            f"The model may not know what these labels mean: {asked}. Say it in plain "
+            f'words in `label_names`, as {{{next(iter(unclear))!r}: "words"}}.'
+        )
+    without = [label for label, said in words.items() if not said["definition"]]
+    if without and isinstance(pipe.task, CLLMFS):
+        found.append(
+            f"These labels have no definition: {', '.join(without)}. Define them in "
+            "`label_definitions` or in the file `--paths.definitions`; F1 is often better "
+            "with definitions."
+        )
+    return found
+
+
+def is_unclear(name: str, encoder: Encoder) -> bool:
+    """Is there a word in a label's name that looks like a code: letters and digits mixed,
+    or cut by the model's tokenizer into pieces of less than three letters, on average? A
+    tokenizer keeps frequent words whole and cuts those that it has seldom seen.
+
+    Only words of the letters a to z are looked at. Abbreviations that are frequent text
+    (org, cls) are not found. The rule and its limit of three: ours, chosen on lists of
+    label words (`tests/evaluation/test_learnability.py`)."""
+    for word in re.findall(r"\w+", name):
+        if not word.isascii() or word.isdigit():
+            continue
+        pieces = len(encoder.text(f" {word}"))
+        if not word.isalpha() or 1 < pieces and len(word) < 3 * pieces:
+            return True
+    return False
 
 
 def _check_windows(

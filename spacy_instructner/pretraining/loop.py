@@ -239,6 +239,9 @@ def settings_that_count(config: Config) -> dict[str, str]:
             name = f"{before}{key}"
             if name in ("paths", "training.logger") or key == "device":
                 continue
+            # Texts of pretraining bring the names of their labels.
+            if key == "known_labels":
+                continue
             if isinstance(value, Mapping):
                 walk(value, f"{name}.")
             elif isinstance(value, str) and value and Path(value).is_file():

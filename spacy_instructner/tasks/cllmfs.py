@@ -157,9 +157,9 @@ class CLLMFS:
             for label, meaning in zip(labels.labels, labels.definitions)
             if not meaning
         ]
-        # Where no label has one, names are meant to be enough. A sentence for each label,
+        # Where nobody gave one, names are meant to be enough. A sentence for each label,
         # in the same words every time: Python warns once of each.
-        for label in without if any(labels.definitions) else ():
+        for label in without if labels.defined else ():
             warnings.warn(
                 f"The label {label!r} has no definition in `label_definitions`; CLLMFS "
                 f"makes one from its name, as {self.default_definition!r}.",

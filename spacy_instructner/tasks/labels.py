@@ -1,5 +1,6 @@
 """Labels and the words that stand for them in prompts and answers."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -8,6 +9,7 @@ from pathlib import Path
 from spacy.tokens import Doc
 
 from ..formats.text_files import UTF8, read_json
+from .known_labels import KnownLabel, known_label
 
 # Labels; or each with what it means, or with "name" and "definition".
 Labels = Sequence[str] | Mapping[str, str | Mapping[str, str]]
@@ -19,11 +21,13 @@ LABELS_KEY = "instruction_ner_labels"
 class LabelSet:
     """labels: as they are written on the Doc, in the order they are asked;
     names: the words for each, in the same order; definitions: what it means,
-    "" where nobody gave one."""
+    "" where there is none; defined: whether somebody gave a definition (those of
+    known labels are not given)."""
 
     labels: tuple[str, ...]
     names: tuple[str, ...]
     definitions: tuple[str, ...]
+    defined: bool
 
 
 def default_name(label: str) -> str:
@@ -40,9 +44,37 @@ def make_label_set(
     labels: Iterable[str],
     names: Mapping[str, str],
     definitions: Mapping[str, str],
+    known_labels: bool = False,
 ) -> LabelSet:
-    """Labels with their words. Raises ValueError for a label without words, one
-    given twice, and two labels with the same words."""
+    """Labels with their words.
+
+    names, definitions: what was given, by label; known_labels: whether a label without a
+    name gets the words of the table of known labels. A definition of the table goes with
+    the table's name: it may contradict another one.
+    Raises ValueError for a label without words, one given twice, and two labels with the
+    same words."""
+    found = _checked(labels)
+    own = {label: plain(names.get(label, "")) for label in found}
+    called = {label: own[label] or default_name(label) for label in found}
+    known: dict[str, KnownLabel] = {}
+    if known_labels:
+        known = _known_words(called, [label for label in found if not own[label]])
+    called |= {label: words.name for label, words in known.items()}
+    _check_names(called)
+    given = [plain(definitions.get(label, "")) for label in found]
+    return LabelSet(
+        labels=tuple(found),
+        names=tuple(called.values()),
+        definitions=tuple(
+            meaning or (known[label].definition if label in known else "")
+            for label, meaning in zip(found, given)
+        ),
+        defined=any(given),
+    )
+
+
+def _checked(labels: Iterable[str]) -> list[str]:
+    """Labels as a list. Raises ValueError for what is no label, and one given twice."""
     if isinstance(labels, str):
         raise ValueError(f"`labels` is a list of labels, not one text: {labels!r}.")
     found: list[str] = []
@@ -54,9 +86,34 @@ def make_label_set(
         if label in found:
             raise ValueError(f"The label {label!r} is given twice in `labels`.")
         found.append(label)
+    return found
+
+
+def _known_words(
+    called: Mapping[str, str], open_: Iterable[str]
+) -> dict[str, KnownLabel]:
+    """The table's words for labels, without those by which a label would be called like
+    another one: such a label keeps its default name.
+
+    called: the names of all labels without the table; open_: the labels that nobody gave a
+    name."""
+    known = {label: words for label in open_ if (words := known_label(label))}
+    while True:
+        # A label that keeps its default name may be called like the next one.
+        names = {**called, **{label: words.name for label, words in known.items()}}
+        count = Counter(name.lower() for name in names.values())
+        alike = [label for label in known if count[names[label].lower()] > 1]
+        if not alike:
+            return known
+        for label in alike:
+            del known[label]
+
+
+def _check_names(called: Mapping[str, str]) -> None:
+    """called: names by label. Raises ValueError for an empty name, and for one that two
+    labels have."""
     words: dict[str, str] = {}
-    for label in found:
-        name = plain(names.get(label, "")) or default_name(label)
+    for label, name in called.items():
         if not name:
             raise ValueError(
                 f"The label {label!r} has no words to ask for it with. Give it some "
@@ -69,20 +126,16 @@ def make_label_set(
                 "one of them other words in `label_names`."
             )
         words[name.lower()] = label
-    return LabelSet(
-        labels=tuple(found),
-        names=tuple(
-            plain(names.get(label, "")) or default_name(label) for label in found
-        ),
-        definitions=tuple(plain(definitions.get(label, "")) for label in found),
-    )
 
 
 def with_own_words(
-    labels: Labels, names: Mapping[str, str], definitions: Mapping[str, str]
+    labels: Labels,
+    names: Mapping[str, str],
+    definitions: Mapping[str, str],
+    known_labels: bool = False,
 ) -> LabelSet:
-    """As `make_label_set`, with the words that labels bring first. Raises ValueError for
-    words of another kind than name and definition, too."""
+    """As `make_label_set`, with the words that labels bring first. An empty text brings
+    nothing. Raises ValueError for words of another kind than name and definition, too."""
     own: dict[str, dict[str, str]] = {
         "name": dict(names),
         "definition": {**definitions},
@@ -97,7 +150,7 @@ def with_own_words(
                 )
             if text:
                 own[kind][label] = text
-    return make_label_set(labels, own["name"], own["definition"])
+    return make_label_set(labels, own["name"], own["definition"], known_labels)
 
 
 def labels_of(doc: Doc) -> Labels | None:
