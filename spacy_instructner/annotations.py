@@ -1,7 +1,7 @@
 """What is written on a Doc, and how the scores of its spans are looked up there.
 Source: ours."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from spacy.tokens import Doc, Span
 
@@ -80,6 +80,7 @@ def annotate(
     spans_key: str,
     threshold: float,
     overwrite: bool,
+    thresholds: Mapping[str, float] | None = None,
     written_by: str | None = None,
 ) -> None:
     """Write spans on a Doc: all of them to its span group, the best that do not
@@ -89,7 +90,7 @@ def annotate(
     as they are, and a span that overlaps one goes to the group only. Tokens that
     nobody annotated become O.
 
-    written_by: the component's name, which the group keeps in this process."""
+    thresholds: in the place of `threshold`, by label; written_by: the component's name, which the group keeps in this process."""
     spans = [Span(doc, f.start, f.end, label=f.label) for f in found]
     group = make_group(doc, spans_key, spans, (f.score for f in found))
     group.written_by = written_by
@@ -97,7 +98,7 @@ def annotate(
     earlier = [] if overwrite else list(doc.ents)
     blocked = [] if overwrite else _blocked(doc)
     taken = [(span.start, span.end) for span in (*earlier, *blocked)]
-    chosen = choose(found, taken, threshold)
+    chosen = choose(found, taken, threshold, thresholds)
     entities = [Span(doc, f.start, f.end, label=f.label) for f in chosen]
     doc.set_ents(entities + earlier, blocked=blocked, default="outside")
 

@@ -87,9 +87,7 @@ class InstructionNERPipe(TrainablePipe):
         self.model.attrs["objectives"] = settings.objectives
         self.model.attrs["head"] = settings.head
         self.model.attrs["predict"] = self.predict
-        kept = settings.kept()
-        # Labels follow, checked.
-        self.state = State({k: kept[k] for k in ("threshold", "known_labels")}, kept)
+        self.state = State.of(settings.kept())
         self._bound: BoundTasks = Cache(MOST_BOUND)
         self.set_labels(
             settings.labels, settings.label_names, settings.label_definitions
@@ -236,6 +234,7 @@ class InstructionNERPipe(TrainablePipe):
                 prediction.found,
                 spans_key=self.spans_key,
                 threshold=self.cfg["threshold"],
+                thresholds=self.cfg["thresholds"],
                 overwrite=self.overwrite,
                 written_by=self.name,
             )

@@ -78,10 +78,13 @@ def _texts(block: Mapping[str, Any]) -> Iterator[str]:
             yield str(value)
 
 
-def write_threshold(nlp: Language, name: str, threshold: float) -> None:
-    """Set a component's threshold, also where the config has it, so that
-    `spacy.load(path, config=…)` can be told from what is saved."""
+def write_threshold(
+    nlp: Language, name: str, threshold: float, by_label: Mapping[str, float]
+) -> None:
+    """Set a component's threshold, and those of labels, also where the config has them, so
+    that `spacy.load(path, config=…)` can be told from what is saved."""
     pipe: Any = nlp.get_pipe(name)
-    nlp.get_pipe_config(name)["threshold"] = threshold
-    pipe.cfg["threshold"] = threshold
-    pipe.state.configured["threshold"] = threshold
+    values = {"threshold": threshold, "thresholds": dict(by_label)}
+    nlp.get_pipe_config(name).update(values)
+    pipe.cfg.update(values)
+    pipe.state.configured.update(values)

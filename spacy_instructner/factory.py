@@ -27,6 +27,7 @@ known_labels = true
 max_window = 512
 window_overlap = 64
 threshold = null
+thresholds = {}
 spans_key = "instruction_ner"
 score_extension = "instruction_ner_score"
 overwrite = false
@@ -86,6 +87,7 @@ def make_instruction_ner(
     max_window: int,
     window_overlap: int,
     threshold: float | None,
+    thresholds: dict[str, float],
     spans_key: str,
     score_extension: str,
     overwrite: bool,
@@ -116,6 +118,7 @@ def make_instruction_ner(
     window_overlap (int): model tokens that cut windows share, at most.
     threshold (Optional[float]): lowest score that reaches doc.ents; null takes the task's
         own: 0 where answers are written, 0.5 where spans are scored.
+    thresholds (Dict[str, float]): in its place, by label.
     spans_key (str): the span group for every answered span.
     score_extension (str): Span._.<this> looks up a span's score.
     overwrite (bool): replace earlier entities.
@@ -141,6 +144,7 @@ def make_instruction_ner(
             "labels": labels,
             "label_names": label_names,
             "label_definitions": label_definitions,
+            "thresholds": thresholds,
             "spans_key": spans_key,
             "score_extension": score_extension,
         }

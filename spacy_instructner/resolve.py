@@ -1,7 +1,7 @@
 """From the answers about windows to one set of spans for a Doc. Source: ours."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .windows import Window
@@ -48,18 +48,24 @@ def _fuller(other: Window, window: Window, span: Found) -> bool:
 
 
 def choose(
-    found: Iterable[Found], taken: Iterable[tuple[int, int]], threshold: float = 0.0
+    found: Iterable[Found],
+    taken: Iterable[tuple[int, int]],
+    threshold: float = 0.0,
+    thresholds: Mapping[str, float] | None = None,
 ) -> list[Found]:
     """The best spans that overlap neither each other nor what is taken.
 
     By score, then length, then position, then label. Spans under the threshold
     and spans of unknown score (unless the threshold is 0) are left out.
-    taken: token borders of earlier annotation.
+    taken: token borders of earlier annotation; thresholds: in the place of `threshold`,
+    by label.
     """
+    lowest = thresholds or {}
     chosen: list[Found] = []
     busy = {token for start, end in taken for token in range(start, end)}
     for span in sorted(found, key=_rank):
-        if threshold > 0.0 and not span.score >= threshold:
+        least = lowest.get(span.label, threshold)
+        if least > 0.0 and not span.score >= least:
             continue
         tokens = range(span.start, span.end)
         if busy.isdisjoint(tokens):

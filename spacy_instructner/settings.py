@@ -29,6 +29,7 @@ class Settings:
     max_window: int
     window_overlap: int
     threshold: float | None
+    thresholds: dict[str, float]
     spans_key: str
     score_extension: str
     overwrite: bool
@@ -41,6 +42,11 @@ class Settings:
         """Raises ValueError for settings that contradict each other or the model."""
         if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
             raise ValueError(f"`threshold` must be in [0, 1], not {self.threshold}.")
+        for label, threshold in self.thresholds.items():
+            if not 0.0 <= threshold <= 1.0:
+                raise ValueError(
+                    f"`thresholds.{label}` must be in [0, 1], not {threshold}."
+                )
         if self.max_window < 1 or not 0 <= self.window_overlap < self.max_window:
             raise ValueError(
                 f"`window_overlap` ({self.window_overlap}) must be at least 0 and less "
@@ -77,6 +83,7 @@ class Settings:
         """Those that are saved beside the config, since they may change afterwards."""
         return {
             "threshold": self.lowest_score,
+            "thresholds": dict(self.thresholds),
             "labels": list(self.labels),
             "label_names": dict(self.label_names),
             "label_definitions": dict(self.label_definitions),

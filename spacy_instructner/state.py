@@ -46,6 +46,12 @@ class State:
     weights_saved: bool = False
     as_configured: bool = False
 
+    @classmethod
+    def of(cls, configured: dict[str, Any]) -> "State":
+        """As the config has it, without labels: these follow, checked."""
+        now = ("threshold", "thresholds", "known_labels")
+        return cls({key: configured[key] for key in now}, configured)
+
     # Labels.
 
     def set_labels(
@@ -57,7 +63,10 @@ class State:
         """See `component.InstructionNERPipe.set_labels`."""
         if labels:
             problems = unasked_words(
-                labels, label_names=names, label_definitions=definitions
+                labels,
+                label_names=names,
+                label_definitions=definitions,
+                thresholds=self.cfg["thresholds"],
             )
             for sentence in problems:
                 warnings.warn(sentence, stacklevel=3)
@@ -133,12 +142,17 @@ class State:
 
     def set_calibration(self, calibration: Calibration) -> None:
         """See `component.InstructionNERPipe.set_calibration`."""
-        threshold = self.calibration.inverse(self.cfg["threshold"])
-        if 0.0 < threshold < 1.0:
-            threshold = calibration(threshold)
-        else:
-            threshold = self.cfg["threshold"]
-        self.cfg.update(threshold=threshold, calibration=asdict(calibration))
+        before = self.calibration
+
+        def follow(threshold: float) -> float:
+            as_read = before.inverse(threshold)
+            return calibration(as_read) if 0.0 < as_read < 1.0 else threshold
+
+        self.cfg.update(
+            threshold=follow(self.cfg["threshold"]),
+            thresholds={k: follow(each) for k, each in self.cfg["thresholds"].items()},
+            calibration=asdict(calibration),
+        )
 
     def forget_calibration(self) -> None:
         """It belongs to the scores of weights that are no longer there."""
@@ -169,12 +183,13 @@ class State:
     ) -> None:
         """Take over what `to_save` made. given: what the config says now, where that may
         win. Raises ValueError where labels could not be told apart then."""
-        # What was saved without this setting learned default names.
-        cfg = {"known_labels": False, **saved}
+        # What was saved without the first of these settings learned default names.
+        cfg = {"known_labels": False, "thresholds": {}, **saved}
         self.weights_saved = cfg.pop("weights")
         # Folders that were saved without it keep their own settings.
         before = cfg.pop("configured", None)
         if given is not None and before is not None:
+            before = {"thresholds": {}, **before}
             cfg.update(overridden(cfg, before, given))
             words = cfg["label_names"], cfg["label_definitions"]
             make_label_set(cfg["labels"], *words, cfg["known_labels"])

@@ -70,6 +70,10 @@ def test_threshold_and_taken_tokens() -> None:
     found = [Found(0, 1, "A", 0.5), Found(2, 3, "A", 0.49), Found(4, 5, "A", nan)]
     assert choose(found, []) == found
     assert choose(found, [], threshold=0.5) == found[:1]
+    (label,) = {span.label for span in found[:1]}
+    assert choose(found, [], threshold=0.5, thresholds={label: 1.0}) == []
+    lower = {span.label: 0.0 for span in found}
+    assert choose(found, [], threshold=0.5, thresholds=lower) == found
     assert choose(found, [(2, 4)]) == [found[0], found[2]]
     assert choose(found, [(0, 5)]) == []
 

@@ -72,7 +72,7 @@ def calibrate_cli(
     after = reliability([(calibration(score), right) for score, right in pairs])
     print_reliability(before, after)
     pipe.set_calibration(calibration)
-    write_threshold(nlp, name, pipe.cfg["threshold"])
+    write_threshold(nlp, name, pipe.cfg["threshold"], pipe.cfg["thresholds"])
     nlp.to_disk(output_path)
     msg.good("Saved the calibrated pipeline", str(output_path))
     if plot_path is not None:

@@ -57,7 +57,7 @@ def evaluate_cli(
             missed = f"{sum(unasked.values())} entities count as missed"
             msg.warn(f"{missed}: `{name}` has no label {', '.join(unasked)}")
         if threshold is not None:
-            pipe.cfg["threshold"] = threshold
+            pipe.cfg.update(threshold=threshold, thresholds={})
         scores = evaluate(nlp, docs)
     except (OSError, ValueError) as error:
         msg.fail(f"Cannot evaluate {pipeline}", str(error))

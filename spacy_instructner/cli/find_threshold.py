@@ -1,6 +1,8 @@
 """`python -m spacy instructner find-threshold`"""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from typer import Argument, Exit, Option
 from wasabi import msg
@@ -9,6 +11,9 @@ from ..formats.outputs import check_output
 from . import app
 from ._printing import print_failures
 from ._reading import ENCODING, FORMATS, read_scored
+
+if TYPE_CHECKING:
+    from ..char_spans import ScoredCharSpan
 
 
 @app.command("find-threshold")
@@ -20,13 +25,16 @@ def find_threshold_cli(
         exists=True, dir_okay=False),
     output_path: Path | None = Option(
         None, "--output", "-o", help="A folder for the pipeline with this threshold"),
+    by_label: bool = Option(
+        False, "--by-label", "-l",
+        help="A threshold for each label, too, near the common one for rare labels"),
     gpu_id: int = Option(-1, "--gpu-id", "-g", help="Number of the GPU, -1 for the CPU"),
     code_path: Path | None = Option(
         None, "--code", "-c",
         help="A Python file with functions that the pipeline needs"),
     encoding: str = ENCODING,
 ) -> None:  # fmt: skip
-    """Find the threshold with the highest strict F1.
+    """Find the threshold with the highest strict F1; with --by-label, one for each label.
 
     Texts are annotated once. If a range of thresholds is as good as the best, the middle
     of the widest range is taken. A text that fails is printed and does not count. Exit
@@ -36,7 +44,7 @@ def find_threshold_cli(
 
     from ..config_checks import write_threshold
     from ..corpus.pipelines import find_component
-    from ..evaluation.metrics import best_threshold, count, total
+    from ..evaluation.metrics import best_threshold, best_thresholds, count, total
     from ..evaluation.predicted_texts import predict_texts
 
     try:
@@ -46,7 +54,7 @@ def find_threshold_cli(
         setup_gpu(gpu_id, silent=True)
         nlp = load_model(pipeline)
         name, pipe = find_component(nlp)
-        pipe.cfg["threshold"] = 0.0
+        pipe.cfg.update(threshold=0.0, thresholds={})
         predictions = predict_texts(nlp, read_scored(data_path, nlp, encoding))
         print_failures(predictions)
         best = best_threshold(predictions.gold, predictions.found)
@@ -60,7 +68,23 @@ def find_threshold_cli(
     msg.good(
         f"Threshold {threshold:.3f}: F1 {100 * f1:.2f}; without one {100 * without:.2f}"
     )
+    own: dict[str, float] = {}
+    if by_label:
+        own = best_thresholds(predictions.gold, predictions.found, threshold)
+        for label, least in own.items():
+            msg.text(f"{label}: {least:.3f}")
+        kept = [
+            [each for each in found if not _under(each, own, threshold)]
+            for found in predictions.found
+        ]
+        f1 = total(count(predictions.gold, kept).values()).f1
+        msg.good(f"Thresholds by label: F1 {100 * f1:.2f}")
     if output_path is not None:
-        write_threshold(nlp, name, threshold)
+        write_threshold(nlp, name, threshold, own)
         nlp.to_disk(output_path)
         msg.good("Saved the pipeline with this threshold", str(output_path))
+
+
+def _under(span: "ScoredCharSpan", own: Mapping[str, float], common: float) -> bool:
+    """Does a span have a score, and one below its threshold?"""
+    return span[3] is not None and span[3] < own.get(span[2], common)

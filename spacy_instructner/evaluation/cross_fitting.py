@@ -39,7 +39,7 @@ def judge_texts(
     """
     _, pipe = find_component(nlp)
     kept = dict(pipe.cfg)
-    pipe.cfg["threshold"] = 0.0
+    pipe.cfg.update(threshold=0.0, thresholds={})
     pipe.cfg.pop("calibration", None)
     try:
         predictions = predict_texts(nlp, docs)

@@ -13,6 +13,7 @@ from spacy.training import Example
 from spacy_instructner.evaluation.metrics import (
     Counts,
     best_threshold,
+    best_thresholds,
     calibration_error,
     count,
     errors,
@@ -124,3 +125,15 @@ def test_counts_are_those_of_spacys_scorer() -> None:
     for label, own in ours.items():
         assert own.precision == pytest.approx(theirs["ents_per_type"][label]["p"])
         assert own.recall == pytest.approx(theirs["ents_per_type"][label]["r"])
+
+
+def test_thresholds_by_label_stay_near_the_common_one() -> None:
+    # Of A there are 60 entities, of B one: both are right above 0.8 alone.
+    gold = [[(0, 1, "A")]] * 60 + [[(0, 1, "B")]]
+    right = [[(0, 1, label, 0.9), (2, 3, label, 0.7)] for label in "A" * 60 + "B"]
+    found = best_thresholds(gold, right, 0.4)
+    assert found["A"] == pytest.approx(0.75 * 0.8 + 0.25 * 0.4)
+    assert found["B"] == pytest.approx((0.8 + 20 * 0.4) / 21)
+    # What nobody annotated, and what has no score, keeps the common one.
+    other = [[(0, 1, "C", 0.9)], [(0, 1, "D", None)]]
+    assert best_thresholds([[], [(0, 1, "D")]], other, 0.4) == {}

@@ -18,6 +18,7 @@ from helpers.pipelines import MakeNLP
 from helpers.settings import WORDS, pipe_of
 from helpers.shipped_configs import good
 from helpers.training import gold_docs
+from spacy_instructner.calibration import Calibration
 
 NAME = "instruction_ner"
 TEXT = "Anna met Bert in Paris and Carl in Rome."
@@ -27,6 +28,7 @@ TEXT = "Anna met Bert in Paris and Carl in Rome."
 
 OVERRIDES: list[tuple[str, Any, Any]] = [
     ("threshold", 0.9, 0.9),
+    ("thresholds", {"PERSON": 0.3}, {"PLACE": 0.75, "PERSON": 0.3}),
     ("labels", ["THING"], ["THING"]),
     ("label_names", {"PLACE": "spot"}, {"PERSON": "human", "PLACE": "spot"}),
     (
@@ -40,7 +42,7 @@ OVERRIDES: list[tuple[str, Any, Any]] = [
 @pytest.fixture
 def saved(make_nlp: MakeNLP, tmp_path: Path) -> Path:
     """Configured, then changed, then saved."""
-    nlp = make_nlp(threshold=0.25, **WORDS)
+    nlp = make_nlp(threshold=0.25, thresholds={"PLACE": 0.75}, **WORDS)
     pipe = pipe_of(nlp)
     pipe.set_labels(["PLACE", "PERSON"], definitions={"PERSON": "somebody"})
     pipe.cfg["threshold"] = 0.5
@@ -50,6 +52,7 @@ def saved(make_nlp: MakeNLP, tmp_path: Path) -> Path:
 
 KEPT = {
     "threshold": 0.5,
+    "thresholds": {"PLACE": 0.75},
     "labels": ["PLACE", "PERSON"],
     "label_names": {"PERSON": "human"},
     "label_definitions": {"PLACE": "a town", "PERSON": "somebody"},
@@ -122,10 +125,41 @@ def test_nothing_given_changes_nothing(
 def test_folders_from_before_go_on_to_load(saved: Path) -> None:
     path = saved / NAME / "cfg"
     cfg = srsly.read_json(path)
+    (saved / NAME / "checksums.json").unlink()
+    # Before there were thresholds by label.
+    del cfg["thresholds"], cfg["configured"]["thresholds"]
+    srsly.write_json(path, cfg)
+    config = Config().from_disk(saved / "config.cfg")
+    del config["components"][NAME]["thresholds"]
+    config.to_disk(saved / "config.cfg")
+    assert settings_of(spacy.load(saved)) == {**KEPT, "thresholds": {}}
+    given_ = {"components": {NAME: {"thresholds": {"PLACE": 0.9}}}}
+    again = spacy.load(saved, config=given_)
+    assert settings_of(again) == {**KEPT, "thresholds": {"PLACE": 0.9}}
     del cfg["configured"]
     srsly.write_json(path, cfg)
-    (saved / NAME / "checksums.json").unlink()
-    assert settings_of(spacy.load(saved)) == KEPT
+    assert settings_of(spacy.load(saved)) == {**KEPT, "thresholds": {}}
+
+
+def test_thresholds_by_label(make_nlp: MakeNLP) -> None:
+    nlp = make_nlp(thresholds={"PERSON": 1.0})
+    free = make_nlp()(TEXT)
+    doc = nlp(TEXT)
+    assert "PERSON" in {ent.label_ for ent in free.ents}
+    assert "PERSON" not in {ent.label_ for ent in doc.ents}
+    # In the group they are all the same.
+    assert len(doc.spans[NAME]) == len(free.spans[NAME])
+    # They follow a calibration, as the common one does.
+    pipe = nlp.get_pipe(NAME)
+    pipe.cfg.update(threshold=0.5, thresholds={"PERSON": 0.25, "PLACE": 0.0})
+    pipe.set_calibration(Calibration(2.0, 1.0))
+    assert pipe.cfg["threshold"] == pytest.approx(Calibration(2.0, 1.0)(0.5))
+    expected = {"PERSON": Calibration(2.0, 1.0)(0.25), "PLACE": 0.0}
+    assert pipe.cfg["thresholds"] == pytest.approx(expected)
+    with pytest.raises(ValueError, match="`thresholds.PERSON` must be in .0, 1., not 2"):
+        make_nlp(thresholds={"PERSON": 2})
+    with pytest.warns(UserWarning, match="`thresholds` has 'PERSO', which is none of"):
+        make_nlp(thresholds={"PERSO": 0.5})
 
 
 def test_a_threshold_that_was_found_can_be_taken_back(
