@@ -156,7 +156,9 @@ def test_thresholds_by_label(make_nlp: MakeNLP) -> None:
     assert pipe.cfg["threshold"] == pytest.approx(Calibration(2.0, 1.0)(0.5))
     expected = {"PERSON": Calibration(2.0, 1.0)(0.25), "PLACE": 0.0}
     assert pipe.cfg["thresholds"] == pytest.approx(expected)
-    with pytest.raises(ValueError, match="`thresholds.PERSON` must be in .0, 1., not 2"):
+    with pytest.raises(
+        ValueError, match="`thresholds.PERSON` must be in .0, 1., not 2"
+    ):
         make_nlp(thresholds={"PERSON": 2})
     with pytest.warns(UserWarning, match="`thresholds` has 'PERSO', which is none of"):
         make_nlp(thresholds={"PERSO": 0.5})
