@@ -82,6 +82,7 @@ class InstructionNERPipe(TrainablePipe):
         self.overwrite = settings.overwrite
         self.bundle = settings.bundle
         self.save_io = settings.save_io
+        self.claims = settings.claims()
         self.scorer = settings.scorer
         self.model.attrs["device"] = settings.device
         self.model.attrs["objectives"] = settings.objectives
@@ -208,9 +209,12 @@ class InstructionNERPipe(TrainablePipe):
         asked = [(each.window, each.requests()) for each in windows]
         requests = [request for _, own in asked for request in own]
         rest = iter(answer_requests(backbone, requests, self.decoder))
+        answers = [[next(rest) for _ in own] for _, own in asked]
+        if self.claims is not None:
+            answers = self.claims.decide(backbone, windows, answers)
         answered = [
-            AnsweredWindow(window, own, [next(rest) for _ in own])
-            for window, own in asked
+            AnsweredWindow(window, requests, own)
+            for (window, requests), own in zip(asked, answers)
         ]
         decode = backbone.encoder.decode if self.save_io else None
         return make_predictions(len(docs), answered, self.calibration, decode)

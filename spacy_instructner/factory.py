@@ -31,6 +31,7 @@ thresholds = {}
 spans_key = "instruction_ner"
 score_extension = "instruction_ner_score"
 overwrite = false
+typing = false
 bundle = "full"
 save_io = false
 device = "auto"
@@ -91,6 +92,7 @@ def make_instruction_ner(
     spans_key: str,
     score_extension: str,
     overwrite: bool,
+    typing: bool,
     bundle: Literal["full", "adapter"],
     save_io: bool,
     device: str,
@@ -122,6 +124,7 @@ def make_instruction_ner(
     spans_key (str): the span group for every answered span.
     score_extension (str): Span._.<this> looks up a span's score.
     overwrite (bool): replace earlier entities.
+    typing (bool): let labels compete for a span that several claim, by a question.
     bundle (str): "full" saves the base weights with the pipeline, "adapter" only
         the adapter; the base is then found by the model's name when loading.
     save_io (bool): keep prompts and answers in doc.user_data.

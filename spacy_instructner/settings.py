@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .claims import ClaimDecider
 from .decoding.config import DecodingConfig
 from .models.thinc_model import ModelConfig
 from .scoring.scoring_request import SpanHeadConfig
@@ -33,6 +34,7 @@ class Settings:
     spans_key: str
     score_extension: str
     overwrite: bool
+    typing: bool
     bundle: str
     save_io: bool
     device: str
@@ -78,6 +80,10 @@ class Settings:
     def head(self) -> SpanHeadConfig | None:
         """What the task scores spans with."""
         return self.task.head if isinstance(self.task, ScoringTask) else None
+
+    def claims(self) -> ClaimDecider | None:
+        """What decides spans that several labels claim, beside their scores."""
+        return ClaimDecider(self.decoder.batch_tokens) if self.typing else None
 
     def kept(self) -> dict[str, Any]:
         """Those that are saved beside the config, since they may change afterwards."""

@@ -189,7 +189,6 @@ class State:
         # Folders that were saved without it keep their own settings.
         before = cfg.pop("configured", None)
         if given is not None and before is not None:
-            before = {"thresholds": {}, **before}
             cfg.update(overridden(cfg, before, given))
             words = cfg["label_names"], cfg["label_definitions"]
             make_label_set(cfg["labels"], *words, cfg["known_labels"])

@@ -14,6 +14,12 @@ import spacy
 import torch
 from spacy.lang.en import English
 from spacy.language import Language
+from spacy.tokenizer import Tokenizer
+from spacy.util import (
+    compile_infix_regex,
+    compile_prefix_regex,
+    compile_suffix_regex,
+)
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
@@ -137,6 +143,20 @@ def nlp() -> Language:
     return spacy.blank("en")
 
 
+def cut_by_rules(nlp: Language) -> Tokenizer:
+    """English without its special cases: to set up these 1,300 takes longer than to load a
+    tiny model, and the tests' own sentences have none of them."""
+    rules = nlp.Defaults
+    return Tokenizer(
+        nlp.vocab,
+        prefix_search=compile_prefix_regex(rules.prefixes).search,
+        suffix_search=compile_suffix_regex(rules.suffixes).search,
+        infix_finditer=compile_infix_regex(rules.infixes).finditer,
+        token_match=rules.token_match,
+        url_match=rules.url_match,
+    )
+
+
 @pytest.fixture
 def make_nlp(
     request: pytest.FixtureRequest,
@@ -151,7 +171,7 @@ def make_nlp(
     folder = tiny_causal if kind == "causal" else tiny_seq2seq(kind)
 
     def make(**config: object) -> Language:
-        nlp = English()
+        nlp = English(create_tokenizer=cut_by_rules)
         model = {
             "@architectures": f"spacy-instructner.{architecture}.v1",
             "name": str(folder),

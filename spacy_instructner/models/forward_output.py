@@ -1,6 +1,7 @@
 """What a pass over records gives: hidden states, logits where there is loss, and where
 each record stands among the positions. Source: ours."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -95,3 +96,19 @@ def states_at(
         return {}
     deepest = len(hidden) - 1
     return {share: hidden[round(share * deepest)].flatten(0, 1) for share in layers}
+
+
+def among_allowed(
+    logits: torch.Tensor, targets: torch.Tensor, allowed: Sequence[Ids]
+) -> torch.Tensor:
+    """(n, vocabulary) logits, (n,) targets and the ids allowed in each row, the target
+    among them -> (n,) surprises in nats."""
+    lengths = torch.tensor([len(ids) for ids in allowed], device=logits.device)
+    width = max(map(len, allowed))
+    filled: list[tuple[int, ...]] = [
+        (*ids, *[0] * (width - len(ids))) for ids in allowed
+    ]
+    chosen = logits.gather(1, torch.tensor(filled, device=logits.device))
+    legal = torch.arange(width, device=logits.device)[None] < lengths[:, None]
+    whole = chosen.masked_fill(~legal, -math.inf).logsumexp(dim=1)
+    return whole - logits.gather(1, targets[:, None])[:, 0]

@@ -139,6 +139,12 @@ class Prompts:
             definitions.extend(later if definitions else first)
         return TypeOptions(tuple(names), tuple(places), tuple(definitions))
 
+    def after_sentence(self, task: str) -> Ids:
+        """The ids between the text and what comes next in a task's prompt."""
+        fields = [field for field, _ in self.templates[task]]
+        at = fields.index("sentence") + 1
+        return self.templates[task][at][1] if fields[at:] and not fields[at] else ()
+
     def make(
         self,
         task: str,

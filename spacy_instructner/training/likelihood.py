@@ -1,13 +1,9 @@
 """The likelihood of the answers: what every method learns first."""
 
-import math
-from collections.abc import Sequence
-
 import torch
 from torch.nn.functional import cross_entropy
 
-from ..decoding.answers import Ids
-from ..models.forward_output import ForwardOutput
+from ..models.forward_output import ForwardOutput, among_allowed
 
 
 def likelihood(learned: ForwardOutput) -> torch.Tensor:
@@ -35,19 +31,3 @@ def likelihood(learned: ForwardOutput) -> torch.Tensor:
         )
         loss = loss + (losses * learned.weights[at]).sum()
     return loss
-
-
-def among_allowed(
-    logits: torch.Tensor, targets: torch.Tensor, allowed: Sequence[Ids]
-) -> torch.Tensor:
-    """(n, vocabulary) logits, (n,) targets and the ids allowed in each row, the target
-    among them -> (n,) surprises in nats."""
-    lengths = torch.tensor([len(ids) for ids in allowed], device=logits.device)
-    width = max(map(len, allowed))
-    filled: list[tuple[int, ...]] = [
-        (*ids, *[0] * (width - len(ids))) for ids in allowed
-    ]
-    chosen = logits.gather(1, torch.tensor(filled, device=logits.device))
-    legal = torch.arange(width, device=logits.device)[None] < lengths[:, None]
-    whole = chosen.masked_fill(~legal, -math.inf).logsumexp(dim=1)
-    return whole - logits.gather(1, targets[:, None])[:, 0]

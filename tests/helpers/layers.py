@@ -15,7 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("windows", "calibration"),
     ("resolve", "data"),
-    ("training", "annotations", "binding", "predictions"),
+    ("training", "annotations", "binding", "predictions", "claims"),
     ("architectures", "settings", "state"),
     ("saving",),
     ("component",),

@@ -16,7 +16,7 @@ from spacy_instructner.models.packed_batch import (
     pack_records,
 )
 from spacy_instructner.models.packed_plan import AttentionSegment, PackedPlan
-from spacy_instructner.models.prefix_cache import PrefixCache
+from spacy_instructner.models.prefix_cache import PrefilledPrefix, PrefixCache
 from spacy_instructner.tasks.base import TrainingRecord
 
 CPU = torch.device("cpu")
@@ -71,7 +71,7 @@ class Texts:
         stored = {}
         for prefix in prefixes:
             keys = numbers(prefix).transpose(0, 1)[None]
-            stored[prefix] = [(keys, keys)]
+            stored[prefix] = PrefilledPrefix([(keys, keys)], torch.empty(0))
         self.prefixes = PrefixCache(stored)
         self.cache = SlotKVCache(self.prefixes.layers)
         self.rows: list[CacheRow] = []
@@ -231,7 +231,7 @@ def test_what_records_share_is_read_once() -> None:
     packed = PackedExamples.of(shared)
     assert packed.ids == [1, 2, 3, 4, 5, 6, 8, 10, 11]
     assert packed.positions == [0, 1, 2, 3, 4, 5, 4, 2, 3]
-    assert packed.rows == [[2], [2, 2, 1], [1, 1]]
+    assert [row.counts for row in packed.rows] == [(2,), (2, 2, 1), (1, 1)]
     assert packed.scored == [4, 5, 6, 8]
 
 

@@ -15,13 +15,17 @@ from helpers.training import TRAIN, examples
 from spacy_instructner.decoding.beam_search import search
 from spacy_instructner.decoding.grammar import Grammar
 from spacy_instructner.decoding.request import Answer
-from spacy_instructner.models.forward_output import ForwardOutput, TokenPositions
+from spacy_instructner.models.forward_output import (
+    ForwardOutput,
+    TokenPositions,
+    among_allowed,
+)
 from spacy_instructner.models.thinc_model import get_backbone, get_inference_backbone
 from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.base import Gold, TrainingRecord
 from spacy_instructner.tasks.instruction_ner import build_instruction_ner_v1
 from spacy_instructner.tasks.labels import make_label_set
-from spacy_instructner.training.likelihood import among_allowed, likelihood
+from spacy_instructner.training.likelihood import likelihood
 from spacy_instructner.training.records import GoldWindow, decisions, make_records
 from spacy_instructner.windows import Window
 

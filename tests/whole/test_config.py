@@ -143,7 +143,7 @@ def test_fill_config_from_next_to_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     filled = Config().from_disk(tmp_path / "filled.cfg")
     component = filled["components"]["instruction_ner"]
-    assert component["labels"] == ["A"] and component["threshold"] == 0.0
+    assert component["labels"] == ["A"] and component["threshold"] is None
     assert component["model"]["adapter"]["r"] == 16
     assert component["task"]["layout"] == "text_twice"
 
