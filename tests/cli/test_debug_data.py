@@ -111,6 +111,21 @@ def test_debug_data_knows_what_labels_mean(tiny_causal: Path, tmp_path: Path) ->
     assert "must hold one JSON object" in " ".join(output.split())
 
 
+def test_debug_data_names_labels_that_are_codes(
+    tiny_causal: Path, tmp_path: Path
+) -> None:
+    """(The tiny model's tokenizer cuts nearly every word, so nothing is said of others.)"""
+    spans = [
+        {"start": 0, "end": 4, "label": "XK12"},
+        {"start": 9, "end": 13, "label": "PER"},
+    ]
+    source = tmp_path / "a.jsonl"
+    source.write_text(json.dumps({"text": "Anna met Bert", "spans": spans}))
+    said = " ".join(debug(tiny_causal, tmp_path, source).split())
+    assert "may not know what these labels mean: " in said
+    assert "XK12 (asked as 'xk12')" in said and "in `label_names`, as" in said
+
+
 def test_debug_data_names_colliding_labels(tiny_causal: Path, tmp_path: Path) -> None:
     spans = [
         {"start": 0, "end": 4, "label": "A_B"},

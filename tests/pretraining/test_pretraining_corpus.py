@@ -15,6 +15,7 @@ from helpers.pretraining import WORKSHOP, annotated, asked, variety
 from spacy_instructner.pretraining.held_out import build_held_out_v1
 from spacy_instructner.pretraining.text_sources import read_texts
 from spacy_instructner.pretraining.variations import Text, join, lowered
+from spacy_instructner.tasks.labels import with_own_words
 
 
 def row(example: Example) -> Any:
@@ -30,6 +31,32 @@ def test_texts_depend_on_seed_and_number_alone(wording: Path) -> None:
     assert [row(each) for each in islice(later, 15)] == rows[25:]
     other = [row(each) for each in islice(variety(wording, seed=1)(nlp), 40)]
     assert other != rows and len({text for text, _, _ in rows}) > 25
+
+
+@pytest.mark.parametrize("undefined", [0.0, 0.5, 1.0])
+def test_known_labels_keep_the_wording_of_pretraining(
+    tmp_path: Path, undefined: float
+) -> None:
+    """A label of which nothing is said has no definition, also of the table of known
+    labels; one that the wording lacks is called by its default name."""
+    words = {"GPE": {"names": ["realm", "town"], "definitions": ["where one lives"]}}
+    (tmp_path / "wording.json").write_text(json.dumps(words))
+    rows = [{"Rome": "GPE", "is": "", "Roman": "NORP"}, {"It": ""}]
+    path = annotated(tmp_path / "texts.jsonl", *rows)
+    more: dict[str, Any] = {"sources": {"own": path}, "shares": {"own": 1.0}}
+    corpus = variety(
+        tmp_path / "wording.json", held_out=[], undefined=undefined, **more
+    )
+    said = set()
+    for example in islice(corpus(spacy.blank("en")), 60):
+        labels = asked(example)
+        found = with_own_words(labels, {}, {}, known_labels=True)
+        own = [(words["name"], words["definition"]) for words in labels.values()]
+        assert list(zip(found.names, found.definitions)) == own
+        said |= {(label, words["definition"]) for label, words in labels.items()}
+    given = {("GPE", "where one lives")} if undefined < 1.0 else set()
+    left_out = {("GPE", "")} if undefined else set()
+    assert said == {("NORP", "")} | given | left_out
 
 
 def test_what_a_text_asks_for(wording: Path) -> None:
