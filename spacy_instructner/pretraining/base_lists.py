@@ -46,10 +46,12 @@ class Catalog:
     """What is known of sources beside their texts.
 
     factors: how often each is drawn, compared with others of its size (1.0 where it is
-    missing); excluded: labels that are never asked for, by source."""
+    missing); excluded: labels that are never asked for, by source; filled: sources of which
+    texts without entities are left out, as these have mentions that nobody marked."""
 
     factors: Mapping[str, float] = field(default_factory=dict)
     excluded: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    filled: frozenset[str] = frozenset()
 
 
 def read_held_out(path: Path | None) -> HeldOutLabels:
@@ -83,11 +85,13 @@ def read_catalog(path: Path | None) -> Catalog:
         return Catalog(
             {name: groups[own["group"]] for name, own in sources},
             {name: frozenset(_labels(own.get("exclude", []))) for name, own in sources},
+            frozenset(name for name, own in sources if own.get("filled")),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'{path} must hold {{"groups": {{group: factor}}, "sources": {{source: '
-            f'{{"group": group, "exclude": [label]}}}}}}: {error!r}'
+            f'{{"group": group, "exclude": [label], "filled": true or false}}}}}}: '
+            f"{error!r}"
         ) from error
 
 

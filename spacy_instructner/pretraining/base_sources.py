@@ -99,6 +99,7 @@ def read_base_sources(
     RETURNS (dict[str, BaseSource]): Raises OSError for a missing file or folder, and
         ValueError for a name that is given twice, for a source of unknown labels, and for
         files as `read_span_folder`, `read_texts` and `make_source`."""
+    paths = source_paths(files)
     wording = _Wording.read(files)
     ruler = None
     if files.rules is not None:
@@ -106,7 +107,7 @@ def read_base_sources(
         wording = _Wording({**more, **wording.words}, wording.near)
     cutters: dict[str, WordCutter] = {}
     read: dict[str, BaseSource] = {}
-    for name, path in source_paths(files).items():
+    for name, path in paths.items():
         if only is not None and name not in only:
             continue
         language, dev, own = nlp.lang, (), wording.words
@@ -122,6 +123,8 @@ def read_base_sources(
             cutters[language] = word_cutter(language, nlp)
         labels = sorted({label for text in (*train, *dev) for label in text.labels})
         excluded = catalog.excluded.get(name, frozenset())
+        if name in catalog.filled:
+            train, dev = ([t for t in texts if t.spans] for texts in (train, dev))
         read[name] = BaseSource(
             [text for text in train if len(text.text) <= files.longest],
             [text for text in dev if len(text.text) <= files.longest],

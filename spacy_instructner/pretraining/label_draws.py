@@ -60,8 +60,9 @@ def build_label_variety_v2(
         […]}, "twins": {source: […]}}. None of these is seen; texts that have one are left
         out, of every source.
     catalog (Path | None): a JSON file: {"groups": {group: factor}, "sources": {source:
-        {"group": group, "exclude": [label, …]}}}. A label that is excluded is not asked
-        for.
+        {"group": group, "exclude": [label, …], "filled": true or false}}}. A label that
+        is excluded is not asked for. Of a source that is to be filled, texts without
+        entities are left out.
     rules (Path | None): as for v1, for annotated files.
     weights (dict[str, float]): a source is drawn in proportion to the square root of the
         number of its texts, times the factor of its group, times this (1.0 if missing).
