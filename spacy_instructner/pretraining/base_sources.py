@@ -12,7 +12,13 @@ from spacy.language import Language
 
 from ..formats.text_files import read_json
 from .base_lists import Catalog
-from .span_texts import SpanText, is_span_folder, read_span_folder, span_text_of
+from .span_texts import (
+    SpanFolder,
+    SpanText,
+    is_span_folder,
+    read_span_folder,
+    span_text_of,
+)
 from .text_sources import is_templates, make_source, read_rules, read_texts
 from .word_cuts import WordCutter, word_cutter
 from .wording import LabelWording, make_wording, wording_of
@@ -110,30 +116,40 @@ def read_base_sources(
     for name, path in paths.items():
         if only is not None and name not in only:
             continue
-        language, dev, own = nlp.lang, (), wording.words
+        words = wording.words
         if path.is_dir():
             folder = read_span_folder(path)
-            language, train, dev = folder.language, folder.train, folder.dev
         elif is_templates(path):
-            texts, own = make_source(path, nlp, files.made, seed)
-            train = [span_text_of(text) for text in texts]
+            made, words = make_source(path, nlp, files.made, seed)
+            folder = SpanFolder(nlp.lang, list(map(span_text_of, made)), ())
         else:
-            train = [span_text_of(text) for text in read_texts(path, nlp, ruler)]
-        if language not in cutters:
-            cutters[language] = word_cutter(language, nlp)
-        labels = sorted({label for text in (*train, *dev) for label in text.labels})
+            texts = read_texts(path, nlp, ruler)
+            folder = SpanFolder(nlp.lang, list(map(span_text_of, texts)), ())
+        if folder.language not in cutters:
+            cutters[folder.language] = word_cutter(folder.language, nlp)
+        labels = sorted(
+            {label for text in (*folder.train, *folder.dev) for label in text.labels}
+        )
         excluded = catalog.excluded.get(name, frozenset())
-        if name in catalog.filled:
-            train, dev = ([t for t in texts if t.spans] for texts in (train, dev))
+        filled = name in catalog.filled
         read[name] = BaseSource(
-            [text for text in train if len(text.text) <= files.longest],
-            [text for text in dev if len(text.text) <= files.longest],
+            _kept(folder.train, files.longest, filled),
+            _kept(folder.dev, files.longest, filled),
             [label for label in labels if label not in excluded],
-            {label: _Wording.find(own, name, label) for label in labels},
+            {label: _Wording.find(words, name, label) for label in labels},
             wording.near_of(name, labels),
-            cutters[language],
+            cutters[folder.language],
         )
     return read
+
+
+def _kept(texts: Sequence[SpanText], longest: int, filled: bool) -> list[SpanText]:
+    """The texts that are not too long, and have an entity if they are to be filled."""
+    return [
+        text
+        for text in texts
+        if len(text.text) <= longest and (text.spans or not filled)
+    ]
 
 
 def source_paths(files: BaseFiles) -> dict[str, Path]:
