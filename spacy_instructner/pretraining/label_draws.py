@@ -73,7 +73,8 @@ def build_label_variety_v2(
     most_labels (int): largest number of labels that a text asks for.
     many (float): share of texts that ask for more, up to `many_labels`, where the source
         has so many that are known to be absent.
-    absent (float): share of labels without a mention among all labels that are asked for.
+    absent (float): share of labels without a mention among all labels that are asked for;
+        not less than what `empty` and `many` bring.
     empty (float): share of texts that are asked only for labels that they do not have.
         Half of them have no entity, where the source has such texts.
     masked (float): share of texts in which about every second entity, whether asked for
