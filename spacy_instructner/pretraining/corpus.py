@@ -17,7 +17,7 @@ from spacy.training import Example
 from ..tasks.labels import default_name
 from .text_sources import SourceTexts, read_sources
 from .variations import Text, join, lowered, make_example
-from .wording import LabelWording, wording_of
+from .wording import draw_words, wording_of
 
 
 def build_label_variety_v1(
@@ -150,7 +150,13 @@ class LabelVariety:
         worded: dict[str, dict[str, str]] = {}
         taken = set()
         for label in asked:
-            name, definition = self._words(label, source.wording, rng)
+            name, definition = draw_words(
+                wording_of(label, source.wording),
+                default_name(label),
+                rng,
+                self.own_words,
+                self.undefined,
+            )
             # An answer could not tell two labels of one name apart.
             if name.lower() in taken:
                 name = default_name(label)
@@ -175,15 +181,3 @@ class LabelVariety:
     def _with_entities(source: SourceTexts, rng: random.Random) -> Text:
         (label,) = rng.choices(list(source.by_label), source.weights)
         return rng.choice(source.by_label[label])
-
-    def _words(
-        self, label: str, wording: Mapping[str, LabelWording], rng: random.Random
-    ) -> tuple[str, str]:
-        """A name and a definition, "" where nothing is said."""
-        own = wording_of(label, wording)
-        if rng.random() < self.own_words:
-            name, definition = default_name(label), own.definitions[0]
-        else:
-            name, definition = rng.choice(own.names), rng.choice(own.definitions)
-            name = rng.choices((name, name.title(), name.upper()), (8, 1, 1))[0]
-        return name, "" if rng.random() < self.undefined else definition

@@ -231,7 +231,7 @@ def _checked(nlp: Language, settings: dict[str, Any], train: Any) -> Instruction
 
 def settings_that_count(config: Config) -> dict[str, str]:
     """The settings of a config that change the result, by name. A file counts by its
-    contents (SHA-256), not by its path."""
+    contents (SHA-256), not by its path, and so does a folder that a corpus is read of."""
     found: dict[str, str] = {}
 
     def walk(block: Mapping[str, Any], before: str) -> None:
@@ -244,13 +244,21 @@ def settings_that_count(config: Config) -> dict[str, str]:
                 continue
             if isinstance(value, Mapping):
                 walk(value, f"{name}.")
-            elif isinstance(value, str) and value and Path(value).is_file():
-                found[name] = f"sha256:{sha256_of([Path(value)])}"
+            elif isinstance(value, str) and value and (files := _files(name, value)):
+                found[name] = f"sha256:{sha256_of(files)}"
             else:
                 found[name] = json.dumps(value)
 
     walk(config, "")
     return found
+
+
+def _files(name: str, value: str) -> list[Path]:
+    """The files whose contents count for a setting."""
+    path = Path(value)
+    if name.startswith("corpora.") and path.is_dir():
+        return sorted(each for each in path.rglob("*") if each.is_file())
+    return [path] if path.is_file() else []
 
 
 def _append(path: Path, entry: LogEntry) -> None:

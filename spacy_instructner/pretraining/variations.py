@@ -2,6 +2,7 @@
 sentences. Source: ours."""
 
 import operator
+import random
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,15 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.util import get_words_and_spaces
 
+from ..char_spans import CharSpan
 from ..data.blank_docs import without_annotation
 from ..tasks.base import Entity
 from ..tasks.labels import LABELS_KEY
 from .template_texts import TemplateText
+from .word_cuts import WordCutter, word_cutter
 
+# What stands in the place of a masked entity: a blank, as in a form.
+MASK = "___"
 # The name and the definition of each label that a text asks for, by label: {"name",
 # "definition"}.
 AskedLabels = Mapping[str, Mapping[str, str]]
@@ -49,13 +54,24 @@ def text_of_doc(doc: Doc) -> Text:
 
 
 def text_of_template(made: TemplateText, nlp: Language) -> Text:
-    """A text made of a template. It is cut at the borders of its entities, too, so that
-    an entity at the end of a sentence is not in one word with the full stop."""
-    text, entities = made
+    """A text made of a template, cut by a pipeline's tokenizer; see `text_of_spans`."""
+    return text_of_spans(*made, word_cutter(nlp.lang, nlp))
+
+
+def text_of_spans(text: str, entities: Sequence[CharSpan], cut: WordCutter) -> Text:
+    """A text with entities by characters, as words. It is cut at the borders of its
+    entities, too, so that an entity at the end of a sentence is not in one word with the
+    full stop.
+
+    text (str): the text.
+    entities (Sequence[CharSpan]): in text order, without overlap, and without white space
+        at their ends.
+    cut (WordCutter): cuts what lies between two borders.
+    RETURNS (Text): with as many entities, in the same order."""
     borders = sorted({0, len(text), *(at for entity in entities for at in entity[:2])})
-    pieces = [nlp.make_doc(text[a:b]) for a, b in zip(borders, borders[1:])]
+    pieces = [text[a:b] for a, b in zip(borders, borders[1:])]
     words, spaces = get_words_and_spaces(
-        [token.text for doc in pieces for token in doc if not token.is_space], text
+        [word for piece in pieces for word in cut(piece)], text
     )
     ends = list(accumulate(map(operator.add, map(len, words), spaces)))
     starts = [0, *ends]
@@ -63,7 +79,7 @@ def text_of_template(made: TemplateText, nlp: Language) -> Text:
         tuple(words),
         tuple(spaces),
         tuple(
-            (starts.index(start), bisect_left(ends, end) + 1, label)
+            (bisect_left(starts, start), bisect_left(ends, end) + 1, label)
             for start, end, label in entities
         ),
     )
@@ -104,6 +120,30 @@ def lowered(text: Text, without_punctuation: bool) -> Text:
         (True,) * len(kept),
         tuple((place[a], place[b - 1] + 1, label) for a, b, label in text.entities),
     )
+
+
+def masked(text: Text, rng: random.Random) -> Text:
+    """A text with a blank (`MASK`) in the place of about every second entity, so that what
+    stands around it has to tell what it is (as OpenBioNER does). The number and order of
+    entities stay."""
+    words: list[str] = []
+    spaces: list[bool] = []
+    entities: list[Entity] = []
+    done = 0
+    for start, end, label in text.entities:
+        words += text.words[done:start]
+        spaces += text.spaces[done:start]
+        begin, done = len(words), end
+        if rng.random() < 0.5:
+            words.append(MASK)
+            spaces.append(text.spaces[end - 1])
+        else:
+            words += text.words[start:end]
+            spaces += text.spaces[start:end]
+        entities.append((begin, len(words), label))
+    words += text.words[done:]
+    spaces += text.spaces[done:]
+    return Text(tuple(words), tuple(spaces), tuple(entities))
 
 
 def make_example(nlp: Language, text: Text, asked: AskedLabels) -> Example:

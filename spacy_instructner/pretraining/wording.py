@@ -1,5 +1,6 @@
 """What labels are called, and what is said of them. Source: ours."""
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,27 @@ def first_words(label: str, wording: Mapping[str, LabelWording]) -> dict[str, st
 def wording_of(label: str, wording: Mapping[str, LabelWording]) -> LabelWording:
     """The wording of a label; where there is none, its default name and no definition."""
     return wording.get(label) or LabelWording((default_name(label),), ("",))
+
+
+def draw_words(
+    own: LabelWording,
+    called: str,
+    rng: random.Random,
+    own_words: float,
+    undefined: float,
+) -> tuple[str, str]:
+    """A name and a definition of a label, "" where nothing is said.
+
+    own (LabelWording): of the label.
+    called (str): the name that goes with the first definition.
+    rng (Random): of the draw.
+    own_words, undefined (float): see `spacy-instructner.LabelVariety.v1`."""
+    if rng.random() < own_words:
+        name, definition = called, own.definitions[0]
+    else:
+        name, definition = rng.choice(own.names), rng.choice(own.definitions)
+        name = rng.choices((name, name.title(), name.upper()), (8, 1, 1))[0]
+    return name, "" if rng.random() < undefined else definition
 
 
 def read_wording(path: Path) -> dict[str, LabelWording]:

@@ -10,6 +10,7 @@ from helpers.places import ROOT
 CONFIGS = ROOT / "configs"
 ALL = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.cfg"))
 NER = [name for name in ALL if name.startswith("baselines/")]
+BASES = ("base.cfg", "base2.cfg")
 OURS = [name for name in ALL if name not in NER]
 WORDS = {"names": ["one", "two"], "definitions": ["what it is", "what it means"]}
 STEPS = 2

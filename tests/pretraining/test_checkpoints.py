@@ -17,7 +17,7 @@ from thinc.api import Config
 
 from helpers.pretraining import WORDING, result, steps_of, told
 from spacy_instructner.pretraining import checkpoints
-from spacy_instructner.pretraining.loop import LOG, pretrain
+from spacy_instructner.pretraining.loop import LOG, pretrain, settings_that_count
 
 
 @pytest.mark.long
@@ -69,6 +69,22 @@ def test_another_config_does_not_go_on(config: Config, tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match="differ in corpora.dev.wording, corpora.tr"):
         pretrain(config, tmp_path)
+
+
+def test_a_folder_of_a_corpus_counts_by_its_contents(tmp_path: Path) -> None:
+    def count(folder: Path) -> dict[str, str]:
+        blocks = {"corpora": {"train": {"base": str(folder)}}, "other": str(folder)}
+        return settings_that_count(Config(blocks))
+
+    (tmp_path / "one" / "source").mkdir(parents=True)
+    (tmp_path / "one" / "source" / "rows").write_text("a")
+    first = count(tmp_path / "one")
+    assert first["corpora.train.base"].startswith("sha256:")
+    assert first["other"] == json.dumps(str(tmp_path / "one"))
+    (tmp_path / "one").rename(tmp_path / "two")
+    assert count(tmp_path / "two")["corpora.train.base"] == first["corpora.train.base"]
+    (tmp_path / "two" / "source" / "rows").write_text("b")
+    assert count(tmp_path / "two")["corpora.train.base"] != first["corpora.train.base"]
 
 
 def test_one_at_a_time(config: Config, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from spacy.tokens import DocBin
 from thinc.api import Config
 
 from helpers.encoders import make_encoder
-from helpers.shipped_configs import CONFIGS, NER, WORDS
+from helpers.shipped_configs import BASES, CONFIGS, NER, WORDS
 from helpers.training import gold_docs
 
 
@@ -51,7 +51,7 @@ def small(
 
     def make(name: str) -> Path:
         config = Config().from_disk(CONFIGS / name, interpolate=False)
-        if name != "base.cfg":
+        if name not in BASES:
             config["paths"]["train"] = str(data / "train.spacy")
         components = config["components"]
         if name == "baselines/transformer.cfg":
@@ -70,6 +70,15 @@ def small(
             config["corpora"]["train"].update(**own, held_out=["PLACE"], texts=8)
             config["corpora"]["dev"].update(**sources, texts=3)
             config["paths"]["rules"] = None
+        elif name == "base2.cfg":
+            held_out = {"labels": {"one": ["PLACE"]}}
+            (data / "held_out.json").write_text(json.dumps(held_out))
+            config["paths"].update(data="", wording=str(data / "wording.json"))
+            config["paths"].update(rules=None, catalog=None)
+            config["paths"]["held_out"] = str(data / "held_out.json")
+            sources = {"base": None, "sources": {"one": str(data / "base.jsonl")}}
+            config["corpora"]["train"].update(**sources, texts=8)
+            config["corpora"]["dev"].update(**sources, texts=3)
         path = folder / name.replace("/", "-")
         config.to_disk(path)
         return path

@@ -13,7 +13,7 @@ from thinc.api import Config
 
 from helpers.places import ROOT
 from helpers.project import CONFIGS, GROUPS, declared
-from helpers.shipped_configs import good
+from helpers.shipped_configs import BASES, good
 from helpers.tiny_models import byte_level_tokenizer
 from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.labels import make_label_set
@@ -98,7 +98,7 @@ DEFAULT_TEMPLATE = (
 )
 
 
-@pytest.mark.parametrize("name", ["fewshot.cfg", "zeroshot.cfg", "base.cfg"])
+@pytest.mark.parametrize("name", ["fewshot.cfg", "zeroshot.cfg", *BASES])
 def test_configs_name_the_default_layout_and_ask_as_the_adapter_learned(
     name: str,
 ) -> None:

@@ -12,7 +12,7 @@ from thinc.api import Config
 import spacy_instructner.cli  # noqa: F401
 from helpers.pipelines import MakeNLP
 from helpers.project import CONFIGS
-from helpers.shipped_configs import OURS, STEPS, good, run
+from helpers.shipped_configs import BASES, OURS, STEPS, good, run
 from helpers.training import gold_docs
 
 
@@ -24,7 +24,7 @@ def test_development_data_is_read_or_refused(
 ) -> None:
     done = run("train", small(name), "--paths.dev", tmp_path / "none.spacy")
     assert done.exit_code == 1
-    if name == "base.cfg":
+    if name in BASES:
         assert "`paths.dev` is " in str(done.exception) + done.output
         assert "nothing in this config reads it" in str(done.exception)
     else:
@@ -86,4 +86,4 @@ def test_the_shipped_configs_read_all_their_paths() -> None:
         config = Config().from_str(text, interpolate=False)
         unread = {name for name in config["paths"] if f"${{paths.{name}}}" not in text}
         # spaCy's defaults, which a base does not read, and refuses.
-        assert unread <= ({"train", "dev"} if path.name == "base.cfg" else set()), path
+        assert unread <= ({"train", "dev"} if path.name in BASES else set()), path

@@ -16,7 +16,7 @@ from spacy.training.initialize import init_nlp
 from spacy.util import load_config, load_model_from_config
 from thinc.api import Config, Optimizer
 
-from helpers.shipped_configs import ALL, CONFIGS, NER, OURS, STEPS, good, run
+from helpers.shipped_configs import ALL, BASES, CONFIGS, NER, OURS, STEPS, good, run
 from helpers.training import examples
 
 ENCODERS = [
@@ -84,7 +84,7 @@ def test_debug_model(small: Callable[[str], Path], name: str) -> None:
     said = good("debug", "model", small(name), "instruction_ner", *shown)
     assert "Initialized the model with the training corpus" in said
     assert "model looks good" in said
-    if name != "base.cfg":
+    if name not in BASES:
         assert "STEP 3" in said and "Prediction(" in said
 
 
@@ -97,7 +97,7 @@ def test_init_labels_and_assemble(
         labels = json.loads((tmp_path / "labels" / "instruction_ner.json").read_text())
         own = load_config(CONFIGS / name)["components"]["instruction_ner"]["labels"]
         # Texts of a base each bring their own.
-        assert labels == ([] if name == "base.cfg" else own or ["PERSON", "PLACE"])
+        assert labels == ([] if name in BASES else own or ["PERSON", "PLACE"])
     done = run("assemble", small(name), tmp_path / "assembled")
     if name in ("zeroshot.cfg", *NER):
         assert done.exit_code == 0, done.output
@@ -196,7 +196,7 @@ def test_training_goes_on_from_a_trained_pipeline(
 
 def labelled(nlp: Language, name: str) -> Any:
     own = examples(nlp)
-    if name == "base.cfg":
+    if name in BASES:
         for example in own:
             labels = ["PERSON", "PLACE"]
             example.predicted.user_data["instruction_ner_labels"] = labels
@@ -231,7 +231,7 @@ def test_commands_that_take_a_trained_pipeline(
         ]
     for command in commands:
         done = run(*command)
-        if name == "base.cfg":
+        if name in BASES:
             # It has no labels, until somebody gives it some.
             assert "has no labels to look for" in str(done.exception), command
         else:
