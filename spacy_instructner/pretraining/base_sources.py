@@ -121,10 +121,10 @@ def read_base_sources(
             folder = read_span_folder(path)
         elif is_templates(path):
             made, words = make_source(path, nlp, files.made, seed)
-            folder = SpanFolder(nlp.lang, list(map(span_text_of, made)), ())
+            folder = SpanFolder(nlp.lang or "xx", list(map(span_text_of, made)), ())
         else:
             texts = read_texts(path, nlp, ruler)
-            folder = SpanFolder(nlp.lang, list(map(span_text_of, texts)), ())
+            folder = SpanFolder(nlp.lang or "xx", list(map(span_text_of, texts)), ())
         if folder.language not in cutters:
             cutters[folder.language] = word_cutter(folder.language, nlp)
         labels = sorted(

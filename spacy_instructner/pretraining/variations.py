@@ -55,7 +55,7 @@ def text_of_doc(doc: Doc) -> Text:
 
 def text_of_template(made: TemplateText, nlp: Language) -> Text:
     """A text made of a template, cut by a pipeline's tokenizer; see `text_of_spans`."""
-    return text_of_spans(*made, word_cutter(nlp.lang, nlp))
+    return text_of_spans(*made, word_cutter(nlp.lang or "xx", nlp))
 
 
 def text_of_spans(text: str, entities: Sequence[CharSpan], cut: WordCutter) -> Text:
