@@ -90,7 +90,8 @@ def annotate(
     as they are, and a span that overlaps one goes to the group only. Tokens that
     nobody annotated become O.
 
-    thresholds: in the place of `threshold`, by label; written_by: the component's name, which the group keeps in this process."""
+    thresholds: in the place of `threshold`, by label; written_by: the component's name,
+    which the group keeps in this process."""
     spans = [Span(doc, f.start, f.end, label=f.label) for f in found]
     group = make_group(doc, spans_key, spans, (f.score for f in found))
     group.written_by = written_by

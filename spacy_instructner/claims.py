@@ -11,7 +11,7 @@ label claims stay as they are. Source: ours; the question: `tasks.typing_questio
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -24,14 +24,16 @@ from .models.forward_output import among_allowed
 from .tasks.base import Encoder, TrainingRecord
 from .tasks.labels import LabelSet
 from .tasks.typing_questions import TypingQuestions
-from .windows import BoundWindow
+from .windows import BoundWindow, Window
 
 # Found on development texts (trivia, Few-NERD dev): 0.1 to 0.5 do about the same.
 SAY = 0.3
 # Label sets whose questions a component keeps.
 MOST_KEPT = 64
-# A span of a window: its first word, and the word behind it.
-Borders = tuple[int, int]
+# A span: the index of its Doc, its first token, and the token behind it.
+DocSpan = tuple[int, int, int]
+# The score of each label that claims a span.
+Claims = dict[DocSpan, dict[str, float]]
 
 
 class ClaimDecider:
@@ -48,29 +50,34 @@ class ClaimDecider:
         answers: Sequence[Sequence[Answer]],
     ) -> list[list[Answer]]:
         """The answers about each window, with other scores for spans that several labels
-        claim. A question for which the model has no room is not asked."""
-        claims = [claimed(own) for own in answers]
-        asked: dict[tuple[int, Borders, str], TrainingRecord] = {}
-        for at, (window, own) in enumerate(zip(windows, claims)):
-            questions = self._questions(backbone, window.labels) if own else None
-            for borders, scores in own.items():
-                assert questions is not None
-                records = questions.records(window.words, *borders, list(scores))
-                if max(map(len, records)) <= backbone.positions:
-                    asked.update(
-                        ((at, borders, label), record)
-                        for label, record in zip(scores, records)
-                    )
+        claim, in one window or in several. A question for which the model has no room is
+        not asked."""
+        own_windows = [each.window for each in windows]
+        claims, where = claimed(own_windows, answers)
+        asked: dict[tuple[DocSpan, str], TrainingRecord] = {}
+        for span, scores in claims.items():
+            window = windows[where[span]]
+            start, end = (at - window.window.start for at in span[1:])
+            questions = self._questions(backbone, window.labels)
+            records = questions.records(window.words, start, end, list(scores))
+            if max(map(len, records)) <= backbone.positions:
+                asked.update(
+                    ((span, label), record) for label, record in zip(scores, records)
+                )
         if not asked:
             return [list(own) for own in answers]
-        said = self._likelihoods(backbone, list(asked.values()))
-        found = dict(zip(asked, said))
+        said = dict(zip(asked, self._likelihoods(backbone, list(asked.values()))))
+        shares = {
+            span: share_out(scores, {label: said[span, label] for label in scores})
+            for span, scores in claims.items()
+            if (span, next(iter(scores))) in said
+        }
         return [
             [
-                replace(answer, spans=tuple(rescored(answer.spans, own, at, found)))
-                for answer in of_window
+                replace(answer, spans=rescored(answer.spans, window, shares))
+                for answer in own
             ]
-            for at, (of_window, own) in enumerate(zip(answers, claims))
+            for window, own in zip(own_windows, answers)
         ]
 
     def _questions(self, backbone: Backbone, labels: LabelSet) -> TypingQuestions:
@@ -101,34 +108,56 @@ class ClaimDecider:
         return found
 
 
-def claimed(answers: Sequence[Answer]) -> dict[Borders, dict[str, float]]:
-    """The spans of a window that several labels claim: each label's score, by borders."""
-    scores: dict[Borders, dict[str, float]] = {}
-    for answer in answers:
-        for span in answer.spans:
-            scores.setdefault((span.start, span.end), {})[span.label] = span.score
-    return {borders: own for borders, own in scores.items() if len(own) > 1}
+def claimed(
+    windows: Sequence[Window], answers: Sequence[Sequence[Answer]]
+) -> tuple[Claims, dict[DocSpan, int]]:
+    """The spans that several labels claim, with the best score of each; and the index of a
+    window in which each span was found. Spans of unknown score claim nothing."""
+    claims: Claims = {}
+    where: dict[DocSpan, int] = {}
+    for at, (window, own) in enumerate(zip(windows, answers)):
+        for span in (span for answer in own for span in answer.spans):
+            if math.isnan(span.score):
+                continue
+            place = in_doc(window, span)
+            scores = claims.setdefault(place, {})
+            scores[span.label] = max(span.score, scores.get(span.label, 0.0))
+            where.setdefault(place, at)
+    return {place: own for place, own in claims.items() if len(own) > 1}, where
+
+
+def in_doc(window: Window, span: ScoredSpan) -> DocSpan:
+    """Where a span of a window stands in its Doc."""
+    return window.doc, window.start + span.start, window.start + span.end
+
+
+def share_out(
+    scores: Mapping[str, float], likelihoods: Mapping[str, float]
+) -> dict[str, float]:
+    """What each label has of the best score of a span.
+
+    scores: of the labels that claim it; likelihoods: the log-likelihood of the answer that
+    names each (nats)."""
+    odds = {
+        label: log_odds(score) + SAY * likelihoods[label]
+        for label, score in scores.items()
+    }
+    highest = max(odds.values())
+    whole = sum(math.exp(each - highest) for each in odds.values())
+    best = max(scores.values())
+    return {k: best * math.exp(each - highest) / whole for k, each in odds.items()}
 
 
 def rescored(
     spans: Sequence[ScoredSpan],
-    claims: dict[Borders, dict[str, float]],
-    window: int,
-    likelihoods: dict[tuple[int, Borders, str], float],
-) -> list[ScoredSpan]:
-    """The spans of an answer. claims: of the window with this index, see `claimed`."""
-    found: list[ScoredSpan] = []
-    for span in spans:
-        borders = span.start, span.end
-        own = claims.get(borders, {})
-        if (window, borders, span.label) in likelihoods:
-            odds = {
-                label: log_odds(score) + SAY * likelihoods[window, borders, label]
-                for label, score in own.items()
-            }
-            highest = max(odds.values())
-            whole = sum(math.exp(each - highest) for each in odds.values())
-            share = math.exp(odds[span.label] - highest) / whole
-            span = replace(span, score=max(own.values()) * share)
-        found.append(span)
-    return found
+    window: Window,
+    shares: Mapping[DocSpan, Mapping[str, float]],
+) -> tuple[ScoredSpan, ...]:
+    """The spans of an answer about a window. shares: the scores of those that several
+    labels claim."""
+    return tuple(
+        replace(
+            span, score=shares.get(in_doc(window, span), {}).get(span.label, span.score)
+        )
+        for span in spans
+    )

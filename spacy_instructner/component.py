@@ -262,8 +262,8 @@ class InstructionNERPipe(TrainablePipe):
         drop (float): rate of the adapter's dropout, and of those that the model's
             architecture has switched on.
         sgd (Optional[Optimizer]): the optimizer; without it gradients add up.
-        losses (Optional[Dict[str, float]]): the loss (nats an answer id that carries
-            loss) is added under the component's name.
+        losses (Optional[Dict[str, float]]): the loss (nats for each answer id that
+            carries loss, or word that is scored) is added under the component's name.
         RETURNS (Dict[str, float]): the losses. Raises ValueError for a loss that is no
             finite number.
         """

@@ -82,9 +82,19 @@ def write_threshold(
     nlp: Language, name: str, threshold: float, by_label: Mapping[str, float]
 ) -> None:
     """Set a component's threshold, and those of labels, also where the config has them, so
-    that `spacy.load(path, config=…)` can be told from what is saved."""
+    that `spacy.load(path, config=…)` can be told from what is saved.
+
+    Labels that a config cannot hold, and those that it does not name where it names
+    some, are saved beside it alone."""
     pipe: Any = nlp.get_pipe(name)
-    values = {"threshold": threshold, "thresholds": dict(by_label)}
-    nlp.get_pipe_config(name).update(values)
-    pipe.cfg.update(values)
+    pipe.cfg.update(threshold=threshold, thresholds=dict(by_label))
+    config = nlp.get_pipe_config(name)
+    named = config.get("labels") or by_label
+    held = {
+        label: least
+        for label, least in by_label.items()
+        if label in named and _as_read_back(label, least) == {label: least}
+    }
+    values = {"threshold": threshold, "thresholds": held}
+    config.update(values)
     pipe.state.configured.update(values)

@@ -109,8 +109,8 @@ def make_instruction_ner(
     objectives (Dict[str, Objective]): what is learned besides the likelihood, by name:
         `spacy-instructner.InfoNCE.v1`, `spacy-instructner.FGM.v1`.
     labels (List[str]): the labels to look for.
-    label_names (Dict[str, str]): words for a label in prompts; by default the
-        label in lower case, `_` and `-` as spaces.
+    label_names (Dict[str, str]): words for a label in prompts; by default those of
+        `known_labels`, or the label in lower case, `_` and `-` as spaces.
     label_definitions (Dict[str, str]): what labels mean.
     known_labels (bool): whether codes and abbreviations that are well known (ORG, GPE)
         get the names and definitions of a table, where none are given.

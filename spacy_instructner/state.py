@@ -218,19 +218,17 @@ def overridden(
     """The settings that were given for this load, where they are not those of the config
     that was saved. No labels and no words are nothing given; words are those of the
     labels that they were given for, beside the saved ones. Of a setting that the saved
-    config does not know, nobody can tell whether it was given or is its default.
+    config does not know, nobody can tell whether it was given or is its default, unless
+    the default is to have no entry.
 
     saved: settings as they are kept; before, given: as the config had them then, and has
     them now."""
     found: dict[str, Any] = {}
     for key, value in given.items():
-        if key not in before:
-            continue
         if isinstance(value, dict):
-            new = {
-                k: words for k, words in value.items() if before[key].get(k) != words
-            }
+            known = before.get(key, {})
+            new = {k: words for k, words in value.items() if known.get(k) != words}
             found[key] = {**saved[key], **new}
-        elif value != before[key] and value != []:
+        elif key in before and value != before[key] and value != []:
             found[key] = value
     return found

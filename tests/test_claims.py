@@ -1,16 +1,23 @@
 """Spans that several labels claim: what is asked about them, and how it counts."""
 
 import math
+from dataclasses import replace
+from unittest import mock
 
 import pytest
-import torch
 from spacy.language import Language
 
 from helpers.pipelines import LORA, MakeNLP
 from helpers.search import make_backbone
 from helpers.training import initialized
 from spacy_instructner.calibration import log_odds
-from spacy_instructner.claims import SAY, ClaimDecider, claimed, rescored
+from spacy_instructner.claims import (
+    SAY,
+    ClaimDecider,
+    claimed,
+    rescored,
+    share_out,
+)
 from spacy_instructner.decoding.request import Answer, ScoredSpan
 from spacy_instructner.models.backbone import Backbone
 from spacy_instructner.tasks.labels import make_label_set
@@ -37,26 +44,30 @@ ANSWERS = [
 
 
 def test_claims_are_spans_of_several_labels() -> None:
-    assert claimed(ANSWERS) == {(4, 5): {A: 0.6, B: 0.8, C: 0.7}}
-    assert claimed([]) == {}
+    windows = [Window(0, 0, 6), Window(0, 2, 8), Window(1, 0, 6)]
+    # The second window sees the same span two words further left, and another label there.
+    other = [answer((2, 3, B, 0.95), (0, 1, "D", math.nan)), answer((2, 3, "D", 0.1))]
+    claims, where = claimed(windows, [ANSWERS, other, [ANSWERS[0]]])
+    assert claims == {(0, 4, 5): {A: 0.6, B: 0.95, C: 0.7, "D": 0.1}}
+    assert where[0, 4, 5] == 0 and where[1, 4, 5] == 2
+    assert claimed([], []) == ({}, {})
 
 
 def test_labels_share_the_best_claim() -> None:
-    claims = claimed(ANSWERS)
-    said = {(2, (4, 5), A): -3.0, (2, (4, 5), B): -1.0, (2, (4, 5), C): -0.5}
-    found = [rescored(each.spans, claims, 2, said) for each in ANSWERS]
-    # What nobody else claims stays as it is.
-    assert found[0][0].score == 0.9 and found[2][1].score == 0.5
-    shares = {
-        each.label: each.score for own in found for each in own if each.start == 4
-    }
-    assert sum(shares[label] for label in (A, B, C)) == pytest.approx(0.8)
+    scores = {A: 0.6, B: 0.8, C: 0.7}
+    said = {A: -3.0, B: -1.0, C: -0.5}
+    shares = share_out(scores, said)
+    assert sum(shares.values()) == pytest.approx(0.8)
     for one, other in ((A, B), (B, C)):
-        expected = log_odds(claims[4, 5][one]) - log_odds(claims[4, 5][other])
-        expected += SAY * (said[2, (4, 5), one] - said[2, (4, 5), other])
+        expected = log_odds(scores[one]) - log_odds(scores[other])
+        expected += SAY * (said[one] - said[other])
         assert math.log(shares[one] / shares[other]) == pytest.approx(expected)
-    # Of another window nothing was asked.
-    assert rescored(ANSWERS[1].spans, claims, 1, said) == list(ANSWERS[1].spans)
+    found = rescored(ANSWERS[0].spans, Window(0, 10, 16), {(0, 14, 15): shares})
+    # What nobody else claims stays as it is.
+    assert [span.score for span in found] == [0.9, shares[A]]
+    assert rescored(ANSWERS[0].spans, Window(1, 10, 16), {(0, 14, 15): shares}) == (
+        ANSWERS[0].spans
+    )
 
 
 def bound_window(backbone: Backbone) -> BoundWindow:
@@ -121,21 +132,27 @@ def test_likelihoods_are_a_distribution_over_the_labels(kind: str) -> None:
 def test_decided_as_by_the_definition() -> None:
     backbone = make_backbone("llama")
     window = bound_window(backbone)
-    decided = ClaimDecider(10_000).decide(backbone, [window, window], [[], ANSWERS])
-    assert decided[0] == []
+    decider = ClaimDecider(10_000)
+    decided = decider.decide(backbone, [window], [ANSWERS])
     records = questions(backbone).records(window.words, 4, 5, [A, B, C])
-    likelihoods = ClaimDecider(10_000)._likelihoods(backbone, records)
-    said = {(1, (4, 5), label): own for label, own in zip((A, B, C), likelihoods)}
-    for one, other in zip(decided[1], ANSWERS):
-        expected = rescored(other.spans, claimed(ANSWERS), 1, said)
-        assert [s.score for s in one.spans] == pytest.approx(
-            [s.score for s in expected]
-        )
+    likelihoods = dict(zip((A, B, C), decider._likelihoods(backbone, records)))
+    shares = share_out({A: 0.6, B: 0.8, C: 0.7}, likelihoods)
+    found = [span for each in decided[0] for span in each.spans]
+    assert [span.score for span in found] == pytest.approx(
+        [0.9, shares[A], shares[B], shares[C], 0.5]
+    )
+    # Windows that overlap agree: the question is asked once.
+    later = replace(window, window=Window(0, 2, 8))
+    twice = decider.decide(
+        backbone, [window, later], [ANSWERS, [answer((2, 3, B, 0.1))]]
+    )
+    assert twice[0] == decided[0]
+    assert twice[1][0].spans[0].score == pytest.approx(shares[B])
     # Nothing is asked where nothing is claimed twice.
-    with torch.inference_mode():
-        assert ClaimDecider(1).decide(backbone, [window], [ANSWERS[1:2]]) == [
-            ANSWERS[1:2]
-        ]
+    alone = [ANSWERS[1:2], []]
+    with mock.patch.object(backbone, "forward_records") as read:
+        assert decider.decide(backbone, [window, window], alone) == alone
+    assert not read.called
 
 
 def scores(nlp: Language, text: str) -> dict[tuple[int, int, str], float]:

@@ -17,6 +17,7 @@ NOT_MEASURED = "Not measured yet: `make bench`."
 # What groups begin with of which there is one for each data set.
 SPEED = "docs_s."
 FLOOR = "floor."
+READINGS = "readings."
 # Groups of rows that are compared with one of them: its name.
 OURS = {SPEED: "ours, greedy", "training": "ours", "methods": "InstructionNER"}
 SIMPLE = ("floor", "agreement", "profile", "start", "vocabulary")
@@ -25,6 +26,7 @@ CURVES = {
     "texts": "texts",
     "length": "length of the text (words)",
     "labels": "labels",
+    "readings": "labels",
     "budget": "batch_tokens (model tokens)",
     "beams": "beams",
     "memory": "texts annotated",
@@ -43,14 +45,17 @@ def section(name: str, folder: str) -> str:
 
 def table_of(results: Results, name: str, folder: str) -> str:
     """What stands in a section."""
-    if not re.fullmatch(r"(docs_s|floor)\.[\w.-]+", name) and name not in KNOWN:
+    if (
+        not re.fullmatch(r"(docs_s|floor|readings)\.[\w.-]+", name)
+        and name not in KNOWN
+    ):
         raise KeyError(name)
     rows = rows_of(results, name)
     if not (results.machine if name == "machine" else rows):
         return NOT_MEASURED
     if name == "machine":
         return machine_table(results.machine)
-    if name in SIMPLE or name.startswith(FLOOR):
+    if name in SIMPLE or name.startswith((FLOOR, READINGS)):
         return simple_table(rows)
     if name in ("training", "methods"):
         return compared_table(rows, OURS[name])

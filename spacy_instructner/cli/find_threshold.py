@@ -1,8 +1,6 @@
 """`python -m spacy instructner find-threshold`"""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from typer import Argument, Exit, Option
 from wasabi import msg
@@ -11,9 +9,6 @@ from ..formats.outputs import check_output
 from . import app
 from ._printing import print_failures
 from ._reading import ENCODING, FORMATS, read_scored
-
-if TYPE_CHECKING:
-    from ..char_spans import ScoredCharSpan
 
 
 @app.command("find-threshold")
@@ -45,7 +40,11 @@ def find_threshold_cli(
     from ..config_checks import write_threshold
     from ..corpus.pipelines import find_component
     from ..evaluation.metrics import best_threshold, best_thresholds, count, total
-    from ..evaluation.predicted_texts import predict_texts
+    from ..evaluation.predicted_texts import (
+        entities_above,
+        label_by_label,
+        predict_texts,
+    )
 
     try:
         if output_path is not None:
@@ -54,6 +53,7 @@ def find_threshold_cli(
         setup_gpu(gpu_id, silent=True)
         nlp = load_model(pipeline)
         name, pipe = find_component(nlp)
+        before = pipe.cfg["thresholds"]
         pipe.cfg.update(threshold=0.0, thresholds={})
         predictions = predict_texts(nlp, read_scored(data_path, nlp, encoding))
         print_failures(predictions)
@@ -70,21 +70,19 @@ def find_threshold_cli(
     )
     own: dict[str, float] = {}
     if by_label:
-        own = best_thresholds(predictions.gold, predictions.found, threshold)
+        alone = [label_by_label(spans) for spans in predictions.spans]
+        own = best_thresholds(predictions.gold, alone, threshold)
         for label, least in own.items():
             msg.text(f"{label}: {least:.3f}")
         kept = [
-            [each for each in found if not _under(each, own, threshold)]
-            for found in predictions.found
+            entities_above(found, spans, threshold, own)
+            for found, spans in zip(predictions.found, predictions.spans)
         ]
         f1 = total(count(predictions.gold, kept).values()).f1
         msg.good(f"Thresholds by label: F1 {100 * f1:.2f}")
+    elif before:
+        msg.info(f"The thresholds of {', '.join(before)} are given up; see --by-label")
     if output_path is not None:
         write_threshold(nlp, name, threshold, own)
         nlp.to_disk(output_path)
         msg.good("Saved the pipeline with this threshold", str(output_path))
-
-
-def _under(span: "ScoredCharSpan", own: Mapping[str, float], common: float) -> bool:
-    """Does a span have a score, and one below its threshold?"""
-    return span[3] is not None and span[3] < own.get(span[2], common)

@@ -17,3 +17,8 @@ def scored_entities_of(doc: Doc) -> list[ScoredCharSpan]:
     no component of this process wrote one."""
     scores = scores_on(doc)
     return [(*entity, scores.get(entity)) for entity in entities_of(doc)]
+
+
+def scored_spans_of(doc: Doc) -> list[ScoredCharSpan]:
+    """All spans of a Doc that components of this process gave a score, in text order."""
+    return [(*span, score) for span, score in sorted(scores_on(doc).items())]

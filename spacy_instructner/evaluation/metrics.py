@@ -145,9 +145,10 @@ def best_thresholds(
     """A threshold for each label: between the one with the highest F1 of this label and
     the common one, the nearer to its own the more entities the label has. Source: ours.
 
-    gold, predicted: the entities of each text; common: the threshold of all labels.
-    RETURNS (dict[str, float]): by label; labels without gold or without a score keep the
-        common one, and are left out."""
+    gold: the entities of each text; predicted: its spans, those of each label without
+    overlap; common: the threshold of all labels.
+    RETURNS (dict[str, float]): by label. Labels that are never found keep the common one,
+        and are left out."""
     entities = Counter(entity[2] for ours in gold for entity in ours)
     found: dict[str, float] = {}
     for label, number in sorted(entities.items()):
@@ -155,7 +156,8 @@ def best_thresholds(
             [[entity for entity in ours if entity[2] == label] for ours in gold],
             [[entity for entity in ours if entity[2] == label] for ours in predicted],
         )
-        if own is not None:
+        # Where nothing is right, any threshold is as good.
+        if own is not None and own[1] > 0.0:
             share = number / (number + SHRINKAGE)
             found[label] = share * own[0] + (1 - share) * common
     return found

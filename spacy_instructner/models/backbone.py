@@ -12,7 +12,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 from ..decoding.answers import Ids
 from ..decoding.beam_search import Session
 from ..decoding.request import PromptIds
-from ..locks import Cache
+from ..locks import LOADING, Cache
 from ..scoring.scoring_request import ScoringRequest, SpanHeadConfig
 from ..tasks.base import TrainingRecord
 from ..weights.versions import checkpoint_activations, rope_stretches_from
@@ -101,7 +101,9 @@ class Backbone(nn.Module):
         """A fresh head to score spans with; the one that is there goes on where there is
         one."""
         if self.head is None:
-            self.head = SpanHead(self.width, config).to(self.device)
+            # While another thread loads weights, new modules come without any.
+            with LOADING:
+                self.head = SpanHead(self.width, config).float().to(self.device)
 
     def without_adapter(self) -> "Backbone":
         """Another over the same base weights, without adapter and head: whatever is done
@@ -282,7 +284,7 @@ class Backbone(nn.Module):
         ]
         prompts = [(request.prefix, request.suffix) for request in requests]
         states = iter(
-            self.states(prompts, wanted, requests[0].both_ways)
+            self.states(prompts, wanted, [each.both_ways for each in requests])
             .float()
             .split(
                 [
@@ -294,17 +296,21 @@ class Backbone(nn.Module):
         )
         return [self.head(next(states), next(states)) for _ in requests]
 
+    def ids_to_read(self, request: ScoringRequest) -> int:
+        """See `scoring.one_pass.ScoringModel`."""
+        return len(request.suffix)
+
     def states(
         self,
         prompts: Sequence[PromptIds],
         wanted: Sequence[tuple[int, int]],
-        both_ways: bool = False,
+        both_ways: Sequence[bool] = (),
     ) -> torch.Tensor:
         """One pass over prompts, of which nothing is kept.
 
         wanted: (prompt, index of one of its ids), for each last hidden state that is asked
-        for; of an encoder-decoder model, those of the encoder; both_ways: whether the
-        ids behind the prefix see those behind them, too.
+        for; of an encoder-decoder model, those of the encoder; both_ways: of each prompt,
+        whether the ids behind the prefix see those behind them, too; nowhere by default.
         RETURNS: (wanted, width) these states."""
         raise NotImplementedError
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 from typing import Any
 
 import torch
@@ -133,7 +133,7 @@ class CausalBackbone(Backbone):
         self,
         prompts: Sequence[PromptIds],
         wanted: Sequence[tuple[int, int]],
-        both_ways: bool = False,
+        both_ways: Sequence[bool] = (),
     ) -> torch.Tensor:
         """See `Backbone.states`. Prefixes come from the prefix cache, and nothing of what
         is read behind them is kept."""
@@ -144,7 +144,13 @@ class CausalBackbone(Backbone):
         prefixes = PrefixCache(stored)
         counts = [len(suffix) for _, suffix in prompts]
         plan = PackedPlan(
-            fresh_segments([FreshRow((n,), both_ways) for n in counts], self.device),
+            fresh_segments(
+                [
+                    FreshRow((count,), both)
+                    for count, both in zip_longest(counts, both_ways, fillvalue=False)
+                ],
+                self.device,
+            ),
             prefixes.segment(
                 [prefixes.index[prefix] for prefix, _ in prompts], counts, self.device
             ),

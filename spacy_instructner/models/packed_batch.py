@@ -207,7 +207,7 @@ def pack_records(
     size = 0
     for _, text in order:
         for number, record in enumerate(text):
-            own = len(record.suffix) + len(record.answer) - 1
+            own = len(record.suffix) + len(record.answer[:-1])
             same = bool(packs) and packs[-1][-1].prefix == record.prefix
             cost = own if same else own + len(record.prefix)
             cost -= record.shared if number else 0
@@ -221,5 +221,5 @@ def pack_records(
 
 def _length(text: Sequence[TrainingRecord]) -> int:
     """Ids that are read of a text's records, what they share once."""
-    own = (len(r.suffix) - r.shared + len(r.answer) - 1 for r in text)
+    own = (len(r.suffix) - r.shared + len(r.answer[:-1]) for r in text)
     return text[0].shared + sum(own)

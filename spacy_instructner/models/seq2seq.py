@@ -7,6 +7,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from ..decoding.answers import Ids
 from ..decoding.request import PromptIds
+from ..scoring.scoring_request import ScoringRequest
 from ..tasks.base import TrainingRecord
 from ..weights.versions import scales_decoder_outputs
 from .backbone import Backbone
@@ -69,11 +70,15 @@ class Seq2SeqBackbone(Backbone):
         )
         return output, mask
 
+    def ids_to_read(self, request: ScoringRequest) -> int:
+        """See `scoring.one_pass.ScoringModel`. Nothing is kept of a prefix."""
+        return len(request.prefix) + len(request.suffix)
+
     def states(
         self,
         prompts: Sequence[PromptIds],
         wanted: Sequence[tuple[int, int]],
-        both_ways: bool = False,
+        both_ways: Sequence[bool] = (),
     ) -> torch.Tensor:
         """See `Backbone.states`. The encoder reads each prompt as a whole, both ways."""
         states, _ = self.encode(prompts)

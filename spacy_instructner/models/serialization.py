@@ -7,6 +7,7 @@ from pathlib import Path
 from thinc.api import Model
 
 from ..files import put_folder
+from ..scoring.scoring_request import SpanHeadConfig
 from ..weights.memory import bound_memory
 from ..weights.sources import Identity, locate
 from ..weights.versions import VERSION
@@ -49,6 +50,13 @@ def load_model(model: Model, folder: Path) -> None:
     config: ModelConfig = model.attrs["config"]
     bound_memory()
     info = storage.read_info(folder, config.kind)
+    wanted, saved = model.attrs["head"], info.get("head")
+    if wanted is not None and saved not in (None, wanted.to_dict()):
+        raise ValueError(
+            f"The model in {folder} has a head with {SpanHeadConfig(**saved)}, and the task "
+            f"of the config one with {wanted}. Load it with the settings that it was "
+            "trained with, or train anew."
+        )
     identity = Identity(**info["identity"])
     base = folder / storage.BASE
     if info["bundle"] == "adapter":

@@ -37,7 +37,7 @@ ADAPTER_FILE = "adapter.safetensors"
 def save(
     backbone: Backbone, kind: str, identity: Identity, folder: Path, bundle: str
 ) -> None:
-    """Write a model's adapter and, with bundle "full", its base weights and
+    """Write a model's adapter and head and, with bundle "full", its base weights and
     tokenizer into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     if bundle == "full":

@@ -242,8 +242,10 @@ def add_trained(model: Model, backbone: Backbone) -> None:
     config: ModelConfig = model.attrs["config"]
     if config.adapter is not None:
         backbone.add_adapter(config.adapter)
-    if model.attrs["head"] is not None:
+    if model.attrs["head"] is not None and backbone.head is None:
         backbone.add_head(model.attrs["head"])
+        # The copy that answers were decoded with has none.
+        invalidate_inference_backbone(model)
 
 
 def _load(model: Model) -> tuple[Backbone, Identity]:
@@ -273,9 +275,8 @@ def _load_start(model: Model, backbone: Backbone, identity: Identity) -> None:
         put_head(backbone, head, start.state)
     elif head is not None and start.head is not None:
         warnings.warn(
-            f"The adapter that the model begins from has a head with {start.head}, and the "
-            f"task one with {head}, which begins from nothing. Make them equal "
-            "(`head_size`, `head_hidden`).",
+            f"The adapter that the model begins from has a head with {start.head}; that "
+            f"of the task has {head}, and begins from nothing. Make them equal.",
             stacklevel=2,
         )
 

@@ -17,12 +17,21 @@ from ..decoding.request import Answer, ScoredSpan
 from .scoring_request import ScoringRequest
 from .span_scores import read_candidates
 
+NOTHING = Answer((), (), math.nan)
+NOT_FINITE = (
+    "The scores of spans are no finite numbers: the training of this model diverged, or its "
+    "weights are damaged. Train it again with a lower learn rate, or get the weights again."
+)
+
 
 class ScoringModel(Protocol):
     """A model as scoring sees it."""
 
     def span_logits(self, requests: Sequence[ScoringRequest]) -> list[torch.Tensor]:
         """For each request (words, labels, 3) float32 logits of starts, ends, insides."""
+
+    def ids_to_read(self, request: ScoringRequest) -> int:
+        """How many ids a request takes of a pass."""
 
 
 def score(
@@ -31,30 +40,33 @@ def score(
     """The spans of all requests, in their order; nothing is written, so that an answer
     has no ids.
 
-    batch_tokens (int): most ids that are read together."""
-    answers: dict[int, Answer] = {}
+    batch_tokens (int): most ids that are read together, short rows padded to the longest.
+    Raises ValueError for scores that are no numbers."""
+    answers = [NOTHING] * len(requests)
     with torch.inference_mode():
-        for batch in batches(requests, batch_tokens):
+        for batch in batches(model, requests, batch_tokens):
             logits = model.span_logits([requests[at] for at in batch])
             for at, each in zip(batch, logits):
+                if not each.isfinite().all():
+                    raise ValueError(NOT_FINITE)
                 answers[at] = _answer(requests[at], torch.sigmoid(each).cpu().numpy())
-    return [answers[at] for at in range(len(requests))]
+    return answers
 
 
 def batches(
-    requests: Sequence[ScoringRequest], batch_tokens: int
+    model: ScoringModel, requests: Sequence[ScoringRequest], batch_tokens: int
 ) -> Iterator[list[int]]:
-    """Indices of requests that are read together, long ones first; one at least."""
-    order = sorted(range(len(requests)), key=lambda at: -len(requests[at].suffix))
+    """Indices of requests that are read together, long ones first; one at least. Those
+    without a word to score need no pass."""
+    lengths = [model.ids_to_read(request) for request in requests]
+    order = [at for at, request in enumerate(requests) if request.words]
+    order.sort(key=lambda at: -lengths[at])
     batch: list[int] = []
-    size = 0
     for at in order:
-        length = len(requests[at].suffix)
-        if batch and size + length > batch_tokens:
+        if batch and (len(batch) + 1) * lengths[batch[0]] > batch_tokens:
             yield batch
-            batch, size = [], 0
+            batch = []
         batch.append(at)
-        size += length
     if batch:
         yield batch
 

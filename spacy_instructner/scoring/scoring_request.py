@@ -18,7 +18,11 @@ class SpanHeadConfig:
     def __post_init__(self) -> None:
         for name, value in self.to_dict().items():
             if value < 1:
-                raise ValueError(f"`{name}` of a head must be at least 1, not {value}.")
+                raise ValueError(f"`head_{name}` must be at least 1, not {value}.")
+
+    def __str__(self) -> str:
+        """By the names of a task's settings."""
+        return f"head_size = {self.size} and head_hidden = {self.hidden}"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -31,8 +35,8 @@ class ScoringRequest:
     prefix: the ids that stay the same from text to text (kept in the prefix cache);
     suffix: the ids behind it; labels: those that are scored; label_places: the id of the
     prompt whose state stands for each; words: the words of the window that can begin, end
-    or be within a span; word_places: the id whose state stands for each; floor: the
-    lowest score of a span; max_span: most words in a span, 0 for no limit; both_ways:
+    or be within a span; word_places: the id whose state stands for each; floor: what the
+    start, the end and each word of a span must reach; max_span: most words in a span, 0 for no limit; both_ways:
     whether the ids of the suffix see those behind them, too."""
 
     prefix: Ids

@@ -23,8 +23,8 @@ class MentionPositions:
     """Where an entity of a record stands among the record's ids (prefix, suffix, answer).
 
     begin, end: the ids of it in the text; opening: the id before it in the answer, None
-    where none is written; type: the first id of its type's name in the prompt, None
-    where the prompt does not name it."""
+    where none is written; type: the id that stands for its type in the prompt, such as
+    the first of its name, None where the prompt does not name it."""
 
     begin: int
     end: int
@@ -188,7 +188,7 @@ class Task(Protocol):
 
 @runtime_checkable
 class ScoringTask(Protocol):
-    """What a task has besides that scores spans.
+    """What a task that scores spans has besides.
 
     head: what the model needs for it, None for nothing; threshold: the lowest score that
     reaches doc.ents, where the component's settings leave it open."""

@@ -39,6 +39,8 @@ TEMPLATE = (
 )
 FIELDS = ("types", "sentence")
 SCORED = "scored"
+# A text may take a third of what is left of the model's positions.
+MOST_COPIES = 3
 
 
 def build_just_pass_twice_v1(
@@ -60,7 +62,8 @@ def build_just_pass_twice_v1(
     definition (str): the entry of a label that has a definition. Fields: {type},
         {definition}. Others are called by their name alone.
     separator (str): ends each entry; the state of its last id stands for the label.
-    floor (float): the lowest score of a span in `doc.spans`; lower ones are not kept.
+    floor (float): what the start, the end and each word of a span must reach; others are
+        not kept in `doc.spans`.
     threshold (float): the lowest score of a span in `doc.ents`, where the component's
         own `threshold` is null.
     head_size (int): width of the vectors in which words and labels are compared.
@@ -104,7 +107,12 @@ class JustPassTwice:
         parse_template(
             "definition", self.definition, ("type", "definition"), ("definition",)
         )
-        self.parts()
+        copies = sum(field == "sentence" for field, _ in self.parts())
+        if copies > MOST_COPIES:
+            raise ValueError(
+                f"`template` has the field {{sentence}} {copies} times, and there is room "
+                f"for {MOST_COPIES} at most."
+            )
 
     def parts(self) -> list[TemplatePart]:
         """The prompt, cut at its fields."""

@@ -61,8 +61,8 @@ class Mixture:
             raise ValueError("`shares` must not be negative, and not all of them 0.")
         if len(self.heads) > 1:
             raise ValueError(
-                "The tasks of a mixture share one head. Give all of them the same "
-                f"`head_size` and `head_hidden`, not {', '.join(map(str, self.heads))}."
+                "The tasks of a mixture share one head. Give all of them the same, not "
+                f"{'; '.join(map(str, self.heads))}."
             )
         showing = [name for name, task in self.tasks.items() if task.examples]
         if showing:

@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import logsigmoid, normalize
 
 from ..models.forward_output import ForwardOutput
-from ..tasks.base import MentionPositions, Task, TrainingRecord
+from ..tasks.base import MentionPositions, ScoringTask, Task, TrainingRecord
 from .objective import Objective
 
 Anchor = Literal["type", "opening"]
@@ -38,7 +38,8 @@ def build_info_nce_v1(
     weight (float): of this loss beside the likelihood (artefact: 0.001).
     layer (float): whose states are compared, as a share of the model's depth; 0 is the
         embeddings (artefact: 26 of 32 layers).
-    anchor (str): "type", the first token of the type's name in the prompt (artefact);
+    anchor (str): "type", the first token of the type's name in the prompt (artefact; for
+        Just Pass Twice the sign that ends its entry, which has seen all of it: ours);
         in a causal model it sees only what stands before it. Or "opening", the last
         token before the entity in the answer, which has seen the text (ours).
     positives (str): the entity's first and last token in the text, "edges" (artefact),
@@ -93,6 +94,11 @@ class InfoNCE(Objective):
                 '`anchor = "opening"` stands in the answer, which an encoder-decoder '
                 "model reads with its decoder; the text's states are the encoder's. "
                 'Take `anchor = "type"`.'
+            )
+        if self.anchor == "opening" and isinstance(task, ScoringTask) and task.head:
+            raise ValueError(
+                '`anchor = "opening"` stands in an answer, and this task, or one of its '
+                'parts, writes none. Take `anchor = "type"`.'
             )
         if self.anchor == "type" and not task.names_types:
             raise ValueError(
@@ -157,11 +163,8 @@ class InfoNCE(Objective):
 
     def _anchor(self, mention: MentionPositions) -> int:
         if self.anchor == "opening":
-            if mention.opening is None:
-                raise ValueError(
-                    '`anchor = "opening"` stands in an answer, and this task writes none. '
-                    'Take `anchor = "type"`.'
-                )
+            # `check` saw to it that there is an answer.
+            assert mention.opening is not None
             return mention.opening
         if mention.type is None:
             raise ValueError(

@@ -56,8 +56,9 @@ def span_targets(spans: SpanTargets) -> tuple[torch.Tensor, torch.Tensor]:
         wanted[start, label, START] = 1.0
         wanted[end - 1, label, END] = 1.0
         wanted[start:end, label, INSIDE] = 1.0
-    for word, label in spans.unknown:
-        counts[word, label] = 0.0
+    if spans.unknown:
+        words, labels = zip(*spans.unknown)
+        counts[list(words), list(labels)] = 0.0
     return wanted, counts
 
 

@@ -28,8 +28,10 @@ def add_gradients(
     """Add the gradients of one batch of records to those that the model holds.
 
     drop: rate of dropout; losses: the loss (nats for each answer id that carries loss, and
-    for each word that is scored) is added under the component's name. Raises ValueError for a loss that is no finite number;
-    where anything goes wrong, the model holds no gradients."""
+    for each word that is scored) is added under the component's name.
+
+    Raises ValueError for a loss that is no finite number; where anything goes wrong, the
+    model holds no gradients."""
     total = sum(record.weight for record in records)
     if not total:
         return

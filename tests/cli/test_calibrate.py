@@ -19,7 +19,6 @@ from spacy_instructner.cli import app
 from spacy_instructner.evaluation import cross_fitting
 from spacy_instructner.evaluation.metrics import (
     best_threshold,
-    best_thresholds,
 )
 from spacy_instructner.evaluation.predicted_texts import predict_texts
 from spacy_instructner.evaluation.support_set import train_on
@@ -182,18 +181,6 @@ def test_find_threshold(trained: Path, tmp_path: Path) -> None:
     )
     shown = done.output.split("Threshold ")[1].split(":")[0]
     assert float(shown) == pytest.approx(threshold, abs=6e-4)
-    own = best_thresholds(gold, found, threshold)
-    assert len(own) > 1
-    done = run_it(
-        "find-threshold", trained, tmp_path / "dev.spacy", "--by-label",
-        "--output", tmp_path / "by_label",
-    )  # fmt: skip
-    assert done.exit_code == 0, done.output
-    cfg = spacy.load(tmp_path / "by_label").get_pipe(NAME).cfg
-    assert cfg["thresholds"] == pytest.approx(own)
-    assert cfg["threshold"] == pytest.approx(threshold)
-    for label, least in own.items():
-        assert f"{label}: {least:.3f}" in done.output
     (tmp_path / "none.jsonl").write_text(json.dumps({"text": "", "spans": []}))
     lost = run_it("find-threshold", trained, tmp_path / "none.jsonl")
     assert lost.exit_code == 1 and "The pipeline finds nothing in" in " ".join(

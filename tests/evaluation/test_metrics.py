@@ -134,6 +134,9 @@ def test_thresholds_by_label_stay_near_the_common_one() -> None:
     found = best_thresholds(gold, right, 0.4)
     assert found["A"] == pytest.approx(0.75 * 0.8 + 0.25 * 0.4)
     assert found["B"] == pytest.approx((0.8 + 20 * 0.4) / 21)
+    # Nothing right, nothing to choose by.
+    wrong = [[(2, 3, "A", 0.7)]] * 60
+    assert best_thresholds(gold[:60], wrong, 0.8) == {}
     # What nobody annotated, and what has no score, keeps the common one.
     other = [[(0, 1, "C", 0.9)], [(0, 1, "D", None)]]
     assert best_thresholds([[], [(0, 1, "D")]], other, 0.4) == {}

@@ -101,7 +101,9 @@ def test_begun_from_with_the_adapter(make_nlp: MakeNLP, tmp_path: Path) -> None:
     plain = make_nlp(model=model)
     plain(TEXTS[0])
     assert head_of(plain) == {}
-    with pytest.warns(UserWarning, match="Make them equal .`head_size`, `head_hidden`"):
+    with pytest.warns(
+        UserWarning, match="of the task has head_size = 4 and .* Make them equal"
+    ):
         other = make_nlp(task={**TASK, "head_size": 4}, model=model)
         other.initialize(lambda: examples(other))
     assert head_of(other)["span_head.bias"].eq(-3.0).all()
@@ -132,8 +134,27 @@ def test_a_head_that_does_not_fit_is_refused(make_nlp: MakeNLP, tmp_path: Path) 
     info = srsly.read_json(tmp_path / MODEL / "info.json")
     info["head"]["size"] = 4
     srsly.write_json(tmp_path / MODEL / "info.json", info)
+    config = {"components.instruction_ner.task.head_size": 4}
     with pytest.raises(ValueError, match="weights of the head do not fit the model"):
-        spacy.load(tmp_path)
+        spacy.load(tmp_path, config=config)
+
+
+def test_a_head_of_other_settings_is_refused(make_nlp: MakeNLP, tmp_path: Path) -> None:
+    trained_to_score(make_nlp, steps=1).to_disk(tmp_path)
+    config = {"components.instruction_ner.task.head_size": 4}
+    with pytest.raises(
+        ValueError, match="a head with head_size = 8 and .* head_size = 4"
+    ):
+        spacy.load(tmp_path, config=config)
+
+
+def test_a_head_that_comes_with_training_is_used_at_once(make_nlp: MakeNLP) -> None:
+    """Also while gradients add up."""
+    nlp = make_nlp(task=TASK, model={"adapter": LORA})
+    with pytest.raises(ValueError, match="no head to score spans with"):
+        nlp("Anna met Bert.")
+    nlp.get_pipe("instruction_ner").update(examples(nlp), sgd=None)
+    assert "instruction_ner" in nlp("Anna met Bert.").spans
 
 
 def test_without_training_there_is_nothing_to_score_by(make_nlp: MakeNLP) -> None:

@@ -73,15 +73,42 @@ def test_together_as_one_by_one(backbone: Backbone) -> None:
 
 def test_batches_hold_so_many_ids_and_all_requests(backbone: Backbone) -> None:
     requests = scoring_requests(backbone, 20, 2)
-    longest = max(len(request.suffix) for request in requests)
-    cut = list(batches(requests, 2 * longest))
+    lengths = [backbone.ids_to_read(request) for request in requests]
+    # An encoder-decoder model keeps nothing of a prefix.
+    whole = [len(request.prefix + request.suffix) for request in requests]
+    assert (lengths == whole) == backbone.hf.config.is_encoder_decoder
+    some = [at for at, request in enumerate(requests) if request.words]
+    assert 10 < len(some) < 20
+    room = 2 * max(lengths)
+    cut = list(batches(backbone, requests, room))
     assert len(cut) > 3
-    assert sorted(at for batch in cut for at in batch) == list(range(20))
-    sizes = [sum(len(requests[at].suffix) for at in batch) for batch in cut]
-    assert max(sizes) <= 2 * longest
+    assert sorted(at for batch in cut for at in batch) == some
+    assert all(len(own) * max(lengths[at] for at in own) <= room for own in cut)
     # One that is longer than all there is room for is read alone.
-    assert [len(batch) for batch in batches(requests, 1)] == [1] * 20
-    assert list(batches([], 100)) == []
+    assert [len(own) for own in batches(backbone, requests, 1)] == [1] * len(some)
+    assert list(batches(backbone, [], 100)) == []
+
+
+def test_a_text_without_words_takes_no_pass(backbone: Backbone) -> None:
+    """Also where nothing of the prompt stands behind it."""
+    once = {"template": "Types: {types}\n{sentence}", "both_ways": True}
+    requests = scoring_requests(backbone, 20, 2, **once)
+    empty = [request for request in requests if not request.words]
+    assert empty
+    with mock.patch.object(backbone, "span_logits") as read:
+        assert [answer.spans for answer in score(backbone, empty)] == [()] * len(empty)
+    assert not read.called
+    for request, answer in zip(requests, score(backbone, requests)):
+        assert bool(answer.spans) <= bool(request.words)
+
+
+def test_scores_that_are_no_numbers_are_refused() -> None:
+    backbone = with_head(make_backbone("llama"))
+    assert backbone.head is not None
+    with torch.no_grad():
+        backbone.head.bias[1] = float("nan")
+    with pytest.raises(ValueError, match="scores of spans are no finite numbers"):
+        score(backbone, scoring_requests(backbone, 5, 1))
 
 
 def test_a_prefix_is_read_once() -> None:

@@ -127,7 +127,8 @@ def test_targets_say_the_gold(encoder: TextEncoder, drawn: tuple) -> None:
         ({"separator": " "}, "must not be empty"),
         ({"floor": 0.0}, "`floor` must be between 0 and 1, not 0.0"),
         ({"threshold": 1.0}, "`threshold` must be between 0 and 1, not 1.0"),
-        ({"head_size": 0}, "`size` of a head must be at least 1, not 0"),
+        ({"head_size": 0}, "`head_size` must be at least 1, not 0"),
+        ({"template": "{types}" + 4 * "{sentence}"}, "{sentence} 4 times"),
     ],
 )
 def test_settings_that_cannot_be(config: dict, match: str) -> None:

@@ -71,7 +71,7 @@ def test_it_is_the_cross_entropy_of_all_words_and_labels(
         for record in records:
             prompt = record.prefix, record.suffix
             ids = range(len(record.prefix + record.suffix))
-            states = backbone.states([prompt], [(0, at) for at in ids], both_ways)
+            states = backbone.states([prompt], [(0, at) for at in ids], [both_ways])
             expected += plain_loss(backbone.head, states, record)
     assert found is not None and float(found) == pytest.approx(expected, rel=1e-4)
 
@@ -145,11 +145,8 @@ def test_one_adapter_learns_both_ways(make_nlp: MakeNLP) -> None:
 
 def test_a_contrast_of_answers_needs_answers(make_nlp: MakeNLP) -> None:
     contrast = {"@misc": "spacy-instructner.InfoNCE.v1", "anchor": "opening"}
-    nlp = initialized(make_nlp, task=TASK, objectives={"contrast": contrast})
-    with pytest.raises(
-        ValueError, match='this task writes none. Take `anchor = "type"`'
-    ):
-        nlp.update(examples(nlp), sgd=Adam(1e-2))
+    with pytest.raises(ValueError, match='writes none. Take `anchor = "type"`'):
+        initialized(make_nlp, task=TASK, objectives={"contrast": contrast})
 
 
 @pytest.mark.parametrize(
