@@ -20,7 +20,7 @@ from wasabi import msg
 
 from spacy_instructner.files import write_whole
 
-from . import base, studies
+from . import base, claims, studies
 from .reliability import tables as reliability
 from .speed import plots as speed_plots
 from .speed import tables as speed
@@ -35,6 +35,7 @@ END = re.compile(r"<!--\s*end\s*-->")
 SECTIONS: dict[str, Callable[[str, str], str]] = {
     **dict.fromkeys(studies.STUDIES, studies.section),
     "base": base.section,
+    "claims": claims.section,
     "reliability": reliability.section,
     "speed": speed.section,
 }

@@ -63,6 +63,7 @@ def test_importing_the_commands_is_light() -> None:
     assert not heavy(loaded)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["convert", "sample"])
 def test_commands_on_annotated_texts_are_light(
     command: str, rows: Path, tmp_path: Path

@@ -302,6 +302,7 @@ def test_passes_are_timed_by_their_size(
     assert all(len(row.values) == 2 and min(row.values) > 0 for row in rows)
 
 
+@pytest.mark.long
 def test_what_is_compared_runs(
     make_nlp: Callable[..., Language], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -181,6 +181,7 @@ def test_the_reader_adds_copies_behind_each_text(nlp: Language, tmp_path: Path) 
     ]
 
 
+@pytest.mark.long
 def test_only_mentions_of_the_draw_are_taken(nlp: Language, tmp_path: Path) -> None:
     path = write(nlp, tmp_path / "a.spacy")
     for seed in range(20):
@@ -254,4 +255,5 @@ def test_copies_are_learned_from(make_nlp: MakeNLP) -> None:
     _, changed = swap(nlp, examples[0])
     (main,) = (r for r in pipe.records([changed]) if r.task == "main")
     decode = pipe.model.shims[0]._model.tokenizer.decode
-    assert decode(main.answer) == " Bert Brown is a per, Rome is a loc.<|end|>"
+    said = " Bert Brown is a person, Rome is a location.<|end|>"
+    assert decode(main.answer) == said

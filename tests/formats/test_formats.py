@@ -36,6 +36,7 @@ def tags(docs: list) -> list[list[str]]:
     return [[token.ent_iob_ for token in doc] for doc in docs]
 
 
+@pytest.mark.long
 def test_nothing_of_it_needs_the_models() -> None:
     """(spaCy imports torch by itself, where it is there.)"""
     code = (

@@ -93,6 +93,7 @@ def test_one_at_a_time(config: Config, tmp_path: Path) -> None:
             pretrain(config, tmp_path)
 
 
+@pytest.mark.long
 def test_a_torn_line_of_the_log_is_written_again(
     config: Config, tmp_path: Path
 ) -> None:

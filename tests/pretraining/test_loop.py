@@ -71,6 +71,7 @@ def test_all_weights_in_half_precision_go_on_as_they_were(
     assert told(tmp_path / "two") == told(tmp_path / "one")
 
 
+@pytest.mark.long
 def test_averages_are_measured_and_saved(config: Config, tmp_path: Path) -> None:
     config["training"]["optimizer"]["learn_rate"].update(
         initial_rate=0.05, warmup_steps=1
@@ -121,6 +122,7 @@ def test_what_cannot_be_trained_is_told(config: Config, tmp_path: Path) -> None:
         pretrain(config, tmp_path)
 
 
+@pytest.mark.long
 def test_the_command(config: Config, tmp_path: Path) -> None:
     config.to_disk(tmp_path / "config.cfg")
 

@@ -39,6 +39,7 @@ def ask(client: Any, text: str = "Anna", labels: Any = LABELS, **more: Any) -> A
     return client.post("/api/annotate", **{"json": body, **more})
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("tiny_settings")
 def test_the_endpoint(client: Any, folder: Path) -> None:
     said = client.get("/api/info").json()

@@ -173,6 +173,7 @@ def test_a_text_given_twice_is_read_once_for_all_labels(make_nlp: MakeNLP) -> No
 # What does not fit.
 
 
+@pytest.mark.long
 @every_way
 @pytest.mark.parametrize("width", [1, 3])
 def test_an_answer_that_does_not_fit_is_broken_off(

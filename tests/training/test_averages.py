@@ -99,6 +99,7 @@ def test_without_weights_there_is_nothing_to_exchange(make_nlp: MakeNLP) -> None
         assert nlp.get_pipe("instruction_ner").model.shims[0]._model is None
 
 
+@pytest.mark.long
 def test_spacy_train_measures_and_saves_averages(
     tiny_causal: Path, tmp_path: Path
 ) -> None:

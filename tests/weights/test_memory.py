@@ -34,6 +34,7 @@ def test_loading_weights_sets_them(make_nlp, tmp_path: Path) -> None:  # type: i
     assert {name: os.environ[name] for name in SETTINGS} == SETTINGS
 
 
+@pytest.mark.long
 def test_importing_changes_no_environment() -> None:
     code = (
         "import os\n"

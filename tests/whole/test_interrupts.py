@@ -78,6 +78,7 @@ def test_an_interrupted_first_call(make_nlp: MakeNLP, tmp_path: Path) -> None:
     assert broken > len(where) * 0.9
 
 
+@pytest.mark.long
 def test_an_interrupted_loading(make_nlp: MakeNLP) -> None:
     """Weights that come at the first call come whole at the next."""
     expected = ask(make_nlp(), TEXTS[0])

@@ -34,6 +34,7 @@ from spacy_instructner.weights.sources import fetch
 NAME = "instruction_ner"
 
 
+@pytest.mark.long
 @on_three_kinds
 def test_first_calls_of_a_loaded_pipeline(make_nlp: MakeNLP, tmp_path: Path) -> None:
     folder = saved(make_nlp, tmp_path / "pipeline")
@@ -46,6 +47,7 @@ def test_first_calls_of_a_loaded_pipeline(make_nlp: MakeNLP, tmp_path: Path) -> 
         assert [ask(nlp, text) for text in TEXTS] == expected
 
 
+@pytest.mark.long
 @on_three_kinds
 def test_first_calls_that_load_the_weights(
     make_nlp: MakeNLP, monkeypatch: pytest.MonkeyPatch
@@ -58,6 +60,7 @@ def test_first_calls_that_load_the_weights(
     assert [ask(make_nlp(), text) for text in TEXTS] == expected
 
 
+@pytest.mark.long
 @on_three_kinds
 def test_a_pipeline_that_has_answered_before(make_nlp: MakeNLP) -> None:
     nlp = make_nlp()
