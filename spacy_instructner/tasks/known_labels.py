@@ -24,8 +24,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     # People, places, organizations.
     ("PER PERS PRS PS PERSNAME", "person", ""),
     ("ORG ORGA ORGS OG ORGNAME ORGANISATION ORGANISATIONS", "organization", ""),
-    ("LOC LOCS LC", "location", ""),
-    ("GEO", "place", ""),
+    ("LOC LOCS LC GEO", "location", ""),
     ("GEOGNAME", "geographical feature", "the name of a river, mountain or region"),
     ("PLACENAME", "place name", ""),
     ("GPE", "country or city", "a country, state, city or town"),
