@@ -1,6 +1,7 @@
 """LoRA: a small set of trainable weights beside the frozen base (CLLMFS uses it;
 for InstructionNER it is ours). One adapter a model, never stacked."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -137,15 +138,30 @@ def load_adapter_state(model: nn.Module, state: dict[str, torch.Tensor]) -> None
         for name, parameter in model.named_parameters()
         if "lora_" in name
     }
+    fill(
+        own,
+        state,
+        "The adapter's weights",
+        "Was it made on another base model, or with another rank or other targets?",
+    )
+
+
+def fill(
+    own: Mapping[str, nn.Parameter],
+    state: Mapping[str, torch.Tensor],
+    what: str,
+    hint: str,
+) -> None:
+    """Put weights into parameters of the same names and shapes. Raises ValueError where
+    they differ. what, hint: the first and the last words of its message."""
     wrong = sorted(
         (set(own) ^ set(state))
         | {n for n in set(own) & set(state) if own[n].shape != state[n].shape}
     )
     if wrong:
         raise ValueError(
-            f"The adapter's weights do not fit the model: {', '.join(wrong[:3])}"
-            f"{' …' if len(wrong) > 3 else ''} ({len(wrong)} in all). Was it made on "
-            "another base model, or with another rank or other targets?"
+            f"{what} do not fit the model: {', '.join(wrong[:3])}"
+            f"{' …' if len(wrong) > 3 else ''} ({len(wrong)} in all). {hint}"
         )
     with torch.no_grad():
         for name, parameter in own.items():

@@ -16,6 +16,7 @@ from torch import nn
 
 from ..scoring.scoring_request import SpanHeadConfig
 from ..scoring.span_scores import CHANNELS
+from .lora import fill
 
 # The log-odds that a word and a label have something to do with each other, before
 # anything is learned: about one in twenty.
@@ -71,15 +72,5 @@ def load_head_state(head: SpanHead, state: dict[str, torch.Tensor]) -> None:
     """Put weights, by their names beside the adapter's, into a head. Raises ValueError
     where they do not fit it."""
     own = {HEAD + name: each for name, each in head.named_parameters()}
-    wrong = sorted(
-        (set(own) ^ set(state))
-        | {n for n in set(own) & set(state) if own[n].shape != state[n].shape}
-    )
-    if wrong:
-        raise ValueError(
-            f"The weights of the head do not fit the model: {', '.join(wrong[:3])} "
-            f"({len(wrong)} in all). Were they made on another base model?"
-        )
-    with torch.no_grad():
-        for name, parameter in own.items():
-            parameter.copy_(state[name].to(parameter))
+    hint = "Were they made on another base model?"
+    fill(own, state, "The weights of the head", hint)
