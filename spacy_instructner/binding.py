@@ -35,7 +35,7 @@ def bind_task(
         labels,
         end=backbone.tokenizer.eos_token_id,
         max_span=max_span,
-        layout="text_first" if backbone.text_first else "text_last",
+        layout=backbone.layout,
         demonstrations=demonstrations,
     )
 

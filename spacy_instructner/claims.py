@@ -86,7 +86,7 @@ class ClaimDecider:
                 backbone.encoder,
                 labels,
                 backbone.tokenizer.eos_token_id,
-                "text_first" if backbone.text_first else "text_last",
+                backbone.layout,
             )
 
         return self._kept.get((backbone.encoder, labels), make)

@@ -76,9 +76,8 @@ def bound_window(backbone: Backbone) -> BoundWindow:
 
 
 def questions(backbone: Backbone) -> TypingQuestions:
-    layout = "text_first" if backbone.text_first else "text_last"
     end = backbone.tokenizer.eos_token_id
-    return TypingQuestions(backbone.encoder, LABELS, end, layout)  # type: ignore[arg-type]
+    return TypingQuestions(backbone.encoder, LABELS, end, backbone.layout)
 
 
 def test_the_question() -> None:

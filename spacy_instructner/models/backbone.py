@@ -14,7 +14,7 @@ from ..decoding.beam_search import Session
 from ..decoding.request import PromptIds
 from ..locks import LOADING, Cache
 from ..scoring.scoring_request import ScoringRequest, SpanHeadConfig
-from ..tasks.base import TrainingRecord
+from ..tasks.base import PromptOrder, TrainingRecord
 from ..weights.versions import checkpoint_activations, rope_stretches_from
 from .forward_output import EmbeddingHook, ForwardOutput
 from .lora import (
@@ -60,8 +60,8 @@ class Backbone(nn.Module):
     tokenizer (PreTrainedTokenizerFast): its tokenizer.
     """
 
-    # Whether prompts come in the paper's order (text first) by default.
-    text_first = False
+    # The order of prompts that suits the model, where a task leaves it open.
+    layout: PromptOrder = "text_last"
 
     def __init__(
         self,

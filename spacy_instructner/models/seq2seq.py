@@ -26,7 +26,7 @@ class Seq2SeqBackbone(Backbone):
     """T5, Flan-T5, BART and their like. Prompts come in the paper's order: the
     encoder sees both directions, and is run once a text."""
 
-    text_first = True
+    layout = "text_first"
 
     @property
     def decoder_start(self) -> int:

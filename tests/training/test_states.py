@@ -72,10 +72,10 @@ def test_states_are_those_of_the_layer_at_the_places(
                 wanted = expected[layer][0, : len(ids)]
                 torch.testing.assert_close(found, wanted, rtol=0.0, atol=1e-4)
     assert len(records) > 6
-    if not backbone.text_first and task == "instructionner":
+    if backbone.layout == "text_last" and task == "instructionner":
         # A prefix that several have is there once.
         assert len(set(learned.positions.prefix_starts)) < len(records)
-    if not backbone.text_first and task == "cllmfs":
+    if backbone.layout == "text_last" and task == "cllmfs":
         # So is a text of which several types are asked.
         assert len(set(learned.positions.own_starts)) < len(records)
 
