@@ -11,9 +11,10 @@ from spacy.training import Example
 
 from .base_lists import read_catalog, read_held_out
 from .base_sources import BaseFiles, BaseSource, apart, read_base_sources
-from .label_draws import answered
+from .label_draws import absent_count, answered
 from .span_texts import SpanText
 from .variations import make_example, text_of_spans
+from .wording import first_words
 
 # A label with fewer mentions in the texts for scoring is scored by others, too. They are
 # not learned from either.
@@ -159,18 +160,15 @@ class HeldOutDraws:
             # A held-out label, where one is known to be absent.
             absent.sort(key=lambda label: label not in own.labels)
         rate = self.absent / (1.0 - self.absent)
-        wanted = int(2 * rate * max(len(asked), 1) * rng.random() + rng.random())
-        wanted = min(max(wanted, not asked), self.most_labels - len(asked))
-        asked += absent[:wanted]
+        asked += absent[: absent_count(len(asked), rate, self.most_labels, rng)]
         rng.shuffle(asked)
         worded = {label: self._words(own.source, label) for label in asked}
         cut = text_of_spans(text.text, text.spans, own.source.cut)
         return make_example(nlp, answered(cut, [text], asked), worded)
 
     def _words(self, source: BaseSource, label: str) -> dict[str, str]:
-        own = source.wording[label]
-        definition = own.definitions[0] if self.defined else ""
-        return {"name": own.names[0], "definition": definition}
+        words = first_words(label, source.wording)
+        return words if self.defined else {**words, "definition": ""}
 
 
 def _of_source(name: str, source: BaseSource, rng: random.Random) -> _Scored:

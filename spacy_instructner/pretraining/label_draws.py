@@ -242,8 +242,7 @@ class LabelDraws:
         if draw.many:
             wanted = rng.randint(self.most_labels, self.many_labels) - have
         else:
-            wanted = int(2 * rate * max(have, 1) * rng.random() + rng.random())
-            wanted = min(max(wanted, not have), self.most_labels - have)
+            wanted = absent_count(have, rate, self.most_labels, rng)
         return min(wanted, len(draw.absent))
 
     def _rate(self, learned: Sequence[LearnedSource], shares: Sequence[float]) -> float:
@@ -308,6 +307,13 @@ class LabelDraws:
                 taken.add(free[0].lower())
                 worded[label] = {"name": free[0], "definition": definition}
         return worded
+
+
+def absent_count(have: int, rate: float, most: int, rng: random.Random) -> int:
+    """How many labels without a mention are asked for beside so many that have one: about
+    `rate` for each, one at least if there is no other, and `most` in all."""
+    wanted = int(2 * rate * max(have, 1) * rng.random() + rng.random())
+    return min(max(wanted, not have), most - have)
 
 
 def answered(text: Text, texts: Sequence[SpanText], asked: Sequence[str]) -> Text:
