@@ -5,12 +5,10 @@ Chosen by the sets for development (trivia, Few-NERD dev, GUM); MIT's are report
 """
 
 import argparse
-import gzip
-import json
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,13 @@ import srsly
 from spacy.tokens import Doc
 from wasabi import msg
 
+from spacy_instructner.corpus.entities import entities_of, scored_entities_of
+from spacy_instructner.data.blank_docs import without_annotation
+from spacy_instructner.evaluation.metrics import Counts, count, total
 from spacy_instructner.fewshot.machine import machine
 from spacy_instructner.fewshot.report import table
+from spacy_instructner.formats.docs import read_docs
+from spacy_instructner.tasks.labels import default_name
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "claims.json"
@@ -32,64 +35,43 @@ SETS = (
     ("mit_restaurant", "test"),
     ("mit_movie_eng", "test"),
 )
-Entities = set[tuple[int, int, str]]
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts as words, and their entities by words. names: words for each label."""
+    """docs: annotated texts; names: words for each label."""
 
-    words: list[list[str]]
-    gold: list[Entities]
+    docs: list[Doc]
     names: dict[str, str]
 
 
-def read_texts(data: Path, name: str, part: str, count: int) -> Texts:
+def read_texts(data: Path, name: str, part: str, most: int) -> Texts:
     """The first of a shuffle that is the same every time, and all labels of the part."""
-    with gzip.open(data / name / f"{part}.jsonl.gz", "rt", encoding="utf8") as file_:
-        rows: list[dict[str, Any]] = [json.loads(line) for line in file_]
+    docs, _ = read_docs(data / name / f"{part}.jsonl.gz", spacy.blank("en"))
+    labels = sorted({ent.label_ for doc in docs for ent in doc.ents})
     known = srsly.read_json(data / "names.json").get(name, {})
-    labels = sorted({span["label"] for row in rows for span in row["spans"]})
-    plain = {each: each.lower().replace("_", " ").replace("-", " ") for each in labels}
-    random.Random(0).shuffle(rows)
-    rows = rows[:count]
+    random.Random(0).shuffle(docs)
     return Texts(
-        [row["tokens"] for row in rows],
-        [entities_of(row) for row in rows],
-        {label: known.get(label, plain[label]) for label in labels},
+        docs[:most], {label: known.get(label, default_name(label)) for label in labels}
     )
-
-
-def entities_of(row: dict[str, Any]) -> Entities:
-    """The entities of a row by words; its characters count one space between words."""
-    starts: dict[int, int] = {}
-    ends: dict[int, int] = {}
-    at = 0
-    for number, word in enumerate(row["tokens"]):
-        starts[at] = number
-        at += len(word)
-        ends[at] = number + 1
-        at += 1
-    return {(starts[s["start"]], ends[s["end"]], s["label"]) for s in row["spans"]}
 
 
 def measure(texts: Texts, typing: bool) -> dict[str, float]:
     """Counts of entities, those that are only function words or signs, and seconds of CPU
     time."""
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("en", vocab=texts.docs[0].vocab)
     labels = list(texts.names)
     config = {"labels": labels, "label_names": texts.names, "typing": typing}
     pipe: Any = nlp.add_pipe("instruction_ner", config=config)
     pipe(Doc(nlp.vocab, words=["nothing"]))
-    docs = [Doc(nlp.vocab, words=words) for words in texts.words]
+    docs = list(map(without_annotation, texts.docs))
     begin = time.process_time()
     docs = list(pipe.pipe(docs, batch_size=1000))
     seconds = time.process_time() - begin
-    found = [{(e.start, e.end, e.label_) for e in doc.ents} for doc in docs]
+    gold = list(map(entities_of, texts.docs))
+    found = list(map(scored_entities_of, docs))
     return {
-        "right": sum(len(a & b) for a, b in zip(found, texts.gold)),
-        "predicted": sum(map(len, found)),
-        "annotated": sum(map(len, texts.gold)),
+        **asdict(total(count(gold, found).values())),
         "empty": sum(map(len, map(empty_entities, docs))),
         "seconds": round(seconds, 1),
     }
@@ -128,8 +110,8 @@ def section(name: str, folder: str) -> str:
 
 def f1(counts: dict[str, float]) -> float:
     """Strict micro F1 in percent."""
-    both = counts["predicted"] + counts["annotated"]
-    return 200 * counts["right"] / both if both else 0.0
+    names = ("right", "predicted", "annotated")
+    return 100 * Counts(*(int(counts[name]) for name in names)).f1
 
 
 def main() -> None:
@@ -149,7 +131,7 @@ def main() -> None:
         row = {
             "set": name,
             "part": part,
-            "texts": len(texts.words),
+            "texts": len(texts.docs),
             "without": measure(texts, typing=False),
             "typing": measure(texts, typing=True),
         }

@@ -59,19 +59,23 @@ class Results:
         return cls(data["machine"], [Row(**row) for row in data["rows"]])
 
 
-def timed(function: Callable[[], Any]) -> float:
-    """Seconds."""
-    begin = time.perf_counter()
+def timed(
+    function: Callable[[], Any], clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Seconds by a clock."""
+    begin = clock()
     function()
-    return time.perf_counter() - begin
+    return clock() - begin
 
 
 def in_turns(
-    functions: dict[str, Callable[[], Any]], times: int
+    functions: dict[str, Callable[[], Any]],
+    times: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds of each, by turns: a machine that slows down slows all of them."""
+    """Seconds of each by a clock, by turns: a machine that slows down slows all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(times):
         for name, function in functions.items():
-            seconds[name].append(timed(function))
+            seconds[name].append(timed(function, clock))
     return seconds

@@ -17,10 +17,9 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from spacy_instructner.formats.text_files import read_json
-from spacy_instructner.models.thinc_model import get_backbone
 
 from .decoding import NAME, ready
-from .measure import Row
+from .measure import Row, in_turns
 from .models import copies
 from .rivals import gliner_small
 
@@ -73,7 +72,6 @@ def pipeline(task: dict[str, Any], labels: Sequence[str], precision: str) -> Lan
     model = {"@architectures": "spacy-instructner.CausalLM.v1", "precision": precision}
     config = {"task": task, "labels": list(labels), "model": model}
     pipe: Any = nlp.add_pipe(NAME, config=config)
-    get_backbone(pipe.model)
     doc = nlp.make_doc("nothing")
     doc.set_ents([], default="outside")
     pipe.initialize(lambda: [Example(nlp.make_doc(doc.text), doc)], labels=list(labels))
@@ -106,13 +104,7 @@ def in_turns_of_cpu(
     """Seconds of CPU time of each, after one run that is not counted."""
     for run in runs.values():
         run()
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(times):
-        for name, run in runs.items():
-            begin = time.process_time()
-            run()
-            seconds[name].append(time.process_time() - begin)
-    return seconds
+    return in_turns(runs, times, time.process_time)
 
 
 def compare(

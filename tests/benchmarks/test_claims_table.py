@@ -14,11 +14,11 @@ from benchmarks import claims
 
 def test_texts_are_read_with_words_for_their_labels(tmp_path: Path) -> None:
     rows = [
-        {"tokens": ["Anna", "met", "Bert"], "spans": [
+        {"text": "Anna met Bert", "tokens": ["Anna", "met", "Bert"], "spans": [
             {"start": 0, "end": 4, "label": "PERSON"},
             {"start": 9, "end": 13, "label": "OLD-PERSON"},
         ]},
-        {"tokens": ["New", "York"], "spans": [{"start": 0, "end": 8, "label": "GPE"}]},
+        {"text": "New York", "tokens": ["New", "York"], "spans": [{"start": 0, "end": 8, "label": "GPE"}]},
     ]  # fmt: skip
     (tmp_path / "made").mkdir()
     with gzip.open(tmp_path / "made" / "dev.jsonl.gz", "wt", encoding="utf8") as file_:
@@ -30,7 +30,11 @@ def test_texts_are_read_with_words_for_their_labels(tmp_path: Path) -> None:
         "OLD-PERSON": "old person",
         "PERSON": "person",
     }
-    assert sorted(zip(texts.words, map(sorted, texts.gold))) == [
+    found = [
+        ([t.text for t in doc], [(e.start, e.end, e.label_) for e in doc.ents])
+        for doc in texts.docs
+    ]
+    assert sorted(found) == [
         (["Anna", "met", "Bert"], [(0, 1, "PERSON"), (2, 3, "OLD-PERSON")]),
         (["New", "York"], [(0, 2, "GPE")]),
     ]
