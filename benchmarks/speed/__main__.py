@@ -62,7 +62,7 @@ def main() -> None:
 
 def parts_of(args: argparse.Namespace) -> dict[str, Callable[[], list[Row]]]:
     """What can be measured, by name."""
-    from . import decoding, profiling, readings, scaling, training
+    from . import decoding, drafts, profiling, readings, scaling, training
 
     data, cache, times = args.data, args.cache, args.times
 
@@ -77,6 +77,7 @@ def parts_of(args: argparse.Namespace) -> dict[str, Callable[[], list[Row]]]:
         },
         "methods": lambda: decoding.methods(data, first, cache, args.texts, times),
         "readings": lambda: readings.compare(args.texts // 4, times),
+        "drafts": lambda: drafts.bounds(data, args.texts // 4, times),
         "agreement": lambda: [
             row
             for name in SETS

@@ -27,6 +27,7 @@ CURVES = {
     "length": "length of the text (words)",
     "labels": "labels",
     "readings": "labels",
+    "drafts": "labels",
     "budget": "batch_tokens (model tokens)",
     "beams": "beams",
     "memory": "texts annotated",

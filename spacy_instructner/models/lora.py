@@ -52,6 +52,8 @@ def attach(model: Any, lora: LoRA) -> None:
     The adapter's weights are float32 and begin without effect."""
     from peft import LoraConfig, inject_adapter_in_model
 
+    from .lora_linear import LoraLinear
+
     if has_adapter(model):
         raise ValueError("The model already has an adapter; adapters are not stacked.")
     for parameter in model.parameters():
@@ -61,6 +63,7 @@ def attach(model: Any, lora: LoRA) -> None:
         lora_alpha=lora.alpha,
         target_modules=lora.targets,
     )
+    config._register_custom_module({nn.Linear: LoraLinear})
     try:
         # While another thread loads weights, new modules come without any.
         with LOADING:

@@ -122,7 +122,8 @@ def attend(
     if plan.store is not None:
         plan.store(layer, keys, values)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    settings = scale, softcap, dropout, plan.window(sliding_window)
+    joined = plan.prefix is not None
+    settings = scale, softcap, dropout, plan.window(sliding_window), joined
     local = [
         _attend_segment(segment, segment.keys(layer, keys, values), queries, *settings)
         for segment in plan.local
@@ -145,10 +146,11 @@ def _attend_segment(
     softcap: float | None,
     dropout: float,
     window: SlidingWindow | None,
+    joined: bool,
 ) -> KeysValues:
     """What a segment's ids find, id by id and head by head: the (ids x heads, width) mean
     of the values, weighted by their softmax, and the (ids x heads, 1) logarithm of the
-    softmax's total, in float32."""
+    softmax's total, in float32; an empty one where it is not to be joined with another."""
     keys, values = stored
     rows, heads, slots, width = keys.shape
     layout = segment.layout(heads, queries.shape[1] // heads, queries.dtype, window)
@@ -165,23 +167,32 @@ def _attend_segment(
             scores = scores + layout.mask
     else:
         scores = torch.baddbmm(layout.mask, asked, seen, alpha=scale)
-    logs = torch.log_softmax(scores, dim=-1, dtype=torch.float32)
-    # By any key that is not hidden: the first, unless a sliding window has passed it.
-    if window is None:
-        score, log = scores[..., :1], logs[..., :1]
+    if joined:
+        weights, total = _softmax_and_total(scores, window is not None)
+        total = total.reshape(-1, 1).index_select(0, layout.give)
     else:
-        score, log = (each.amax(dim=-1, keepdim=True) for each in (scores, logs))
-    total = score.float() - log
-    # exp is many times slower than exp2 where it underflows, as it does at all that is
-    # hidden.
-    weights = torch.exp2(logs * LOG2_E).to(values.dtype)
+        # Several times as fast, and its backward pass, too.
+        weights, total = torch.softmax(scores, dim=-1), scores.new_empty(0)
     if dropout:
         weights = drop_out(weights, dropout)
-    found = torch.bmm(weights, values.reshape(rows * heads, slots, width))
-    return (
-        found.view(-1, width).index_select(0, layout.give),
-        total.reshape(-1, 1).index_select(0, layout.give),
-    )
+    found = torch.bmm(weights.to(values.dtype), values.reshape(rows * heads, slots, width))
+    return found.view(-1, width).index_select(0, layout.give), total
+
+
+def _softmax_and_total(
+    scores: torch.Tensor, windowed: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The softmax of (rows, ids, slots) scores, and the (rows, ids, 1) logarithm of its
+    total; both float32."""
+    logs = torch.log_softmax(scores, dim=-1, dtype=torch.float32)
+    # By any key that is not hidden: the first, unless a sliding window has passed it.
+    if windowed:
+        score, log = (each.amax(dim=-1, keepdim=True) for each in (scores, logs))
+    else:
+        score, log = scores[..., :1], logs[..., :1]
+    # exp is many times slower than exp2 where it underflows, as it does at all that is
+    # hidden.
+    return torch.exp2(logs * LOG2_E), score.float() - log
 
 
 _register("sdpa", sdpa_attention_forward, sdpa_mask)

@@ -12,12 +12,14 @@ Training, `PackedExamples`. What records share is read once:
     records               └──────── label A ────┘        │
                           └──────── label B ─────────────┘
 
+A prefix that one text alone has is part of its trunk.
+
 Source: ours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, groupby
+from itertools import accumulate, count, groupby
 
 import torch
 
@@ -118,7 +120,7 @@ class PackedExamples:
 
     ids, positions: (ids,) of the pass, and where they stand in their texts;
     rows: what each row holds: a prefix alone, or a trunk and its branches;
-    prefixes: where they stand in the pass;
+    prefixes: where those stand in the pass that several texts share, which may be none;
     scored: where the logits of the answers' ids with a weight are read;
     prefix_starts, own_starts, branch_starts: of each record, see `TokenPositions`."""
 
@@ -155,24 +157,29 @@ class PackedExamples:
         return PackedPlan(fresh_segments(self.rows, device), prefix)
 
     def _add_prefix(self, prefix: Ids, records: Sequence[TrainingRecord]) -> None:
+        texts = [list(each) for _, each in groupby(records, key=_text_key())]
+        # What nobody shares needs no second softmax.
+        alone = prefix if len(texts) == 1 else ()
         begin = self._read(prefix, 0)
-        if prefix:
+        if prefix and not alone:
             self.rows.append(FreshRow((len(prefix),)))
-        trunk: Ids = ()
-        own = begin
-        for record in records:
-            # A record that shares nothing has a row of its own.
-            if not record.trunk or record.trunk != trunk:
-                trunk = record.trunk
-                own = self._read(trunk, len(prefix))
-                self.rows.append(FreshRow((len(trunk),)))
-            self.prefix_starts.append(begin)
-            self.own_starts.append(own)
-            self._add_branch(record)
-        end = begin + len(prefix)
+        for text in texts:
+            trunk = text[0].trunk
+            own = self._read(trunk, len(prefix))
+            self.prefix_starts.extend([begin] * len(text))
+            self.own_starts.extend([own] * len(text))
+            branches = [self._read_branch(record) for record in text]
+            counts = [len(alone) + len(trunk), *branches]
+            # What branches off nothing of its own is a trunk itself.
+            if not trunk:
+                counts = [sum(counts)]
+            row = FreshRow(tuple(counts), text[0].both_ways, len(alone))
+            self.rows.append(row)
+        end = begin if alone else begin + len(prefix)
         self.prefixes.append(PrefixRange(begin, end, len(self.ids)))
 
-    def _add_branch(self, record: TrainingRecord) -> None:
+    def _read_branch(self, record: TrainingRecord) -> int:
+        """Add what a record reads behind its trunk. RETURNS: how many ids."""
         trunk = record.trunk
         branch = record.suffix[len(trunk) :] + record.answer[:-1]
         begin = self._read(branch, len(record.prefix) + len(trunk))
@@ -180,9 +187,7 @@ class PackedExamples:
         # The last id of the suffix is read before the first of the answer is written.
         first = begin + len(record.suffix) - len(trunk) - 1
         self.scored.extend(first + at for at, w in enumerate(record.weights) if w)
-        # What branches off nothing is a trunk itself.
-        counts = (*self.rows[-1].counts, len(branch)) if trunk else (len(branch),)
-        self.rows[-1] = FreshRow(counts, record.both_ways)
+        return len(branch)
 
     def _read(self, ids: Ids, position: int) -> int:
         """Add ids that stand in their text from this position on. RETURNS: where the
@@ -191,6 +196,13 @@ class PackedExamples:
         self.ids.extend(ids)
         self.positions.extend(range(position, position + len(ids)))
         return begin
+
+
+def _text_key() -> Callable[[TrainingRecord], tuple[Ids, int]]:
+    """What records of one text have in common, as they follow each other. One that shares
+    nothing is a text by itself."""
+    numbers = count()
+    return lambda record: (record.trunk, 0 if record.trunk else next(numbers))
 
 
 def pack_records(

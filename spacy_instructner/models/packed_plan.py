@@ -214,10 +214,11 @@ class FreshRow:
 
     counts: how many ids are in its trunk, and in each of the branches behind it; an id sees
     those of its row up to itself, of another branch none. both_ways: whether an id sees
-    those behind it, too, in a row without branches."""
+    those behind it, too, in a row without branches; not the first `causal` ones."""
 
     counts: tuple[int, ...]
     both_ways: bool = False
+    causal: int = 0
 
     def __len__(self) -> int:
         return sum(self.counts)
@@ -249,9 +250,11 @@ def _fresh_segment(
     at = torch.arange(table.shape[1], device=device)
     seen = at[None, None] <= at[None, :, None]
     if any(row.both_ways for row in rows):
-        both = torch.tensor([row.both_ways for row in rows], device=device)
+        # Which ids of each row see both ways; they see all of their row.
+        first = [row.causal if row.both_ways else len(row) for row in rows]
+        asking = at[None] >= torch.tensor(first, device=device)[:, None]
         own = at[None] < torch.tensor(counts, device=device)[:, None]
-        seen = seen | (both[:, None] & own)[:, None]
+        seen = seen | (asking[:, :, None] & own[:, None])
     if any(len(row.counts) > 1 for row in rows):
         branch = torch.tensor(
             [

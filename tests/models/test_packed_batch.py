@@ -1,6 +1,7 @@
 """What each id of a packed pass sees, read off the plan, id by id."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import hypothesis.strategies as st
@@ -220,6 +221,18 @@ def test_every_record_sees_its_prefix_what_it_shares_and_itself(
             if weight
         )
     assert packed.scored == scored
+
+
+def test_a_prefix_that_one_text_has_alone_is_part_of_its_row() -> None:
+    """There is nothing to join, then; what is read once for many texts never sees what
+    stands behind it."""
+    both = replace(record([1, 2], [3, 4], []), both_ways=True)
+    packed = PackedExamples.of([both, record([5], [6, 7, 8], [9], shared=2)])
+    assert [row.counts for row in packed.rows] == [(4,), (3, 1)]
+    plan = packed.plan(CPU)
+    assert plan.prefix is None
+    own = [[1], [1, 2], [1, 2, 3, 4], [1, 2, 3, 4]]
+    assert seen_by(plan, packed.ids) == [*own, [5], [5, 6], [5, 6, 7], [5, 6, 7, 8]]
 
 
 def test_what_records_share_is_read_once() -> None:

@@ -1,0 +1,86 @@
+"""A linear layer with an adapter beside it, as one step of automatic differentiation.
+
+    x ──┬── W ───────────────► + ──► y        g: the gradient of y
+        └── A ──(scale)── B ──┘               x's: g W + scale (g B) A, in one buffer
+
+Step by step, as peft does it, the output and the gradients of each layer are read and
+written several more times: scaled, added, and added again. Imported where an adapter is
+attached, as peft takes its time. Source: ours.
+"""
+
+from typing import Any
+
+import torch
+from peft.tuners.lora import Linear
+from torch.autograd.function import once_differentiable
+
+
+class LoraLinear(Linear):
+    """peft's layer, with a faster forward and backward pass for training."""
+
+    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        names = self.active_adapters
+        base = self.get_base_layer()
+        if (
+            self.disable_adapters
+            or self.merged
+            or len(names) != 1
+            or (self.training and self.lora_dropout[names[0]].p)
+        ):
+            found: torch.Tensor = super().forward(x, *args, **kwargs)
+            return found
+        (name,) = names
+        product: torch.Tensor = LoraProduct.apply(
+            x.to(base.weight.dtype),
+            base.weight,
+            base.bias,
+            self.lora_A[name].weight,
+            self.lora_B[name].weight,
+            self.scaling[name],
+        )
+        return product
+
+
+class LoraProduct(torch.autograd.Function):
+    """x W' + bias + scale (x A') B', where ' transposes. The base's weights are frozen:
+    they get no gradient.
+
+    x: (…, in); weight: (out, in); down A: (rank, in) and up B: (out, rank), cast to the
+    base's format. RETURNS: (…, out)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        down: torch.Tensor,
+        up: torch.Tensor,
+        scale: float,
+    ) -> torch.Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        down_cast, up_cast = down.to(weight.dtype), up.to(weight.dtype)
+        low = rows @ down_cast.T * scale
+        y = torch.nn.functional.linear(rows, weight, bias)
+        y.addmm_(low, up_cast.T)
+        ctx.save_for_backward(rows, weight, down, up, low)
+        ctx.scale, ctx.shape = scale, x.shape
+        return y.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        rows, weight, down, up, low = ctx.saved_tensors
+        g = gradient.reshape(-1, gradient.shape[-1])
+        low_g = g @ up.to(weight.dtype) * ctx.scale
+        x_g = None
+        if ctx.needs_input_grad[0]:
+            x_g = (g @ weight).addmm_(low_g, down.to(weight.dtype)).view(ctx.shape)
+        return (
+            x_g,
+            None,
+            None,
+            (low_g.T @ rows).to(down.dtype),
+            (g.T @ low).to(up.dtype),
+            None,
+        )
