@@ -175,7 +175,9 @@ def _attend_segment(
         weights, total = torch.softmax(scores, dim=-1), scores.new_empty(0)
     if dropout:
         weights = drop_out(weights, dropout)
-    found = torch.bmm(weights.to(values.dtype), values.reshape(rows * heads, slots, width))
+    found = torch.bmm(
+        weights.to(values.dtype), values.reshape(rows * heads, slots, width)
+    )
     return found.view(-1, width).index_select(0, layout.give), total
 
 

@@ -14,8 +14,9 @@ from helpers.pipelines import LORA, MakeNLP
 from helpers.scoring import TASK, trained_to_score
 from helpers.training import examples, initialized, train_by_hand
 from spacy_instructner.models.pretrained_adapters import average_starts, write_start
-from spacy_instructner.models.span_head import head_state
+from spacy_instructner.models.span_head import RARE, SpanHead, head_state
 from spacy_instructner.models.thinc_model import get_backbone
+from spacy_instructner.scoring.scoring_request import SpanHeadConfig
 
 TEXTS = ["Anna met Bert in Paris.", "Rome is an old place.", "Bert lives in Rome."]
 MODEL = Path("instruction_ner") / "model"
@@ -40,6 +41,20 @@ def spans_of(nlp: Language) -> list:
 def head_of(nlp: Language) -> dict[str, torch.Tensor]:
     head = get_backbone(nlp.get_pipe("instruction_ner").model).head
     return {name: each.clone() for name, each in head_state(head).items()}
+
+
+@pytest.mark.parametrize("width", [64, 576])
+def test_logits_differ_from_the_start(width: int) -> None:
+    """Around the bias, by about one: products of small numbers would take hundreds of steps
+    to become larger."""
+    torch.manual_seed(0)
+    head = SpanHead(width, SpanHeadConfig())
+    with torch.no_grad():
+        logits = head(5 * torch.randn(200, width) + 1, torch.randn(40, width))
+    for channel in range(3):
+        own = logits[..., channel]
+        assert 0.6 < own.std() < 1.5
+        assert own.mean() == pytest.approx(RARE, abs=0.6)
 
 
 @pytest.mark.parametrize("make_nlp", ["causal", "t5"], indirect=True)
