@@ -20,14 +20,15 @@ from spacy_instructner.decoding.request import (
     AnswerState,
     DecodingRequest,
 )
+from spacy_instructner.formats.text_files import read_json
 from spacy_instructner.scoring.one_pass import score
 
 from .decoding import NAME, ready
 from .measure import Row, in_turns
-from .models import test_docs
+from .models import definitions, test_docs
 from .readings import TASKS, label_names, pipeline
 
-# A data set for development, with its own labels; after them come others.
+# A data set for development. Its own labels come first, after them others.
 SET = "mit_movie_trivia"
 LABELS = (4, 9, 20, 80)
 WRITING, READING = "CLLMFS", ("Just Pass Twice", "one copy, both ways")
@@ -35,7 +36,8 @@ WRITING, READING = "CLLMFS", ("Just Pass Twice", "one copy, both ways")
 
 @dataclass(frozen=True)
 class PartlyWritten:
-    """A grammar that goes on after some ids of an answer, which stand in the prompt."""
+    """A grammar that goes on after some ids of an answer, which stand in the prompt. The
+    scores of its answers are those of the rest."""
 
     grammar: AnswerGrammar
     ids: Ids
@@ -59,11 +61,14 @@ def after(grammar: AnswerGrammar, ids: Ids) -> AnswerState:
 def drafted(request: DecodingRequest, answer: Answer) -> DecodingRequest:
     """The same, with the answer in the prompt up to its last decision: the pass that
     verifies a draft that is right."""
-    last = max(
+    choices = [
         at
         for at in range(len(answer.ids))
         if len(after(request.grammar, answer.ids[:at]).allowed) > 1
-    )
+    ]
+    if not choices:
+        return request
+    last = choices[-1]
     known = answer.ids[:last]
     return replace(
         request,
@@ -84,7 +89,8 @@ def bounds(data: Path, texts: int, times: int) -> list[Row]:
 
 def measure(data: Path, texts: int, labels: int, times: int) -> dict[str, list[float]]:
     """Seconds of CPU time by turns."""
-    names = label_names(labels)
+    own = list(read_json(Path(definitions(SET))))
+    names = list(dict.fromkeys([*own, *label_names(labels)]))[:labels]
     nlp = pipeline(TASKS[WRITING], names, "auto")
     model = ready(nlp)
     docs = test_docs(nlp, data, SET, texts)

@@ -52,7 +52,7 @@ def attach(model: Any, lora: LoRA) -> None:
     The adapter's weights are float32 and begin without effect."""
     from peft import LoraConfig, inject_adapter_in_model
 
-    from .lora_linear import LoraLinear
+    from .lora_linear import use_lora_linear
 
     if has_adapter(model):
         raise ValueError("The model already has an adapter; adapters are not stacked.")
@@ -63,7 +63,6 @@ def attach(model: Any, lora: LoRA) -> None:
         lora_alpha=lora.alpha,
         target_modules=lora.targets,
     )
-    config._register_custom_module({nn.Linear: LoraLinear})
     try:
         # While another thread loads weights, new modules come without any.
         with LOADING:
@@ -89,6 +88,7 @@ def attach(model: Any, lora: LoRA) -> None:
         layer.lora_dropout[ADAPTER] = nn.Dropout(0.0)
         # The cast to the base's format is autocast's business.
         layer.cast_input_dtype_enabled = False
+        use_lora_linear(layer)
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.float()

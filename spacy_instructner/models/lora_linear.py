@@ -16,21 +16,17 @@ from torch.autograd.function import once_differentiable
 
 
 class LoraLinear(Linear):
-    """peft's layer, with a faster forward and backward pass for training."""
+    """peft's layer beside a plain linear layer, with a faster forward and backward pass.
+    Hooks on the layers within it are not called there."""
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        names = self.active_adapters
-        base = self.get_base_layer()
-        if (
-            self.disable_adapters
-            or self.merged
-            or len(names) != 1
-            or (self.training and self.lora_dropout[names[0]].p)
-        ):
-            found: torch.Tensor = super().forward(x, *args, **kwargs)
+        found: torch.Tensor
+        if args or kwargs or not self._fast(x):
+            found = super().forward(x, *args, **kwargs)
             return found
-        (name,) = names
-        product: torch.Tensor = LoraProduct.apply(
+        base = self.get_base_layer()
+        (name,) = self.active_adapters
+        found = LoraProduct.apply(
             x.to(base.weight.dtype),
             base.weight,
             base.bias,
@@ -38,7 +34,33 @@ class LoraLinear(Linear):
             self.lora_B[name].weight,
             self.scaling[name],
         )
-        return product
+        return found
+
+    def _fast(self, x: torch.Tensor) -> bool:
+        """Whether it is one adapter beside frozen weights, undisturbed, and everything
+        in one format."""
+        weight = self.get_base_layer().weight
+        names = self.active_adapters
+        kind = x.device.type
+        return not (
+            self.disable_adapters
+            or self.merged
+            or len(names) != 1
+            or weight.requires_grad
+            or (self.training and self.lora_dropout[names[0]].p)
+            # Some models keep a layer in float32 where the others are in half of it.
+            or (
+                torch.is_autocast_enabled(kind)
+                and torch.get_autocast_dtype(kind) != weight.dtype
+            )
+        )
+
+
+def use_lora_linear(layer: Any) -> None:
+    """Let a layer of peft compute like this, where it is a plain linear layer of which we
+    know all that it does: neither quantized nor another kind."""
+    if type(layer) is Linear and type(layer.get_base_layer()) is torch.nn.Linear:
+        layer.__class__ = LoraLinear
 
 
 class LoraProduct(torch.autograd.Function):
@@ -65,7 +87,7 @@ class LoraProduct(torch.autograd.Function):
         y.addmm_(low, up_cast.T)
         ctx.save_for_backward(rows, weight, down, up, low)
         ctx.scale, ctx.shape = scale, x.shape
-        return y.view(*x.shape[:-1], -1)
+        return y.view(*x.shape[:-1], len(weight))
 
     @staticmethod
     @once_differentiable

@@ -171,7 +171,8 @@ def _attend_segment(
         weights, total = _softmax_and_total(scores, window is not None)
         total = total.reshape(-1, 1).index_select(0, layout.give)
     else:
-        # Several times as fast, and its backward pass, too.
+        # Forward and backward, a third of the time of the one with its total. Rounded
+        # to the model's format, also where its gradient is made.
         weights, total = torch.softmax(scores, dim=-1), scores.new_empty(0)
     if dropout:
         weights = drop_out(weights, dropout)

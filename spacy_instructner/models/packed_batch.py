@@ -12,7 +12,7 @@ Training, `PackedExamples`. What records share is read once:
     records               └──────── label A ────┘        │
                           └──────── label B ─────────────┘
 
-A prefix that one text alone has is part of its trunk.
+A prefix that one text alone has is part of its row.
 
 Source: ours.
 """
@@ -119,8 +119,9 @@ class PackedExamples:
     """Records side by side: each sees its prefix, what it shares and itself.
 
     ids, positions: (ids,) of the pass, and where they stand in their texts;
-    rows: what each row holds: a prefix alone, or a trunk and its branches;
-    prefixes: where those stand in the pass that several texts share, which may be none;
+    rows: what each row holds: a shared prefix, or a trunk and its branches, behind a prefix that
+        no other text has;
+    prefixes: where shared ones stand in the pass, and which ids each is seen by;
     scored: where the logits of the answers' ids with a weight are read;
     prefix_starts, own_starts, branch_starts: of each record, see `TokenPositions`."""
 
@@ -158,10 +159,10 @@ class PackedExamples:
 
     def _add_prefix(self, prefix: Ids, records: Sequence[TrainingRecord]) -> None:
         texts = [list(each) for _, each in groupby(records, key=_text_key())]
-        # What nobody shares needs no second softmax.
-        alone = prefix if len(texts) == 1 else ()
+        # What no other text has needs no softmax of its own.
+        unshared = len(prefix) if len(texts) == 1 else 0
         begin = self._read(prefix, 0)
-        if prefix and not alone:
+        if prefix and not unshared:
             self.rows.append(FreshRow((len(prefix),)))
         for text in texts:
             trunk = text[0].trunk
@@ -169,13 +170,13 @@ class PackedExamples:
             self.prefix_starts.extend([begin] * len(text))
             self.own_starts.extend([own] * len(text))
             branches = [self._read_branch(record) for record in text]
-            counts = [len(alone) + len(trunk), *branches]
+            counts = [unshared + len(trunk), *branches]
             # What branches off nothing of its own is a trunk itself.
             if not trunk:
                 counts = [sum(counts)]
-            row = FreshRow(tuple(counts), text[0].both_ways, len(alone))
+            row = FreshRow(tuple(counts), text[0].both_ways, unshared)
             self.rows.append(row)
-        end = begin if alone else begin + len(prefix)
+        end = begin if unshared else begin + len(prefix)
         self.prefixes.append(PrefixRange(begin, end, len(self.ids)))
 
     def _read_branch(self, record: TrainingRecord) -> int:

@@ -214,7 +214,7 @@ class FreshRow:
 
     counts: how many ids are in its trunk, and in each of the branches behind it; an id sees
     those of its row up to itself, of another branch none. both_ways: whether an id sees
-    those behind it, too, in a row without branches; not the first `causal` ones."""
+    those behind it, too, in a row without branches; the first `causal` ids do not."""
 
     counts: tuple[int, ...]
     both_ways: bool = False
@@ -277,7 +277,8 @@ def _fresh_segment(
 @dataclass(frozen=True)
 class PrefixRange:
     """A prefix among the ids of a pass: where it begins and ends, and where the last of
-    the records behind it ends."""
+    the records behind it ends. It ends where it begins if it is read in the row of its only
+    text."""
 
     begin: int
     end: int

@@ -1,7 +1,6 @@
 """What each id of a packed pass sees, read off the plan, id by id."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import hypothesis.strategies as st
@@ -164,6 +163,7 @@ def record(
     answer: Sequence[int],
     shared: int = 0,
     weights: Sequence[float] | None = None,
+    both_ways: bool = False,
 ) -> TrainingRecord:
     return TrainingRecord(
         tuple(prefix),
@@ -172,6 +172,7 @@ def record(
         tuple(weights or [1.0] * len(answer)),
         "main",
         shared=shared,
+        both_ways=both_ways,
     )
 
 
@@ -186,12 +187,14 @@ def records(draw: st.DrawFn) -> list[TrainingRecord]:
     found = []
     for _ in range(draw(st.integers(1, 3))):
         prefix = ids(0, 4)
+        # As methods have it: rows that are read both ways have no branches.
+        both = draw(st.booleans())
         for _ in range(draw(st.integers(1, 3))):
-            trunk = ids(0, 5)
+            trunk = [] if both else ids(0, 5)
             for _ in range(draw(st.integers(1, 3))):
                 suffix, answer = [*trunk, *ids(1, 3)], ids(1, 4)
                 weights = [draw(st.sampled_from([0.0, 1.0, 2.0])) for _ in answer]
-                found.append(record(prefix, suffix, answer, len(trunk), weights))
+                found.append(record(prefix, suffix, answer, len(trunk), weights, both))
     return found
 
 
@@ -213,7 +216,8 @@ def test_every_record_sees_its_prefix_what_it_shares_and_itself(
             place = positions.of(index, each, at)
             assert packed.ids[place] == whole[at]
             assert packed.positions[place] == at
-            assert seen[place] == whole[: at + 1]
+            behind = each.both_ways and at >= len(each.prefix)
+            assert seen[place] == (whole if behind else whole[: at + 1])
         begin = len(each.prefix) + len(each.suffix) - 1
         scored.extend(
             positions.of(index, each, begin + at)
@@ -226,7 +230,7 @@ def test_every_record_sees_its_prefix_what_it_shares_and_itself(
 def test_a_prefix_that_one_text_has_alone_is_part_of_its_row() -> None:
     """There is nothing to join, then; what is read once for many texts never sees what
     stands behind it."""
-    both = replace(record([1, 2], [3, 4], []), both_ways=True)
+    both = record([1, 2], [3, 4], [], both_ways=True)
     packed = PackedExamples.of([both, record([5], [6, 7, 8], [9], shared=2)])
     assert [row.counts for row in packed.rows] == [(4,), (3, 1)]
     plan = packed.plan(CPU)

@@ -76,7 +76,7 @@ def test_checkpointing_does_not_change_the_gradient(
         layer = next(m for m in hf.modules() if isinstance(m, torch.nn.ModuleList))[-1]
         # Inside of a layer: what is hooked to the layer itself is not repeated by all
         # versions of transformers.
-        inside = [m for m in layer.modules() if isinstance(m, torch.nn.Linear)][-1]
+        inside = lora_layers(layer)[-1]
         calls: list[int] = []
         inside.register_forward_pre_hook(lambda *_: calls.append(1))  # noqa: B023
         loss = pipe.update(examples(nlp))["instruction_ner"]
