@@ -20,7 +20,7 @@ from wasabi import msg
 
 from spacy_instructner.files import write_whole
 
-from . import base, claims, studies
+from . import base, claims, studies, without_shots
 from .reliability import tables as reliability
 from .speed import plots as speed_plots
 from .speed import tables as speed
@@ -38,6 +38,7 @@ SECTIONS: dict[str, Callable[[str, str], str]] = {
     "claims": claims.section,
     "reliability": reliability.section,
     "speed": speed.section,
+    "without_shots": without_shots.section,
 }
 # By name of a file: what draws the plot.
 DRAWN: dict[str, Callable[[], str]] = {

@@ -31,7 +31,8 @@ from .readings import TASKS, label_names, pipeline
 # A data set for development. Its own labels come first, after them others.
 SET = "mit_movie_trivia"
 LABELS = (4, 9, 20, 80)
-WRITING, READING = "CLLMFS", ("Just Pass Twice", "one copy, both ways")
+WRITING = "CLLMFS"
+READING = ("Just Pass Twice", "both ways, labels before the text")
 
 
 @dataclass(frozen=True)

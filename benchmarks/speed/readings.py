@@ -28,17 +28,21 @@ TEMPLATES = WORDING.parent / "queries"
 # Words in a text, labels: an everyday question, a sentence of an encyclopaedia.
 SIZES = ((14, 4), (43, 9))
 LABELS = (4, 9, 20, 80, 200)
-ONCE = (
-    "Please extract the entities of each type from the sentence.\n"
-    "Types: {types}\nSentence: {sentence}\n"
-)
+INTRODUCTION = "Please extract the entities of each type from the sentence.\n"
+BEFORE = f"{INTRODUCTION}Types: {{types}}\nSentence: {{sentence}}\n"
+AFTER = f"{INTRODUCTION}Sentence: {{sentence}}\nTypes: {{types}}\n"
 TASKS: dict[str, dict[str, Any]] = {
     "CLLMFS": {"@misc": "spacy-instructner.CLLMFS.v1"},
     "InstructionNER": {"@misc": "spacy-instructner.InstructionNER.v1"},
     "Just Pass Twice": {"@misc": "spacy-instructner.JustPassTwice.v1"},
-    "one copy, both ways": {
+    "both ways, labels before the text": {
         "@misc": "spacy-instructner.JustPassTwice.v1",
-        "template": ONCE,
+        "template": BEFORE,
+        "both_ways": True,
+    },
+    "both ways, labels after the text": {
+        "@misc": "spacy-instructner.JustPassTwice.v1",
+        "template": AFTER,
         "both_ways": True,
     },
 }
