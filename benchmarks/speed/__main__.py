@@ -15,7 +15,7 @@ from wasabi import msg
 from spacy_instructner.fewshot.machine import machine
 
 from .measure import Results, Row
-from .tables import RESULTS
+from .tables import path_of
 
 ROOT = Path(__file__).parents[2]
 SETS = ("mit_restaurant", "wnut2017")
@@ -31,7 +31,7 @@ def main() -> None:
                         help="folder with the data sets")
     parser.add_argument("--cache", type=Path, default=ROOT / "training" / "benchmarks",
                         help="where tuned models are kept")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, help="a file of results in place of its own")
     parser.add_argument("--texts", type=int, default=128, help="texts to compare on")
     parser.add_argument("--times", type=int, default=3, help="repetitions")
     parser.add_argument("--stream", type=int, default=20_000, help="texts in the stream")
@@ -49,11 +49,12 @@ def main() -> None:
             line = [sys.executable, "-m", "benchmarks.speed", part, *options]
             subprocess.run(line, check=True)
         return
-    results = Results.from_disk(args.output)
+    output = args.output or path_of(asked[0])
+    results = Results.from_disk(output)
     rows = parts[asked[0]]()
     results.replace(rows)
     results.machine = machine()
-    results.to_disk(args.output)
+    results.to_disk(output)
     for row in rows:
         at = "" if row.x is None else f" at {row.x:g}"
         msg.text(f"{row.group}: {row.name}{at}: {row.median:.4g} {row.unit}")

@@ -7,7 +7,17 @@ from typing import Any
 
 from ..plots import COLOURS, MARKERS, svg_of
 from .measure import Results, Row
-from .tables import CURVES, MOST, RESULTS, SPEED, at, lines_of, three, unit_of
+from .tables import (
+    CURVES,
+    MOST,
+    OTHER_MACHINES,
+    RESULTS,
+    SPEED,
+    at,
+    lines_of,
+    three,
+    unit_of,
+)
 
 LOGARITHMIC = ("texts", "length", "passes")
 # Units that do not say by themselves what is measured.
@@ -17,7 +27,12 @@ GREY = "#999999"
 
 def plots() -> dict[str, Callable[[], str]]:
     """What draws the plots, by name of the file."""
-    return drawn(Results.from_disk(RESULTS))
+    files = dict.fromkeys((RESULTS, *OTHER_MACHINES.values()))
+    return {
+        name: draws
+        for path in files
+        for name, draws in drawn(Results.from_disk(path)).items()
+    }
 
 
 def drawn(results: Results) -> dict[str, Callable[[], str]]:

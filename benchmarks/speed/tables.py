@@ -13,6 +13,11 @@ from spacy_instructner.fewshot.report import table
 from .measure import Results, Row
 
 RESULTS = Path(__file__).parents[1] / "results" / "speed.json"
+# Parts that were measured on another machine have a file of their own: with what it was.
+OTHER_MACHINES = {
+    name: RESULTS.with_name("readings.json") for name in ("readings", "drafts")
+}
+MACHINE_OF = "machine of "
 NOT_MEASURED = "Not measured yet: `make bench`."
 # What groups begin with of which there is one for each data set.
 SPEED = "docs_s."
@@ -41,7 +46,15 @@ MOST = 12  # Rows of memory in the table.
 def section(name: str, folder: str) -> str:
     """The table of a marker, `speed TABLE`. folder: where the plots are, seen from the
     page. Raises KeyError for a table that there cannot be."""
-    return table_of(Results.from_disk(RESULTS), name.partition(" ")[2], folder)
+    table_name = name.partition(" ")[2]
+    part = table_name.removeprefix(MACHINE_OF)
+    results = Results.from_disk(path_of(part))
+    return table_of(results, "machine" if part != table_name else part, folder)
+
+
+def path_of(name: str) -> Path:
+    """Where the figures of a part, or of one of its groups, are."""
+    return OTHER_MACHINES.get(name.split(".")[0], RESULTS)
 
 
 def table_of(results: Results, name: str, folder: str) -> str:

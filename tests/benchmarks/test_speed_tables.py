@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from spacy.language import Language
 
+from benchmarks.speed import tables
 from benchmarks.speed.measure import Results, Row, in_turns
 from benchmarks.speed.plots import drawn
 from benchmarks.speed.tables import (
@@ -324,3 +325,19 @@ def test_what_is_compared_runs(
     assert sum(name.startswith("generate()") for name in names) == 6
     assert {row.group for row in rows} == {"docs_s.any"}
     assert all(len(row.values) == 2 and min(row.values) > 0 for row in rows)
+
+
+def test_parts_that_another_machine_measured_have_a_file_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, other = tmp_path / "speed.json", tmp_path / "readings.json"
+    Results({"cpu": "one"}, [Row("start", "first text", "s", [1.0])]).to_disk(ours)
+    row = Row("drafts", "answers", "ms CPU a text", [2.0], x=4)
+    Results({"cpu": "another"}, [row]).to_disk(other)
+    monkeypatch.setattr(tables, "RESULTS", ours)
+    monkeypatch.setattr(tables, "OTHER_MACHINES", {"drafts": other})
+    assert "| cpu | one |" in tables.section("speed machine", "plots")
+    assert "| cpu | another |" in tables.section("speed machine of drafts", "plots")
+    assert "first text" in tables.section("speed start", "plots")
+    assert "| 4 | 2.00 |" in tables.section("speed drafts", "plots")
+    assert tables.path_of("drafts.some") == other
