@@ -1,0 +1,96 @@
+"""What a pipeline finds of held-out labels and sources, at every threshold:
+`python -m benchmarks.held_out PIPELINE`.
+
+PIPELINE is what `pretrain` wrote with `configs/base2.cfg` (FOLDER/model); the texts are those
+of its `[corpora.dev]`."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import spacy
+from spacy.training import Example
+from spacy.util import load_config, resolve_dot_names
+from wasabi import msg
+
+from spacy_instructner.corpus.entities import entities_of, scored_spans_of
+from spacy_instructner.evaluation.metrics import Counts, count, total
+from spacy_instructner.evaluation.predicted_texts import PredictedTexts, entities_above
+
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "configs" / "base2.cfg"
+NAME = "instruction_ner"
+# 0: all that is found.
+THRESHOLDS = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Counts at a threshold; whatever: with the right border, whatever the label."""
+
+    threshold: float
+    counts: Counts
+    whatever: Counts
+
+    def __str__(self) -> str:
+        p, r, f = (
+            100 * each
+            for each in (self.counts.precision, self.counts.recall, self.counts.f1)
+        )
+        return (
+            f"{self.threshold:.2f}: P {p:.1f} R {r:.1f} F1 {f:.1f}, "
+            f"F1 whatever the label {100 * self.whatever.f1:.1f}"
+        )
+
+
+def held_out_examples(nlp: Any, data: Path) -> list[Example]:
+    """The texts that the config scores by."""
+    config = load_config(CONFIG, overrides={"paths.data": str(data)}, interpolate=True)
+    (corpus,) = resolve_dot_names(config, ["corpora.dev"])
+    return list(corpus(nlp))
+
+
+def predict(nlp: Any, examples: Sequence[Example]) -> PredictedTexts:
+    """All spans that have a score. Each text is asked for its own labels."""
+    pipe = nlp.get_pipe(NAME)
+    docs = list(pipe.pipe([each.predicted for each in examples], batch_size=1000))
+    spans = [scored_spans_of(doc) for doc in docs]
+    gold = [entities_of(each.reference) for each in examples]
+    return PredictedTexts(gold, [[] for _ in docs], spans, [])
+
+
+def at_thresholds(texts: PredictedTexts) -> list[Found]:
+    """What would be entities at each of them."""
+    rows = []
+    for threshold in THRESHOLDS:
+        found = [entities_above([], spans, threshold, {}) for spans in texts.spans]
+        one = total(count(texts.gold, found).values())
+        whatever = total(count(without(texts.gold), without(found)).values())
+        rows.append(Found(threshold, one, whatever))
+    return rows
+
+
+def without(spans: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """The same with one label for all."""
+    return [[(each[0], each[1], "", *each[3:]) for each in own] for own in spans]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.held_out", description=__doc__
+    )
+    # fmt: off
+    parser.add_argument("pipeline", type=Path)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data",
+                        help="folder with the data sets")
+    # fmt: on
+    args = parser.parse_args()
+    nlp = spacy.load(args.pipeline)
+    for row in at_thresholds(predict(nlp, held_out_examples(nlp, args.data))):
+        msg.text(str(row))
+
+
+if __name__ == "__main__":
+    main()
