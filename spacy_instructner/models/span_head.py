@@ -18,8 +18,8 @@ from ..scoring.scoring_request import SpanHeadConfig
 from ..scoring.span_scores import CHANNELS
 from .lora import fill
 
-# The log-odds that a word and a label have something to do with each other, before
-# anything is learned: about one in twenty.
+# The log-odds of a label against none for a word, before anything is learned: about one
+# in twenty.
 RARE = -3.0
 # The mean square of what GELU makes of normal numbers.
 GELU_SQUARE = 0.425

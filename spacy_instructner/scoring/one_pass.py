@@ -2,6 +2,8 @@
 
     requests ──► batches of like length ──► logits of starts, ends, insides ──► candidates
 
+Labels compete: for each word and channel, those of all labels and of none are one distribution.
+
 Source: Just Pass Twice (the text is given twice, and its second copy is scored against all
 labels at once); what is a span, and the batches: ours.
 """
@@ -49,8 +51,16 @@ def score(
             for at, each in zip(batch, logits):
                 if not each.isfinite().all():
                     raise ValueError(NOT_FINITE)
-                answers[at] = _answer(requests[at], torch.sigmoid(each).cpu().numpy())
+                probabilities = label_logprobs(each)[:, 1:].exp()
+                answers[at] = _answer(requests[at], probabilities.cpu().numpy())
     return answers
+
+
+def label_logprobs(logits: torch.Tensor) -> torch.Tensor:
+    """(words, labels, 3) logits, each against a word's being of no label at all ->
+    (words, 1 + labels, 3) log-probabilities of none and of each label."""
+    none = torch.zeros_like(logits[:, :1])
+    return torch.log_softmax(torch.cat([none, logits], dim=1), dim=1)
 
 
 def batches(

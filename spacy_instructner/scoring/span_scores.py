@@ -2,7 +2,8 @@
 
 For each word and each label there are three probabilities: that a span of this label starts
 with the word, that one ends with it, and that the word is inside of one (its borders
-included). Every run of words is a candidate for which all of these reach the floor:
+included). Labels compete: each of the three is a distribution over all labels and none. Every
+run of words is a candidate for which all of these reach the floor:
 
     words      moved   from    New     York    to
     start       .01     .00   [.97]    .05     .00

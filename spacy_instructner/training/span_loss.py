@@ -1,15 +1,17 @@
-"""The loss of the head that scores spans: which words begin, end and are inside of an entity
-of each label. Source: Just Pass Twice learns to score tokens against labels; a binary
-cross-entropy of three channels: ours.
+"""The loss of the head that scores spans: of which label each word begins, ends and is inside of
+an entity, or of none. Labels compete for a word, as they are contrasted with each other and with none
+in one softmax. Source: Just Pass Twice learns to score tokens against labels; three channels,
+and one softmax for all labels, in the way of CLLMFS's contrast: ours.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ..models.forward_output import ForwardOutput
 from ..models.span_head import SpanHead
+from ..scoring.one_pass import label_logprobs
 from ..scoring.span_scores import CHANNELS, END, INSIDE, START
 from ..tasks.base import SpanTargets, TrainingRecord
 
@@ -17,8 +19,8 @@ from ..tasks.base import SpanTargets, TrainingRecord
 def span_loss(
     head: SpanHead | None, records: Sequence[TrainingRecord], output: ForwardOutput
 ) -> torch.Tensor | None:
-    """The cross-entropy of all words, labels and channels of a pack, summed (nats); None
-    where nothing is scored.
+    """The cross-entropy of all words and channels of a pack, summed (nats); None where
+    nothing is scored.
 
     head: of the model; output: of the pass over these records."""
     scored = [
@@ -49,22 +51,30 @@ def span_loss(
 
 
 def span_targets(spans: SpanTargets) -> tuple[torch.Tensor, torch.Tensor]:
-    """(words, labels, 3) what the logits should say, 0 or 1, and how much each counts."""
-    shape = len(spans.words), len(spans.labels), CHANNELS
-    wanted, counts = torch.zeros(shape), torch.ones(shape)
+    """(words, labels, 3) bool, what each word is; and (words, labels) bool, for which labels
+    that is known."""
+    shape = len(spans.words), len(spans.labels)
+    wanted = torch.zeros((*shape, CHANNELS), dtype=torch.bool)
+    known = torch.ones(shape, dtype=torch.bool)
     for start, end, label in spans.entities:
-        wanted[start, label, START] = 1.0
-        wanted[end - 1, label, END] = 1.0
-        wanted[start:end, label, INSIDE] = 1.0
+        wanted[start, label, START] = True
+        wanted[end - 1, label, END] = True
+        wanted[start:end, label, INSIDE] = True
     if spans.unknown:
         words, labels = zip(*spans.unknown)
-        counts[list(words), list(labels)] = 0.0
-    return wanted, counts
+        known[list(words), list(labels)] = False
+    return wanted, known
 
 
 def _loss(logits: torch.Tensor, spans: SpanTargets) -> torch.Tensor:
-    wanted, counts = (each.to(logits.device) for each in span_targets(spans))
-    return binary_cross_entropy_with_logits(logits, wanted, counts, reduction="sum")
+    """A label that is not known of a word does not compete for it; of several right ones,
+    each is right."""
+    wanted, known = (each.to(logits.device) for each in span_targets(spans))
+    hidden = logits.masked_fill(~known[..., None], -math.inf)
+    none = ~wanted.any(dim=1, keepdim=True)
+    right = torch.cat([none, wanted], dim=1)
+    logprobs = label_logprobs(hidden).masked_fill(~right, -math.inf)
+    return -torch.logsumexp(logprobs, dim=1).sum()
 
 
 def _states(output: ForwardOutput, places: Sequence[Sequence[int]]) -> torch.Tensor:

@@ -43,10 +43,7 @@ def with_head(backbone: Backbone) -> Backbone:
     backbone.add_head(SpanHeadConfig(8, 16))
     assert backbone.head is not None
     with torch.no_grad():
-        for name, weights in backbone.head.named_parameters():
-            weights.mul_(3.0 if weights.ndim > 1 else 1.0)
-            if name == "bias":
-                weights.zero_()
+        backbone.head.bias.zero_()
     return backbone.eval()
 
 

@@ -12,9 +12,11 @@ from helpers.pipelines import LORA, MakeNLP
 from helpers.scoring import TASK, trained_to_score
 from helpers.training import examples, initialized
 from spacy_instructner.models.backbone import Backbone
+from spacy_instructner.models.forward_output import ForwardOutput, TokenPositions
 from spacy_instructner.models.span_head import SpanHead
 from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.scoring.scoring_request import SpanHeadConfig
+from spacy_instructner.scoring.span_scores import CHANNELS
 from spacy_instructner.tasks.base import SpanTargets, TrainingRecord
 from spacy_instructner.training.span_loss import span_loss, span_targets
 
@@ -25,10 +27,10 @@ on_every_model = pytest.mark.parametrize(
 
 def test_what_the_logits_should_say() -> None:
     spans = SpanTargets((4, 5, 6), (1, 2), ((0, 2, 1),), frozenset({(2, 0), (2, 1)}))
-    wanted, counts = span_targets(spans)
+    wanted, known = span_targets(spans)
     assert wanted[:, 0].sum() == 0
     assert wanted[:, 1].tolist() == [[1, 0, 1], [0, 1, 1], [0, 0, 0]]
-    assert counts[2].sum() == 0 and counts[:2].min() == 1
+    assert known.tolist() == [[True, True], [True, True], [False, False]]
     assert spans.weight == 2.0
 
 
@@ -38,19 +40,52 @@ def plain_loss(head: SpanHead, states: torch.Tensor, record: TrainingRecord) -> 
     assert spans is not None
     total = 0.0
     for at, word in enumerate(spans.words):
-        for number, label in enumerate(spans.labels):
-            if (at, number) in spans.unknown:
-                continue
-            odds = head(states[word][None], states[label][None])[0, 0].tolist()
-            own = [(a, b) for a, b, which in spans.entities if which == number]
-            should = [
-                any(at == a for a, _ in own),
-                any(at == b - 1 for _, b in own),
-                any(a <= at < b for a, b in own),
-            ]
-            for value, wanted in zip(odds, should):
-                total += math.log1p(math.exp(-value if wanted else value))
+        for channel in range(CHANNELS):
+            # Of none first, then of each label that may be.
+            odds, right = [0.0], []
+            for number, label in enumerate(spans.labels):
+                if (at, number) in spans.unknown:
+                    continue
+                logits = head(states[word][None], states[label][None])[0, 0]
+                own = [(a, b) for a, b, which in spans.entities if which == number]
+                should = (
+                    any(at == a for a, _ in own),
+                    any(at == b - 1 for _, b in own),
+                    any(a <= at < b for a, b in own),
+                )
+                if should[channel]:
+                    right.append(len(odds))
+                odds.append(logits[channel].item())
+            every = sum(map(math.exp, odds))
+            total -= math.log(sum(math.exp(odds[n]) for n in right or [0]) / every)
     return total
+
+
+def test_labels_compete_for_a_word() -> None:
+    """What is not known does not compete; of two right labels, either will do."""
+    torch.manual_seed(0)
+    head = SpanHead(6, SpanHeadConfig(4, 5))
+    ids = torch.randn(1, 9, 6)
+    entities = ((0, 1, 0), (0, 1, 2), (1, 3, 1))
+    for unknown in ((), ((1, 0),), ((3, 0), (3, 1), (3, 2))):
+        spans = SpanTargets((5, 6, 7, 8), (1, 2, 3), entities, frozenset(unknown))
+        record = TrainingRecord((), tuple(range(9)), (), (), "scored", spans=spans)
+        output = ForwardOutput(
+            logits=torch.empty(0),
+            targets=torch.empty(0),
+            weights=torch.empty(0),
+            last=ids[0],
+            states=(),
+            positions=TokenPositions((0,), (0,), (0,)),
+            allowed=None,
+        )
+        found = span_loss(head, [record], output)
+        assert found is not None
+        expected = plain_loss(head, ids[0], record)
+        assert found.item() == pytest.approx(expected, rel=1e-5)
+        found.backward()
+        gradients = [each.grad for each in head.parameters()]
+        assert all(each is not None and each.isfinite().all() for each in gradients)
 
 
 @on_every_model
