@@ -13,7 +13,7 @@ from thinc.api import Config
 
 from helpers.places import ROOT
 from helpers.project import CONFIGS, GROUPS, declared
-from helpers.shipped_configs import BASES, good
+from helpers.shipped_configs import good
 from helpers.tiny_models import byte_level_tokenizer
 from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.labels import make_label_set
@@ -98,7 +98,7 @@ DEFAULT_TEMPLATE = (
 )
 
 
-@pytest.mark.parametrize("name", ["fewshot.cfg", "zeroshot.cfg", *BASES])
+@pytest.mark.parametrize("name", ["fewshot.cfg", "zeroshot.cfg", "base.cfg"])
 def test_configs_name_the_default_layout_and_ask_as_the_adapter_learned(
     name: str,
 ) -> None:
@@ -122,6 +122,17 @@ def test_configs_name_the_default_layout_and_ask_as_the_adapter_learned(
         )
     assert asked == expected and len(asked) == 2
     assert asked[0] != asked[1]
+
+
+def test_a_few_shots_are_read_as_the_second_base_learns() -> None:
+    """In one pass: an adapter with a head knows one prompt."""
+    both = [
+        Config().from_disk(ROOT / "configs" / name, interpolate=False)
+        for name in ("base2.cfg", "parallel.cfg")
+    ]
+    one, other = (each["components"]["instruction_ner"]["task"] for each in both)
+    assert one == other and one["both_ways"]
+    assert one["template"].index("{sentence}") < one["template"].index("{types}")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
