@@ -48,7 +48,7 @@ def build_just_pass_twice_v1(
     definition: str = "{type}: {definition}",
     separator: str = ";",
     floor: float = 0.1,
-    threshold: float = 0.5,
+    threshold: float = 0.4,
     head_size: int = 128,
     head_hidden: int = 576,
     both_ways: bool = False,

@@ -131,7 +131,8 @@ def test_a_few_shots_are_read_as_the_second_base_learns() -> None:
         for name in ("base2.cfg", "parallel.cfg")
     ]
     one, other = (each["components"]["instruction_ner"]["task"] for each in both)
-    assert one == other and one["both_ways"]
+    # Training on a task's own labels makes scores surer.
+    assert {**one, "threshold": 0.5} == other and one["both_ways"]
     assert one["template"].index("{sentence}") < one["template"].index("{types}")
 
 
