@@ -35,6 +35,7 @@ STUDIES = {
     "tuning": Sources("tuning.yml"),
     "ablations": Sources("ablations.yml", "cllmfs-plain"),
     "objectives": Sources("objectives.yml"),
+    "parallel": Sources("parallel.yml"),
 }
 
 

@@ -22,6 +22,7 @@ from spacy_instructner.decoding.request import (
 )
 from spacy_instructner.formats.text_files import read_json
 from spacy_instructner.scoring.one_pass import score
+from spacy_instructner.tasks.labels import default_name
 
 from .decoding import NAME, ready
 from .measure import Row, in_turns
@@ -90,7 +91,7 @@ def bounds(data: Path, texts: int, times: int) -> list[Row]:
 
 def measure(data: Path, texts: int, labels: int, times: int) -> dict[str, list[float]]:
     """Seconds of CPU time by turns."""
-    own = list(read_json(Path(definitions(SET))))
+    own = map(default_name, read_json(Path(definitions(SET))))
     names = list(dict.fromkeys([*own, *label_names(labels)]))[:labels]
     nlp = pipeline(TASKS[WRITING], names, "auto")
     model = ready(nlp)
