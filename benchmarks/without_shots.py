@@ -125,7 +125,7 @@ def section(name: str, folder: str) -> str:
             row["name"],
             *(f"{row['own'][each]:.1f}" for each in sets),
             *(f"{row['best'][each]:.1f}" for each in sets),
-            row["threshold"],
+            f"{row['threshold']:g}",
             f"{row['seconds']:.0f}",
         ]
         for row in results
