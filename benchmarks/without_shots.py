@@ -30,9 +30,9 @@ from .claims import Texts, read_texts
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "without_shots.json"
-PARALLEL = ROOT / "configs" / "parallel.cfg"
+CONFIG = ROOT / "configs" / "base2.cfg"
 SETS = (("mit_movie_trivia", "test"), ("fewnerd_inter", "dev"), ("gum", "test"))
-THRESHOLDS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
+THRESHOLDS = (0.0, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
 DEFAULT = "the default"
 
 
@@ -80,8 +80,8 @@ def read(sets: Mapping[str, Texts], config: dict[str, Any]) -> Reading:
 
 
 def settings_of(adapter: str) -> dict[str, Any]:
-    """Of the component, with the adapter as `configs/parallel.cfg` reads."""
-    config = load_config(PARALLEL, interpolate=True)["components"]["instruction_ner"]
+    """Of the component, with the adapter as `configs/base2.cfg` reads."""
+    config = load_config(CONFIG, interpolate=True)["components"]["instruction_ner"]
     return {
         "task": config["task"],
         "model": {**config["model"], "start": adapter},

@@ -1,6 +1,7 @@
 """What a task is: what it gives to decoding and to training, as plain data, and what it
 needs of a tokenizer."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -38,7 +39,7 @@ class SpanTargets:
 
     words, labels: places among the record's ids, see `ScoringRequest`; entities: start,
     end (exclusive) and label as indices of these; unknown: (word, label) pairs, as
-    indices, of which nothing is known."""
+    indices, of which nothing is known: none that is of an entity."""
 
     words: tuple[int, ...]
     labels: tuple[int, ...]
@@ -47,9 +48,11 @@ class SpanTargets:
 
     @property
     def weight(self) -> float:
-        """How much of it counts: its words, each by the share of labels of which
-        something is known."""
-        return len(self.words) - len(self.unknown) / len(self.labels)
+        """How much of it counts: its words of which anything is known."""
+        unknown = Counter(word for word, _ in self.unknown)
+        return float(
+            sum(unknown[at] < len(self.labels) for at in range(len(self.words)))
+        )
 
 
 @dataclass(frozen=True)
