@@ -81,12 +81,12 @@ class LoraProduct(torch.autograd.Function):
         scale: float,
     ) -> torch.Tensor:
         rows = x.reshape(-1, x.shape[-1])
-        down_cast, up_cast = down.to(weight.dtype), up.to(weight.dtype)
-        low = rows @ down_cast.T * scale
+        ctx.scale, ctx.shape, ctx.learned = scale, x.shape, down.dtype
+        down, up = down.to(weight.dtype), up.to(weight.dtype)
+        low = rows @ down.T * scale
         y = torch.nn.functional.linear(rows, weight, bias)
-        y.addmm_(low, up_cast.T)
+        y.addmm_(low, up.T)
         ctx.save_for_backward(rows, weight, down, up, low)
-        ctx.scale, ctx.shape = scale, x.shape
         return y.view(*x.shape[:-1], len(weight))
 
     @staticmethod
@@ -94,15 +94,15 @@ class LoraProduct(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         rows, weight, down, up, low = ctx.saved_tensors
         g = gradient.reshape(-1, gradient.shape[-1])
-        low_g = g @ up.to(weight.dtype) * ctx.scale
+        low_g = g @ up * ctx.scale
         x_g = None
         if ctx.needs_input_grad[0]:
-            x_g = (g @ weight).addmm_(low_g, down.to(weight.dtype)).view(ctx.shape)
+            x_g = (g @ weight).addmm_(low_g, down).view(ctx.shape)
         return (
             x_g,
             None,
             None,
-            (low_g.T @ rows).to(down.dtype),
-            (g.T @ low).to(up.dtype),
+            (low_g.T @ rows).to(ctx.learned),
+            (g.T @ low).to(ctx.learned),
             None,
         )
