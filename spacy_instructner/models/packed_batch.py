@@ -17,9 +17,10 @@ A prefix that one text alone has is part of its row.
 Source: ours.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, count, groupby
+from itertools import accumulate, groupby
+from operator import itemgetter
 
 import torch
 
@@ -158,7 +159,8 @@ class PackedExamples:
         return PackedPlan(fresh_segments(self.rows, device), prefix)
 
     def _add_prefix(self, prefix: Ids, records: Sequence[TrainingRecord]) -> None:
-        texts = [list(each) for _, each in groupby(records, key=_text_key())]
+        keyed = groupby(zip(_text_keys(records), records), key=itemgetter(0))
+        texts = [[record for _, record in text] for _, text in keyed]
         # What no other text has needs no softmax of its own.
         unshared = len(prefix) if len(texts) == 1 else 0
         begin = self._read(prefix, 0)
@@ -199,11 +201,13 @@ class PackedExamples:
         return begin
 
 
-def _text_key() -> Callable[[TrainingRecord], tuple[Ids, int]]:
-    """What records of one text have in common, as they follow each other. One that shares
-    nothing is a text by itself."""
-    numbers = count()
-    return lambda record: (record.trunk, 0 if record.trunk else next(numbers))
+def _text_keys(records: Sequence[TrainingRecord]) -> list[tuple[Ids, Ids, int]]:
+    """For each record what those of one text have in common. One that shares nothing is a
+    text by itself."""
+    return [
+        (record.prefix, record.trunk, 0 if record.shared else number + 1)
+        for number, record in enumerate(records)
+    ]
 
 
 def pack_records(
@@ -212,9 +216,8 @@ def pack_records(
     """Records of one prefix side by side, and of one text, in packs of at most so many
     ids, so that what they share is computed once a pack."""
     texts: dict[tuple[Ids, Ids, int], list[TrainingRecord]] = {}
-    for number, record in enumerate(records):
-        alone = 0 if record.shared else number + 1
-        texts.setdefault((record.prefix, record.trunk, alone), []).append(record)
+    for key, record in zip(_text_keys(records), records):
+        texts.setdefault(key, []).append(record)
     order = sorted(texts.items(), key=lambda each: (each[0][0], _length(each[1])))
     packs: list[list[TrainingRecord]] = []
     size = 0

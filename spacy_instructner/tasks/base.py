@@ -49,10 +49,8 @@ class SpanTargets:
     @property
     def weight(self) -> float:
         """How much of it counts: its words of which anything is known."""
-        unknown = Counter(word for word, _ in self.unknown)
-        return float(
-            sum(unknown[at] < len(self.labels) for at in range(len(self.words)))
-        )
+        unknown = Counter(word for word, _ in self.unknown).values()
+        return float(len(self.words) - sum(n == len(self.labels) for n in unknown))
 
 
 @dataclass(frozen=True)
