@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "base2.cfg"
 NAME = "instruction_ner"
 # 0: all that is found.
-THRESHOLDS = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
+THRESHOLDS = (0.0, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,19 @@ def at_thresholds(texts: PredictedTexts) -> list[Found]:
     """What would be entities at each of them."""
     rows = []
     for threshold in THRESHOLDS:
-        found = [entities_above([], spans, threshold, {}) for spans in texts.spans]
+        found = entities_at(texts, threshold)
         one = total(count(texts.gold, found).values())
         whatever = total(count(without(texts.gold), without(found)).values())
         rows.append(Found(threshold, one, whatever))
     return rows
+
+
+def entities_at(texts: PredictedTexts, threshold: float) -> list[list[Any]]:
+    """What would be entities of each text at this threshold."""
+    return [
+        entities_above(found, spans, threshold, {})
+        for found, spans in zip(texts.found, texts.spans)
+    ]
 
 
 def without(spans: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -18,21 +18,16 @@ from spacy.util import load_config
 from wasabi import msg
 
 from spacy_instructner.evaluation.metrics import count, total
-from spacy_instructner.evaluation.predicted_texts import (
-    PredictedTexts,
-    entities_above,
-    predict_texts,
-)
+from spacy_instructner.evaluation.predicted_texts import PredictedTexts, predict_texts
 from spacy_instructner.fewshot.machine import machine
 from spacy_instructner.fewshot.report import table
 
 from .claims import Texts, read_texts
+from .held_out import CONFIG, THRESHOLDS, entities_at
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "without_shots.json"
-CONFIG = ROOT / "configs" / "base2.cfg"
 SETS = (("mit_movie_trivia", "test"), ("fewnerd_inter", "dev"), ("gum", "test"))
-THRESHOLDS = (0.0, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
 DEFAULT = "the default"
 
 
@@ -45,23 +40,18 @@ class Reading:
 
     def f1(self, threshold: float | None) -> dict[str, float]:
         """In percent, set by set; None for the threshold of the task."""
+        found = {
+            name: texts.found if threshold is None else entities_at(texts, threshold)
+            for name, texts in self.found.items()
+        }
         return {
-            name: 100 * total(count(texts.gold, entities(texts, threshold)).values()).f1
+            name: 100 * total(count(texts.gold, found[name]).values()).f1
             for name, texts in self.found.items()
         }
 
     def best(self) -> float:
         """The threshold of the highest mean over all sets."""
         return max(THRESHOLDS, key=lambda each: sum(self.f1(each).values()))
-
-
-def entities(texts: PredictedTexts, threshold: float | None) -> list[Any]:
-    if threshold is None:
-        return texts.found
-    return [
-        entities_above(found, spans, threshold, {})
-        for found, spans in zip(texts.found, texts.spans)
-    ]
 
 
 def read(sets: Mapping[str, Texts], config: dict[str, Any]) -> Reading:
@@ -100,17 +90,16 @@ def measure(data: Path, most: int, adapters: Mapping[str, str]) -> list[dict[str
     for name, config in configs.items():
         reading = read(sets, config)
         best = reading.best()
-        rows.append(
-            {
-                "name": name,
-                "own": reading.f1(None),
-                "best": reading.f1(best),
-                "threshold": best,
-                "seconds": reading.seconds,
-                "texts": {each: len(texts.docs) for each, texts in sets.items()},
-            }
-        )
-        msg.text(f"{name}: {reading.f1(None)}; at {best}: {reading.f1(best)}")
+        row = {
+            "name": name,
+            "own": reading.f1(None),
+            "best": reading.f1(best),
+            "threshold": best,
+            "seconds": reading.seconds,
+            "texts": {each: len(texts.docs) for each, texts in sets.items()},
+        }
+        rows.append(row)
+        msg.text(f"{name}: {row['own']}; at {best}: {row['best']}")
     return rows
 
 

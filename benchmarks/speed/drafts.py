@@ -5,7 +5,6 @@ Both are measured as if the draft were always right and the gate let through wha
 nothing else. The first reading itself is a row of its own: what is spared must be more than it.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,9 +24,9 @@ from spacy_instructner.scoring.one_pass import score
 from spacy_instructner.tasks.labels import default_name
 
 from .decoding import NAME, ready
-from .measure import Row, in_turns
+from .measure import Row
 from .models import definitions, test_docs
-from .readings import TASKS, label_names, pipeline
+from .readings import TASKS, in_turns_of_cpu, label_names, pipeline
 
 # A data set for development. Its own labels come first, after them others.
 SET = "mit_movie_trivia"
@@ -109,9 +108,7 @@ def measure(data: Path, texts: int, labels: int, times: int) -> dict[str, list[f
         reader = pipeline(TASKS[name], names, "auto")
         scored = requests_of(reader.get_pipe(NAME), docs)
         runs[f"in one pass: {name}"] = partial(score, ready(reader), scored)
-    for run in runs.values():
-        run()
-    return in_turns(runs, times, time.process_time)
+    return in_turns_of_cpu(runs, times)
 
 
 def requests_of(pipe: Any, docs: Sequence[Any]) -> list[Any]:
