@@ -1,5 +1,6 @@
 """Files and folders that are whole or absent, and the JSON in them. Source: ours."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -31,6 +32,16 @@ def put_folder(new: Path, folder: Path) -> None:
             old.rename(folder)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def sha256_of(files: Iterable[Path]) -> str:
+    """The SHA-256 of files, one after the other."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file_:
+            while block := file_.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def to_json(value: Any, indent: int | None = 2, sort_keys: bool = False) -> bytes:

@@ -9,6 +9,7 @@ import srsly
 from spacy import util
 from thinc.api import Model
 
+from .files import sha256_of
 from .models.serialization import (
     load_model,
     model_from_bytes,
@@ -18,7 +19,6 @@ from .models.serialization import (
 from .models.storage import check_files
 from .models.thinc_model import drop_backbone, get_backbone, has_backbone
 from .state import State
-from .weights.sources import sha256_of
 
 # In a saved component's folder. (The model's folder has checksums of its own.)
 CFG = "cfg"

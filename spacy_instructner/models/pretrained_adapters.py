@@ -14,8 +14,9 @@ import srsly
 import torch
 from safetensors.torch import load_file, save_file
 
+from ..files import sha256_of
 from ..scoring.scoring_request import SpanHeadConfig
-from ..weights.sources import Identity, sha256_of
+from ..weights.sources import Identity
 from . import storage
 from .lora import LoRA
 

@@ -18,9 +18,10 @@ import srsly
 import torch
 from safetensors.torch import load_file, save_file
 
+from ..files import sha256_of
 from ..scoring.scoring_request import SpanHeadConfig
 from ..weights.loading import quiet
-from ..weights.sources import Identity, sha256_of
+from ..weights.sources import Identity
 from ..weights.versions import VERSION, write_for_older
 from .backbone import Backbone
 from .lora import LoRA, adapter_state, load_adapter_state

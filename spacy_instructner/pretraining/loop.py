@@ -18,9 +18,8 @@ from spacy.util import load_model_from_config, registry, resolve_dot_names
 from thinc.api import Config, fix_random_seed
 
 from ..component import InstructionNERPipe
-from ..files import to_lines, write_whole
+from ..files import sha256_of, to_lines, write_whole
 from ..models.pretrained_adapters import write_start
-from ..weights.sources import sha256_of
 from .checkpoints import TrainingState, read_checkpoint, write_checkpoint
 
 LOG = "log.jsonl"

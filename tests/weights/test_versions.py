@@ -12,11 +12,11 @@ from spacy.training import Example
 from transformers import AutoConfig
 
 from helpers.pipelines import MakeNLP, on_every_kind
+from spacy_instructner.files import sha256_of
 from spacy_instructner.models import serialization, storage
 from spacy_instructner.models.causal import CausalBackbone
 from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.weights import versions
-from spacy_instructner.weights.sources import sha256_of
 from spacy_instructner.weights.versions import refuse_newer, write_for_older
 
 

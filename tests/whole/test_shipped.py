@@ -11,6 +11,7 @@ from spacy.training import Example
 
 from helpers.places import ROOT
 from spacy_instructner.data.corpora import read_docs
+from spacy_instructner.files import sha256_of
 from spacy_instructner.models import storage
 from spacy_instructner.models.lora import LoRA
 from spacy_instructner.models.pretrained_adapters import SHIPPED
@@ -18,7 +19,6 @@ from spacy_instructner.weights.sources import (
     DEFAULT_MODEL,
     KNOWN_SHA256,
     fetch,
-    sha256_of,
 )
 
 ASSETS = ROOT / "assets" / "workshop"
