@@ -1,6 +1,7 @@
 """Models that users name, each of its own architecture: a random one of a few layers is
 loaded, read, trained and saved, or refused in words."""
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
+from torch.nn.functional import cross_entropy
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
+from helpers.objectives import plain_pass
 from helpers.search import make_questions, plain_greedy
 from helpers.tiny_models import byte_level_tokenizer
 from spacy_instructner.decoding.beam_search import search
 from spacy_instructner.models.causal import CausalBackbone
 from spacy_instructner.models.lora import LoRA, attach
 from spacy_instructner.models.thinc_model import get_backbone
+from spacy_instructner.tasks.base import TrainingRecord
 from spacy_instructner.weights.versions import VERSION, rope_stretches_from
 
 SMALL = {
@@ -124,6 +128,50 @@ def test_it_reads_as_a_plain_loop_does(kind: str) -> None:
         ids, logprobs = plain_greedy(backbone, request)
         assert answer.ids == ids
         assert answer.logprob == pytest.approx(sum(logprobs), abs=5e-4)
+
+
+def records_of_windows(words: int) -> list[TrainingRecord]:
+    """Three windows of two records each. Two windows share a prefix, and the records of each
+    window the ids of its text; all are longer than the windows of layers."""
+    rng = random.Random(words)
+
+    def ids(count: int) -> tuple[int, ...]:
+        return tuple(rng.randrange(words) for _ in range(count))
+
+    records = []
+    for prefix, length in zip((ids(17),) * 2 + (ids(5),), (40, 9, 70)):
+        text = ids(length)
+        for answer in (ids(6), ids(1)):
+            weights = (1.0,) * len(answer)
+            suffix = (*text, *ids(4))
+            record = TrainingRecord(prefix, suffix, answer, weights, "t", shared=length)
+            records.append(record)
+    return records
+
+
+@pytest.mark.parametrize("kind", known(MODELS))
+def test_training_reads_as_a_plain_pass_does(kind: str) -> None:
+    """The likelihood of every answer, and its gradients, whatever layers look through a
+    window, cap their logits or scale them."""
+    backbone = CausalBackbone(*make_model(kind, MODELS[kind]))
+    backbone.probe_windows()
+    records = records_of_windows(len(backbone.encoder.tokenizer))
+    table = backbone.hf.get_input_embeddings().weight
+    read = backbone.forward_records(records)
+    losses = cross_entropy(read.logits, read.targets, reduction="none")
+    (packed,) = torch.autograd.grad(losses.sum(), table)
+    at, expected = 0, torch.zeros_like(table)
+    for record in records:
+        loss, _ = plain_pass(backbone, record)
+        (own,) = torch.autograd.grad(loss, table)
+        expected += own
+        assert losses[at : at + len(record.answer)].sum().item() == pytest.approx(
+            loss.item(), abs=1e-3
+        )
+        at += len(record.answer)
+    assert at == len(losses)
+    scale = expected.abs().max()
+    torch.testing.assert_close(packed / scale, expected / scale, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", known(MODELS))
