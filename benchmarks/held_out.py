@@ -1,8 +1,8 @@
-"""What a pipeline finds of held-out labels and sources, at every threshold:
-`python -m benchmarks.held_out PIPELINE`.
+"""What a pipeline finds of held-out labels and sources, at every threshold and, at the best one,
+by source: `python -m benchmarks.held_out PIPELINE`.
 
 PIPELINE is what `pretrain` wrote with `configs/base2.cfg` (FOLDER/model); the texts are those
-of its `[corpora.dev]`."""
+of its `[corpora.dev]`. They are asked for twice: with what labels mean, and by names alone."""
 
 import argparse
 from collections.abc import Sequence
@@ -45,9 +45,10 @@ class Found:
         )
 
 
-def held_out_examples(nlp: Any, data: Path) -> list[Example]:
-    """The texts that the config scores by."""
-    config = load_config(CONFIG, overrides={"paths.data": str(data)}, interpolate=True)
+def held_out_examples(nlp: Any, data: Path, defined: bool) -> list[Example]:
+    """The texts that the config scores by. defined: whether labels have a meaning, too."""
+    overrides = {"paths.data": str(data), "corpora.dev.defined": defined}
+    config = load_config(CONFIG, overrides=overrides, interpolate=True)
     (corpus,) = resolve_dot_names(config, ["corpora.dev"])
     return list(corpus(nlp))
 
@@ -80,6 +81,19 @@ def entities_at(texts: PredictedTexts, threshold: float) -> list[list[Any]]:
     ]
 
 
+def by_source(
+    texts: PredictedTexts, sources: Sequence[str], threshold: float
+) -> dict[str, Counts]:
+    """What would be entities at a threshold, of each source. sources: of each text."""
+    found = entities_at(texts, threshold)
+    counts = {}
+    for source in sorted(set(sources)):
+        own = [at for at, each in enumerate(sources) if each == source]
+        gold, there = ([rows[at] for at in own] for rows in (texts.gold, found))
+        counts[source] = total(count(gold, there).values())
+    return counts
+
+
 def without(spans: Sequence[Sequence[Any]]) -> list[list[Any]]:
     """The same with one label for all."""
     return [[(each[0], each[1], "", *each[3:]) for each in own] for own in spans]
@@ -96,8 +110,18 @@ def main() -> None:
     # fmt: on
     args = parser.parse_args()
     nlp = spacy.load(args.pipeline)
-    for row in at_thresholds(predict(nlp, held_out_examples(nlp, args.data))):
-        msg.text(str(row))
+    for defined in (True, False):
+        examples = held_out_examples(nlp, args.data, defined)
+        texts = predict(nlp, examples)
+        msg.divider("Names and meanings" if defined else "Names alone")
+        rows = at_thresholds(texts)
+        for row in rows:
+            msg.text(str(row))
+        best = max(rows, key=lambda row: row.counts.f1).threshold
+        sources = [each.reference.user_data["source"] for each in examples]
+        for source, counts in by_source(texts, sources, best).items():
+            said = f"{100 * counts.f1:5.1f}  {source}, {counts.annotated} entities"
+            msg.text(f"at {best:.2f}: {said}")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ def build_held_out_v2(
     most_labels (int): largest number of labels that a text asks for.
     defined (bool): whether a label has its first definition, or its first name alone.
     RETURNS (HeldOutDraws): reads Examples. A text of a held-out label is asked for the
-        held-out labels that it has, one of a held-out source for all that it has. Raises
+        held-out labels that it has, one of a held-out source for all that it has. The
+        reference's `user_data["source"]` names the source. Raises
         ValueError, when it reads, where nothing is held out, for a held-out label that its
         source lacks, and as `read_base_sources`.
     """
@@ -164,7 +165,9 @@ class HeldOutDraws:
         rng.shuffle(asked)
         worded = {label: self._words(own.source, label) for label in asked}
         cut = text_of_spans(text.text, text.spans, own.source.cut)
-        return make_example(nlp, answered(cut, [text], asked), worded)
+        example = make_example(nlp, answered(cut, [text], asked), worded)
+        example.reference.user_data["source"] = own.name
+        return example
 
     def _words(self, source: BaseSource, label: str) -> dict[str, str]:
         words = first_words(label, source.wording)

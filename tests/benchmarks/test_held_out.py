@@ -1,6 +1,6 @@
 """What is found of held-out labels at every threshold."""
 
-from benchmarks.held_out import THRESHOLDS, at_thresholds
+from benchmarks.held_out import THRESHOLDS, at_thresholds, by_source
 from spacy_instructner.evaluation.predicted_texts import PredictedTexts
 
 
@@ -27,3 +27,12 @@ def test_every_threshold_has_its_counts() -> None:
     assert found[0.25] == found[0.4] == (1, 2, 2, 2)
     assert found[0.45] == found[0.6] == (1, 1, 2, 1)
     assert str(rows[-1]) == ("0.60: P 100.0 R 50.0 F1 66.7, F1 whatever the label 66.7")
+
+
+def test_counts_of_each_source() -> None:
+    gold = [[(0, 3, "A")], [(0, 3, "A")], [(5, 8, "B")]]
+    spans = [[(0, 3, "A", 0.9)], [(0, 3, "A", 0.3)], [(5, 8, "A", 0.9)]]
+    texts = PredictedTexts(gold, [[], [], []], spans, [])
+    found = by_source(texts, ["news", "law", "news"], 0.5)
+    counts = {name: (c.right, c.predicted, c.annotated) for name, c in found.items()}
+    assert counts == {"law": (0, 0, 1), "news": (1, 2, 2)}
