@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent, and the JSON in them. Source: ours."""
+"""Files and folders that are whole or absent, what they hold as JSON, and their SHA-256. Source: ours."""
 
 import hashlib
 import json

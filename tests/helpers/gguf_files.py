@@ -14,6 +14,9 @@ TEXTS = [
     "in 1999 the 2000 people that moved to the town met the actor",
 ] * 20  # fmt: skip
 
+# Pieces of the user: found before anything is merged.
+OWN = ("<b>", "\n", "▁▁")
+
 
 def trained(*controls: str) -> Any:
     """A SentencePiece model of byte-pair encoding. controls: pieces that no text makes."""
@@ -27,7 +30,7 @@ def trained(*controls: str) -> Any:
         normalization_rule_name="identity",
         remove_extra_whitespaces=False,
         add_dummy_prefix=False,
-        user_defined_symbols=["<b>", "\n"],
+        user_defined_symbols=list(OWN),
         control_symbols=list(controls),
         minloglevel=2,
     )
@@ -41,7 +44,7 @@ def kind_of(model: Any, at: int) -> gguf.TokenType:
         return gguf.TokenType.CONTROL
     if model.is_byte(at):
         return gguf.TokenType.BYTE
-    own = model.id_to_piece(at) in ("<b>", "\n")
+    own = model.id_to_piece(at) in OWN
     return gguf.TokenType.USER_DEFINED if own else gguf.TokenType.NORMAL
 
 

@@ -70,6 +70,15 @@ def test_labels_and_sources_are_asked_for_in_equal_parts(base: Path) -> None:
         assert have or {"means", "month"} & set(labels)
 
 
+def test_each_text_says_of_which_source_it_is(base: Path) -> None:
+    path = write_json(base.parent / "held_out.json", HELD)
+    for example in scored(path, base, texts=40)(NLP):
+        source = example.reference.user_data["source"]
+        assert source == (
+            "law" if {"judge", "clerk"} & set(asked(example)) else "trips"
+        )
+
+
 def test_what_labels_are_called(base: Path) -> None:
     for defined, said in ((True, "what trips/means means"), (False, "")):
         found = [

@@ -60,7 +60,7 @@ def write_gemma(path: Path, model: Gemma3ForCausalLM, pieces: Any, chat: bool) -
     writer.add_sliding_window(WINDOW)
     write_tokenizer(writer, pieces)
     if chat:
-        writer.add_chat_template("{{ messages }}")
+        writer.add_chat_template("{{ messages }}<end_of_turn>")
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, config.num_hidden_layers)
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight":
@@ -106,5 +106,5 @@ def test_a_turn_ends_as_in_chats_where_there_are_any(
 
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "tiny.gguf").write_bytes(b"GGUF, but no more than that")
-    with pytest.raises(ValueError, match=r"cannot read tiny\.gguf"):
+    with pytest.raises(ValueError, match=r"tiny\.gguf cannot be converted"):
         convert_gguf(tmp_path / "tiny.gguf", tmp_path)

