@@ -88,6 +88,8 @@ class Backbone(nn.Module):
             and getattr(module, name) > 0.0
         ]
         self._prefix_cache: Cache[Ids, Any] = Cache(CACHED_PREFIXES)
+        # In a tuple, as a module within a module counts as a part of it.
+        self._kept: tuple[Backbone, ...] = ()
 
     # Life of the adapter.
 
@@ -121,7 +123,13 @@ class Backbone(nn.Module):
     def _around(self, hf: PreTrainedModel) -> "Backbone":
         other = type(self)(hf, self.tokenizer, self.encoder)
         other.slides = self.slides
+        other._kept = self._kept
         return other
+
+    def keep(self, base: "Backbone") -> None:
+        """Let the backbone that this one was made of live as long as this one, and all
+        that are made of it."""
+        self._kept = (base,)
 
     def set_dropout(self, rate: float) -> None:
         """The rate of dropout of the adapter and of the head, and of all that the

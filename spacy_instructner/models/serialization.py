@@ -59,6 +59,7 @@ def load_model(model: Model, folder: Path) -> None:
         )
     identity = Identity(**info["identity"])
     base = folder / storage.BASE
+    digest = storage.base_sha256(info)
     if info["bundle"] == "adapter":
         weights = locate(config.name, config.revision)
         if weights.identity.sha256 != identity.sha256 and not config.any_base:
@@ -69,7 +70,8 @@ def load_model(model: Model, folder: Path) -> None:
                 "`any_base = true` to use it on these all the same."
             )
         base, identity = weights.folder, weights.identity
-    backbone = load_backbone(model, base)
+        digest = identity.sha256
+    backbone = load_backbone(model, base, digest)
     same = identity.sha256 == info["identity"]["sha256"]
     if same:
         storage.check_reading(backbone, info, folder)

@@ -108,6 +108,16 @@ def read_info(folder: Path, kind: str | None = None) -> dict[str, Any]:
     return info
 
 
+def base_sha256(info: Mapping[str, Any]) -> str:
+    """The SHA-256 of the base weights that a saved model brings, one after the other where
+    there are several; empty without them."""
+    return " ".join(
+        digest
+        for name, digest in sorted(info["files"].items())
+        if name.startswith(f"{BASE}/") and name.endswith(".safetensors")
+    )
+
+
 def check_files(folder: Path, digests: Mapping[str, str]) -> None:
     """Raises ValueError for a file that is missing, damaged or exchanged. digests:
     SHA-256 by name."""

@@ -30,6 +30,7 @@ from ..weights.sources import Identity, locate
 from .backbone import Backbone
 from .lora import LoRA
 from .pretrained_adapters import read_start
+from .shared_weights import content_key, share_base
 from .storage import put_adapter, put_head
 
 
@@ -254,7 +255,7 @@ def _load(model: Model) -> tuple[Backbone, Identity]:
     config: ModelConfig = model.attrs["config"]
     bound_memory()
     weights = locate(config.name, config.revision)
-    backbone = load_backbone(model, weights.folder)
+    backbone = load_backbone(model, weights.folder, weights.identity.sha256)
     backbone.check()
     _load_start(model, backbone, weights.identity)
     return backbone, weights.identity
@@ -281,12 +282,22 @@ def _load_start(model: Model, backbone: Backbone, identity: Identity) -> None:
         )
 
 
-def load_backbone(model: Model, folder: Path) -> Backbone:
+def load_backbone(model: Model, folder: Path, weights: str) -> Backbone:
     """A backbone of the weights in a folder, on the device and in the dtype that the
-    config names."""
+    config names. Another model that has an adapter beside the same weights shares them.
+
+    weights: the SHA-256 of the files of weights."""
     config: ModelConfig = model.attrs["config"]
     device = choose_device(model.attrs["device"])
     dtype = choose_dtype(config.precision, device)
-    backbone = config.backbone(*load_folder(folder, config.kind, dtype, device))
-    backbone.probe_windows()
-    return backbone
+
+    def load() -> Backbone:
+        backbone = config.backbone(*load_folder(folder, config.kind, dtype, device))
+        backbone.probe_windows()
+        return backbone
+
+    if config.adapter is None:
+        # All weights are trained, where they are.
+        return load()
+    key = (config.backbone, content_key(folder, weights), dtype, device)
+    return share_base(key, load)
