@@ -21,6 +21,7 @@ def build_causal_lm_v1(
     checkpointing: bool = False,
     any_base: bool = False,
     start: str | None = AUTO,
+    layers: int | None = None,
 ) -> Model:
     """Registered as `spacy-instructner.CausalLM.v1`: a decoder-only model, read in packed
     passes.
@@ -36,6 +37,9 @@ def build_causal_lm_v1(
     start (Optional[str]): what the adapter begins from: a folder that holds one, such
         as `spacy instructner pretrain` writes; "auto", the one that comes with the
         package for these weights, if one does; None, from nothing.
+    layers (Optional[int]): how many of the model's layers are read, the first ones; None
+        for all. With fewer, Just Pass Twice reads and learns in less time; a model that
+        writes answers needs all.
     RETURNS (Model): without weights; they come when they are needed.
     """
     # By name, for `ModelConfig`, which has the same names.

@@ -145,7 +145,8 @@ def load_adapter_state(model: nn.Module, state: dict[str, torch.Tensor]) -> None
         own,
         state,
         "The adapter's weights",
-        "Was it made on another base model, or with another rank or other targets?",
+        "Was it made on another base model, with another rank, with other targets, or with "
+        "another number of `layers`?",
     )
 
 

@@ -4,6 +4,7 @@ A start is a folder as `bundle = "adapter"` saves it: info.json and adapter.safe
 Those that come with the package lie in `adapters/`.
 """
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from . import storage
 from .lora import LoRA
 
 AUTO = "auto"
+# In the names of weights: `model.layers.7.…`, T5's `decoder.block.7.…`, GPT-2's `h.7.…`.
+LAYER = re.compile(r"\.(\d+)\.")
 SHIPPED = Path(__file__).parents[1] / "adapters"
 
 
@@ -39,13 +42,16 @@ def read_start(
     identity: Identity,
     lora: LoRA | None,
     any_base: bool,
+    layers: int | None,
 ) -> Start | None:
     """The weights that a fresh adapter begins with; None: it begins without effect.
 
     start: a folder; "auto" for the one that comes with the package, where there is one
     for these base weights and an adapter of this shape; or None. kind, identity: of the
-    base; any_base: whether a start made on another will do. Raises ValueError for a
-    folder that holds no start, a damaged one, or one that does not fit."""
+    base; any_base: whether a start made on another will do; layers: how many
+    of the base's first layers are read, None for all. What a start has for others is left
+    out. Raises ValueError for a folder that holds no
+    start, a damaged one, or one that does not fit."""
     if start is None or (lora is None and start == AUTO):
         return None
     if lora is None:
@@ -84,12 +90,20 @@ def read_start(
         return None
     # Only their product, scaled by alpha / r, has a meaning.
     factor = own.alpha / lora.alpha
+    weights = load_file(str(folder / storage.ADAPTER_FILE))
     state = {
         name: values.float() * (factor if "lora_B" in name else 1.0)
-        for name, values in load_file(str(folder / storage.ADAPTER_FILE)).items()
+        for name, values in weights.items()
+        if layers is None or layer_of(name) < layers
     }
     head = info.get("head")
     return Start(state, SpanHeadConfig(**head) if head else None)
+
+
+def layer_of(name: str) -> int:
+    """The layer that a weight of an adapter stands in; -1 for none."""
+    found = LAYER.search(name)
+    return int(found[1]) if found else -1
 
 
 def find_shipped(kind: str, identity: Identity, lora: LoRA) -> Path | None:

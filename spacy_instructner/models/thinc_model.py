@@ -119,8 +119,11 @@ class ModelConfig:
     checkpointing: bool
     any_base: bool
     start: str | None
+    layers: int | None = None
 
     def __post_init__(self) -> None:
+        if self.layers is not None and self.layers < 1:
+            raise ValueError(f"`layers` must be at least 1, not {self.layers}.")
         if self.pack_tokens < 1:
             raise ValueError(
                 f"`pack_tokens` must be at least 1, not {self.pack_tokens}."
@@ -266,7 +269,12 @@ def _load_start(model: Model, backbone: Backbone, identity: Identity) -> None:
     the same."""
     config: ModelConfig = model.attrs["config"]
     start = read_start(
-        config.start, config.kind, identity, config.adapter, config.any_base
+        config.start,
+        config.kind,
+        identity,
+        config.adapter,
+        config.any_base,
+        config.layers,
     )
     if start is None or config.adapter is None:
         return
@@ -292,12 +300,14 @@ def load_backbone(model: Model, folder: Path, weights: str) -> Backbone:
     dtype = choose_dtype(config.precision, device)
 
     def load() -> Backbone:
-        backbone = config.backbone(*load_folder(folder, config.kind, dtype, device))
+        loaded = load_folder(folder, config.kind, dtype, device, config.layers)
+        backbone = config.backbone(*loaded)
         backbone.probe_windows()
         return backbone
 
     if config.adapter is None:
         # All weights are trained, where they are.
         return load()
-    key = (config.backbone, content_key(folder, weights), dtype, device)
+    content = content_key(folder, weights)
+    key = (config.backbone, content, config.layers, dtype, device)
     return share_base(key, load)

@@ -14,6 +14,7 @@ from transformers import (
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     GenerationConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
@@ -26,13 +27,18 @@ LOADERS = {"causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
 
 
 def load_folder(
-    folder: Path, kind: str, dtype: torch.dtype, device: torch.device
+    folder: Path,
+    kind: str,
+    dtype: torch.dtype,
+    device: torch.device,
+    layers: int | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """The model and the tokenizer in a folder, from its files alone.
 
-    kind: "causal" or "seq2seq". Raises ValueError, saying what to do, where the
-    folder's files are damaged, of another kind, name code to be run, lack a fast
-    tokenizer, or are of a version that the installed one would misread.
+    kind: "causal" or "seq2seq"; layers: how many of its layers, the first ones; None for
+    all. Raises ValueError, saying what to do, where the folder's files are damaged, of
+    another kind, name code to be run, lack a fast tokenizer, or are of a version that the
+    installed one would misread, and where there are not so many layers.
     """
     refuse_remote_code(folder)
     refuse_newer(folder)
@@ -46,6 +52,8 @@ def load_folder(
                 f"The model in {folder} is a {config.model_type}: it needs the "
                 f'architecture "spacy-instructner.{other}.v1".'
             )
+        if layers is not None:
+            keep_first_layers(config.get_text_config(), layers, folder)
         try:
             model = LOADERS[kind].from_pretrained(
                 folder,
@@ -85,6 +93,22 @@ def load_folder(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
     return model.to(device).eval(), tokenizer
+
+
+def keep_first_layers(config: PretrainedConfig, layers: int, folder: Path) -> None:
+    """Let a config be that of the model's first layers alone. Raises ValueError where it
+    has not so many."""
+    most = config.num_hidden_layers
+    if layers > most:
+        raise ValueError(
+            f"`layers` is {layers}, but the model in {folder} has {most}. Lower it, or "
+            "write `layers = null` for all."
+        )
+    for name, value in list(vars(config).items()):
+        # What is said of each layer, such as which of them look through a window.
+        if "layer" in name and isinstance(value, list) and len(value) == most:
+            setattr(config, name, value[:layers])
+    config.num_hidden_layers = layers
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Models that users name, each of its own architecture: a random one of a few layers is
 loaded, read, trained and saved, or refused in words."""
 
+import copy
 import random
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from spacy_instructner.models.causal import CausalBackbone
 from spacy_instructner.models.lora import LoRA, attach
 from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.tasks.base import TrainingRecord
+from spacy_instructner.weights.loading import load_folder
 from spacy_instructner.weights.versions import VERSION, rope_stretches_from
 
 SMALL = {
@@ -214,6 +216,25 @@ def scored(doc: Doc) -> list[Any]:
     group = doc.spans["instruction_ner"]
     scores = [pytest.approx(float(score), abs=1e-5) for score in group.attrs["scores"]]
     return [(s.start, s.end, s.label_, x) for s, x in zip(group, scores)]
+
+
+@pytest.mark.parametrize("kind", known(MODELS))
+def test_its_first_layers_read_as_in_the_whole(kind: str, tmp_path: Path) -> None:
+    model, tokenizer = make_model(kind, MODELS[kind])
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    ids = torch.arange(5, 65)[None]
+    with torch.inference_mode():
+        for layers in (1, 3):
+            found, _ = load_folder(
+                tmp_path, "causal", torch.float32, torch.device("cpu"), layers
+            )
+            assert found.config.num_hidden_layers == layers
+            expected = copy.deepcopy(model)
+            expected.model.layers = expected.model.layers[:layers]
+            torch.testing.assert_close(
+                found(ids).logits, expected(ids).logits, atol=1e-4, rtol=1e-4
+            )
 
 
 @pytest.mark.parametrize("kind", known(REFUSED))

@@ -1,0 +1,84 @@
+"""A model of which the first layers alone are read."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import spacy
+import srsly
+from spacy.tokens import Span
+from spacy.training import Example
+from thinc.api import Adam
+
+from helpers.pipelines import LORA, MakeNLP
+from helpers.scoring import trained_to_score
+from spacy_instructner.models.lora import adapter_state
+from spacy_instructner.models.thinc_model import get_backbone
+
+TEXT = "Anna met Bert in Paris ."
+
+
+@pytest.mark.parametrize("bundle", ["full", "adapter"])
+def test_they_learn_and_are_saved(
+    make_nlp: MakeNLP, tmp_path: Path, bundle: str
+) -> None:
+    nlp = trained_to_score(
+        make_nlp, model={"layers": 1, "adapter": LORA}, bundle=bundle
+    )
+    pipe = nlp.get_pipe("instruction_ner")
+    backbone = get_backbone(pipe.model)  # type: ignore[attr-defined]
+    assert len(backbone.hf.model.layers) == 1
+    nlp.to_disk(tmp_path / "nlp")
+    model = tmp_path / "nlp" / "instruction_ner" / "model"
+    if bundle == "full":
+        config = srsly.read_json(model / "base" / "config.json")
+        assert config["num_hidden_layers"] == 1
+    again = spacy.load(tmp_path / "nlp")
+    doc, other = nlp(TEXT), again(TEXT)
+    assert doc.spans["instruction_ner"]
+    assert [
+        (s.start, s.end, s.label_, pytest.approx(float(x), abs=1e-5))
+        for s, x in zip(
+            doc.spans["instruction_ner"], doc.spans["instruction_ner"].attrs["scores"]
+        )
+    ] == [
+        (s.start, s.end, s.label_, float(x))
+        for s, x in zip(
+            other.spans["instruction_ner"],
+            other.spans["instruction_ner"].attrs["scores"],
+        )
+    ]
+
+
+def test_an_adapter_beside_more_layers_begins_one_beside_fewer(
+    make_nlp: MakeNLP, tmp_path: Path
+) -> None:
+    nlp = make_nlp(labels=["PERSON"], model={"adapter": LORA}, bundle="adapter")
+    examples = [Example(nlp.make_doc(TEXT), doc) for doc in [nlp.make_doc(TEXT)]]
+    examples[0].reference.set_ents([Span(examples[0].reference, 0, 1, "PERSON")])
+    nlp.initialize(lambda: examples)
+    for _ in range(3):
+        nlp.update(examples, sgd=Adam(0.1))
+    nlp.to_disk(tmp_path / "nlp")
+    start = tmp_path / "nlp" / "instruction_ner" / "model"
+    few = make_nlp(model={"adapter": LORA, "start": str(start), "layers": 1})
+    state = adapter_state(get_backbone(few.get_pipe("instruction_ner").model).hf)
+    whole = adapter_state(get_backbone(nlp.get_pipe("instruction_ner").model).hf)
+    assert set(state) == {name for name in whole if ".layers.0." in name}
+    assert all(values.equal(whole[name]) for name, values in state.items())
+    # The other way round there is nothing for the layers behind.
+    few.get_pipe("instruction_ner").bundle = "adapter"  # type: ignore[attr-defined]
+    few.to_disk(tmp_path / "few")
+    shutil.rmtree(start)
+    (tmp_path / "few" / "instruction_ner" / "model").rename(start)
+    with pytest.raises(ValueError, match="with another number of `layers`"):
+        make_nlp(model={"adapter": LORA, "start": str(start)})(TEXT)
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [(0, "must be at least 1"), (3, "is 3, but the model in .* has 2")],
+)
+def test_layers_that_there_are_not(make_nlp: MakeNLP, layers: int, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        make_nlp(model={"layers": layers})(TEXT)
