@@ -1,6 +1,7 @@
 """The settings of a component, as its factory reads them, and what must hold between them.
 Source: ours."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,14 @@ class Settings:
                 '`bundle = "adapter"` saves the adapter alone, but the model has none: '
                 "all its weights are trained. Give it an `adapter`, or save "
                 '`bundle = "full"`.'
+            )
+        if config.layers is not None and (self.head is None or self.typing):
+            warnings.warn(
+                f"`layers = {config.layers}` leaves out the model's last layers, with which "
+                f"it writes, and {'`typing`' if self.typing else 'the task'} needs what it "
+                "writes. Set `layers = null`, or take the task "
+                "spacy-instructner.JustPassTwice.v1, which scores words, without `typing`.",
+                stacklevel=2,
             )
         for key, objective in self.objectives.items():
             if not isinstance(objective, Objective):

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import spacy
@@ -11,7 +12,7 @@ from spacy.training import Example
 from thinc.api import Adam
 
 from helpers.pipelines import LORA, MakeNLP
-from helpers.scoring import trained_to_score
+from helpers.scoring import TASK, trained_to_score
 from spacy_instructner.models.lora import adapter_state
 from spacy_instructner.models.thinc_model import get_backbone
 
@@ -82,3 +83,12 @@ def test_an_adapter_beside_more_layers_begins_one_beside_fewer(
 def test_layers_that_there_are_not(make_nlp: MakeNLP, layers: int, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         make_nlp(model={"layers": layers})(TEXT)
+
+
+@pytest.mark.parametrize("config", [{}, {"task": TASK, "typing": True}])
+def test_what_writes_answers_needs_all_layers(
+    make_nlp: MakeNLP, config: dict[str, Any]
+) -> None:
+    said = "`typing`" if config else "the task"
+    with pytest.warns(UserWarning, match=f"{said} needs what it writes"):
+        make_nlp(model={"layers": 1}, **config)
