@@ -38,7 +38,8 @@ def content_key(folder: Path, weights: str) -> str:
     """A key of what a model folder holds. weights: the SHA-256 of the files of weights, which
     are long; the others are read."""
     digest = hashlib.sha256(weights.encode())
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix != ".safetensors":
-            digest.update(f"\0{path.name}\0{sha256_of([path])}".encode())
+            name = path.relative_to(folder).as_posix()
+            digest.update(f"\0{name}\0{sha256_of([path])}".encode())
     return digest.hexdigest()

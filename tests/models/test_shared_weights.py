@@ -129,6 +129,11 @@ def test_folders_that_differ_in_settings_share_nothing(
     key = shared_weights.content_key(tiny_causal, "0")
     assert shared_weights.content_key(tmp_path / "copy", "0") == key
     assert shared_weights.content_key(tmp_path / "copy", "1") != key
+    (tmp_path / "copy" / "more").mkdir()
+    (tmp_path / "copy" / "more" / "code.py").write_text("")
+    # Which is looked at, and refused.
+    assert shared_weights.content_key(tmp_path / "copy", "0") != key
+    shutil.rmtree(tmp_path / "copy" / "more")
     config = tmp_path / "copy" / "config.json"
     config.write_text(config.read_text() + " ")
     assert shared_weights.content_key(tmp_path / "copy", "0") != key
