@@ -69,7 +69,7 @@ def section(name: str, folder: str) -> str:
             row["kind"],
             row["text"],
             ", ".join(row["labels"]),
-            *("<br>".join(map(said, own[at])) for own in results["found"].values()),
+            *("; ".join(map(said, own[at])) for own in results["found"].values()),
         ]
         for at, row in enumerate(results["sentences"])
     ]
