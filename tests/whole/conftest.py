@@ -60,7 +60,10 @@ def small(
             model = components["instruction_ner"]["model"]
             model["name"] = str(tiny_seq2seq("t5"))
         elif name not in NER:
-            components["instruction_ner"]["model"]["name"] = str(tiny_causal)
+            model = components["instruction_ner"]["model"]
+            model["name"] = str(tiny_causal)
+            # Of two.
+            model["layers"] = model["layers"] and 1
         if name in NER:
             config["paths"]["dev"] = str(data / "train.spacy")
         elif name == "base.cfg":

@@ -130,7 +130,9 @@ def test_a_few_shots_are_read_as_the_second_base_learns() -> None:
         Config().from_disk(ROOT / "configs" / name, interpolate=False)
         for name in ("base2.cfg", "parallel.cfg")
     ]
-    one, other = (each["components"]["instruction_ner"]["task"] for each in both)
+    components = [each["components"]["instruction_ner"] for each in both]
+    assert len({each["model"]["layers"] for each in components}) == 1
+    one, other = (each["task"] for each in components)
     # Training on a task's own labels makes scores surer.
     assert {**one, "threshold": 0.5} == other and one["both_ways"]
     assert one["template"].index("{sentence}") < one["template"].index("{types}")
