@@ -2,7 +2,8 @@
 by source: `python -m benchmarks.held_out PIPELINE`.
 
 PIPELINE is what `pretrain` wrote with `configs/base2.cfg` (FOLDER/model); the texts are those
-of its `[corpora.dev]`. They are asked for twice: with what labels mean, and by names alone."""
+of its `[corpora.dev]`. More of them (`--texts`) say more: 400 have about 570 entities. They
+are asked for twice: with what labels mean, and by names alone."""
 
 import argparse
 from collections.abc import Sequence
@@ -45,9 +46,12 @@ class Found:
         )
 
 
-def held_out_examples(nlp: Any, data: Path, defined: bool) -> list[Example]:
-    """The texts that the config scores by. defined: whether labels have a meaning, too."""
-    overrides = {"paths.data": str(data), "corpora.dev.defined": defined}
+def held_out_examples(nlp: Any, data: Path, defined: bool, texts: int) -> list[Example]:
+    """So many texts as the config scores by. defined: whether labels have a meaning,
+    too."""
+    own = {"defined": defined, "texts": texts}
+    overrides: dict[str, Any] = {f"corpora.dev.{key}": own[key] for key in own}
+    overrides["paths.data"] = str(data)
     config = load_config(CONFIG, overrides=overrides, interpolate=True)
     (corpus,) = resolve_dot_names(config, ["corpora.dev"])
     return list(corpus(nlp))
@@ -107,11 +111,12 @@ def main() -> None:
     parser.add_argument("pipeline", type=Path)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data",
                         help="folder with the data sets")
+    parser.add_argument("--texts", type=int, default=400, help="texts to ask")
     # fmt: on
     args = parser.parse_args()
     nlp = spacy.load(args.pipeline)
     for defined in (True, False):
-        examples = held_out_examples(nlp, args.data, defined)
+        examples = held_out_examples(nlp, args.data, defined, args.texts)
         texts = predict(nlp, examples)
         msg.divider("Names and meanings" if defined else "Names alone")
         rows = at_thresholds(texts)

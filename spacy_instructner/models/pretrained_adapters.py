@@ -43,6 +43,7 @@ def read_start(
     lora: LoRA | None,
     any_base: bool,
     layers: int | None,
+    head: SpanHeadConfig | None,
 ) -> Start | None:
     """The weights that a fresh adapter begins with; None: it begins without effect.
 
@@ -50,7 +51,7 @@ def read_start(
     for these base weights and an adapter of this shape; or None. kind, identity: of the
     base; any_base: whether a start made on another will do; layers: how many
     of the base's first layers are read, None for all. What a start has for others is left
-    out. Raises ValueError for a folder that holds no
+    out. head: of the task. Raises ValueError for a folder that holds no
     start, a damaged one, or one that does not fit."""
     if start is None or (lora is None and start == AUTO):
         return None
@@ -61,7 +62,7 @@ def read_start(
         )
     folder = Path(start)
     if start == AUTO:
-        shipped = find_shipped(kind, identity, lora)
+        shipped = find_shipped(kind, identity, lora, layers, head)
         if shipped is None:
             return None
         folder = shipped
@@ -74,6 +75,12 @@ def read_start(
             f"The adapter in {folder} was made on {made_on['source']} (SHA-256 "
             f"{made_on['sha256']}), not on these weights ({identity.sha256}). Begin "
             "without it (`start = null`), or set `any_base = true`."
+        )
+    learned = info.get("layers")
+    if learned is not None and (layers is None or layers > learned):
+        raise ValueError(
+            f"The adapter in {folder} stands beside the first {learned} layers, and the "
+            f"model has more. Write `layers = {learned}`, or `start = null`."
         )
     own = LoRA(**info["adapter"])
     if (own.r, own.targets) != (lora.r, lora.targets):
@@ -106,18 +113,29 @@ def layer_of(name: str) -> int:
     return int(found[1]) if found else -1
 
 
-def find_shipped(kind: str, identity: Identity, lora: LoRA) -> Path | None:
-    """The folder of the start that comes with the package for these base weights: one
-    of this shape, if there is one."""
-    found: list[tuple[bool, Path]] = []
+def find_shipped(
+    kind: str,
+    identity: Identity,
+    lora: LoRA,
+    layers: int | None,
+    head: SpanHeadConfig | None,
+) -> Path | None:
+    """The folder of the start that comes with the package for these base weights. Of
+    several, one of this shape goes first, then one with the head of the task, then one of
+    as many layers."""
+    found: list[tuple[bool, bool, bool, Path]] = []
+    wanted = head.to_dict() if head else None
     for path in sorted(SHIPPED.glob(f"*/{storage.INFO}")):
         info = srsly.read_json(path)
         same = info["identity"]["sha256"] == identity.sha256
-        if same and info["kind"] == kind:
-            own = LoRA(**info["adapter"])
-            fits = (own.r, own.targets) == (lora.r, lora.targets)
-            found.append((not fits, path.parent))
-    return min(found)[1] if found else None
+        own = info.get("layers")
+        enough = own is None or (layers is not None and layers <= own)
+        if same and info["kind"] == kind and enough:
+            shape = LoRA(**info["adapter"])
+            fits = (shape.r, shape.targets) == (lora.r, lora.targets)
+            headed = info.get("head") == wanted
+            found.append((not fits, not headed, own != layers, path.parent))
+    return min(found)[-1] if found else None
 
 
 def write_start(saved: Path, folder: Path) -> None:
@@ -145,6 +163,12 @@ def average_starts(starts: Sequence[Path], folder: Path) -> None:
             raise ValueError(
                 f"The adapters in {starts[0]} and {start} were made on different base "
                 "weights and have no mean."
+            )
+        if info.get("layers") != infos[0].get("layers"):
+            raise ValueError(
+                f"The adapters in {starts[0]} and {start} have no mean: they are of "
+                f"{infos[0].get('layers') or 'all'} and {info.get('layers') or 'all'} "
+                "layers."
             )
         if info["adapter"] != infos[0]["adapter"]:
             raise ValueError(

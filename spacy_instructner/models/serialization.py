@@ -35,8 +35,8 @@ def save_model(model: Model, folder: Path, bundle: str) -> None:
         # Not half of an update.
         with shim_of(model).lock:
             backbone, identity = get_backbone(model), model.attrs["identity"]
-            kind = model.attrs["config"].kind
-            storage.save(backbone, kind, identity, aside, bundle)
+            config: ModelConfig = model.attrs["config"]
+            storage.save(backbone, config.kind, identity, aside, bundle, config.layers)
     if aside.exists():
         put_folder(aside, folder)
     elif folder.exists():
@@ -50,6 +50,12 @@ def load_model(model: Model, folder: Path) -> None:
     config: ModelConfig = model.attrs["config"]
     bound_memory()
     info = storage.read_info(folder, config.kind)
+    if info.get("layers") != config.layers:
+        raise ValueError(
+            f"The model in {folder} is of {said_layers(info.get('layers'))}, but the config "
+            f"has {said_layers(config.layers)}. Load it with those it was trained with, or "
+            "train anew."
+        )
     wanted, saved = model.attrs["head"], info.get("head")
     if wanted is not None and saved not in (None, wanted.to_dict()):
         raise ValueError(
@@ -80,6 +86,10 @@ def load_model(model: Model, folder: Path) -> None:
         backbone.check()
     storage.load_beside(backbone, info, folder)
     put_backbone(model, backbone, identity)
+
+
+def said_layers(layers: int | None) -> str:
+    return "`layers = null`" if layers is None else f"`layers = {layers}`"
 
 
 def model_to_bytes(model: Model, bundle: str) -> dict[str, bytes]:

@@ -36,10 +36,17 @@ ADAPTER_FILE = "adapter.safetensors"
 
 
 def save(
-    backbone: Backbone, kind: str, identity: Identity, folder: Path, bundle: str
+    backbone: Backbone,
+    kind: str,
+    identity: Identity,
+    folder: Path,
+    bundle: str,
+    layers: int | None,
 ) -> None:
     """Write a model's adapter and head and, with bundle "full", its base weights and
-    tokenizer into a folder."""
+    tokenizer into a folder.
+
+    layers: how many of the first layers it is of, None for all."""
     folder.mkdir(parents=True, exist_ok=True)
     if bundle == "full":
         with quiet():
@@ -60,6 +67,7 @@ def save(
         "bundle": bundle,
         "identity": identity.__dict__,
         "dtype": str(backbone.hf.dtype).replace("torch.", ""),
+        "layers": layers,
         "adapter": backbone.lora.to_dict() if backbone.lora else None,
         "head": head.config.to_dict() if head else None,
         "transformers": str(VERSION),

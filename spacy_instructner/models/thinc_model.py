@@ -275,6 +275,7 @@ def _load_start(model: Model, backbone: Backbone, identity: Identity) -> None:
         config.adapter,
         config.any_base,
         config.layers,
+        model.attrs["head"],
     )
     if start is None or config.adapter is None:
         return

@@ -1,6 +1,5 @@
 """A model of which the first layers alone are read."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from thinc.api import Adam
 from helpers.pipelines import LORA, MakeNLP
 from helpers.scoring import TASK, trained_to_score
 from spacy_instructner.models.lora import adapter_state
+from spacy_instructner.models.pretrained_adapters import average_starts
 from spacy_instructner.models.thinc_model import get_backbone
 
 TEXT = "Anna met Bert in Paris ."
@@ -70,10 +70,28 @@ def test_an_adapter_beside_more_layers_begins_one_beside_fewer(
     # The other way round there is nothing for the layers behind.
     few.get_pipe("instruction_ner").bundle = "adapter"  # type: ignore[attr-defined]
     few.to_disk(tmp_path / "few")
-    shutil.rmtree(start)
+    start.rename(tmp_path / "whole")
     (tmp_path / "few" / "instruction_ner" / "model").rename(start)
-    with pytest.raises(ValueError, match="with another number of `layers`"):
+    with pytest.raises(ValueError, match=r"first 1 layers.*`layers = 1`"):
         make_nlp(model={"adapter": LORA, "start": str(start)})(TEXT)
+    # Nor does it have a mean with one of all layers.
+    with pytest.raises(ValueError, match="no mean: they are of all and 1 layers"):
+        average_starts([tmp_path / "whole", start], tmp_path / "mean")
+
+
+def test_a_model_of_other_layers_is_not_loaded(
+    make_nlp: MakeNLP, tmp_path: Path
+) -> None:
+    nlp = trained_to_score(
+        make_nlp, 2, model={"layers": 1, "adapter": LORA}, bundle="adapter"
+    )
+    nlp.to_disk(tmp_path)
+    with pytest.raises(
+        ValueError, match="of `layers = 1`, but the config has `layers = n"
+    ):
+        spacy.load(tmp_path, config={"components.instruction_ner.model.layers": None})
+    info = tmp_path / "instruction_ner" / "model" / "info.json"
+    assert srsly.read_json(info)["layers"] == 1
 
 
 @pytest.mark.parametrize(

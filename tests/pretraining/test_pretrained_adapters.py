@@ -16,9 +16,11 @@ from thinc.api import Adam, Config
 
 from helpers.pipelines import MakeNLP
 from spacy_instructner.models import pretrained_adapters
-from spacy_instructner.models.lora import adapter_state
+from spacy_instructner.models.lora import LoRA, adapter_state
 from spacy_instructner.models.thinc_model import get_backbone
 from spacy_instructner.pretraining.loop import ADAPTER_FOLDER, MODEL, pretrain
+from spacy_instructner.scoring.scoring_request import SpanHeadConfig
+from spacy_instructner.weights.sources import Identity
 
 
 @pytest.fixture
@@ -93,6 +95,36 @@ def test_another_scale_means_the_same(make_nlp: MakeNLP, start: Path) -> None:
     )
 
 
+def assert_the_best_is_found(shipped: Path, identity: Identity) -> None:
+    """Among adapters of one shape: with and without a head, of all and of few layers."""
+    head = SpanHeadConfig(8, 8)
+    for name, own in (
+        ("few", {"layers": 1}),
+        ("head", {"head": head.to_dict()}),
+        ("headed-few", {"head": head.to_dict(), "layers": 1}),
+    ):
+        folder = shutil.copytree(shipped / "tiny", shipped / name)
+        info = json.loads((folder / "info.json").read_text())
+        (folder / "info.json").write_text(json.dumps({**info, **own}))
+    shape = LoRA(16, 32, "all-linear")
+    for layers, asked, best in (
+        (None, None, "tiny"),
+        (1, None, "few"),
+        (2, None, "tiny"),
+        (None, head, "head"),
+        (1, head, "headed-few"),
+        (2, head, "head"),
+        # Without one that fits: what it can still begin from.
+        (1, SpanHeadConfig(4, 8), "few"),
+    ):
+        found = pretrained_adapters.find_shipped(
+            "causal", identity, shape, layers, asked
+        )
+        assert found == shipped / best, (layers, asked)
+    for name in ("few", "head", "headed-few"):
+        shutil.rmtree(shipped / name)
+
+
 def test_the_start_that_comes_with_the_package(
     make_nlp: MakeNLP, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +148,8 @@ def test_the_start_that_comes_with_the_package(
     assert said(make_nlp()) == given
     shutil.rmtree(other)
     info = json.loads((tmp_path / "shipped" / "tiny" / "info.json").read_text())
+    identity = Identity(**info["identity"])
+    assert_the_best_is_found(tmp_path / "shipped", identity)
     info["identity"]["sha256"] = "0" * 64
     (tmp_path / "shipped" / "tiny" / "info.json").write_text(json.dumps(info))
     assert said(make_nlp()) == bare
