@@ -41,7 +41,7 @@ LOG = RESULTS / "base.jsonl"
 PILOTS = RESULTS / "pilots.json"
 # Folders of the project's workflow `base`.
 STAGES = ("base", "base-posts", "base-settled")
-CONFIG = ROOT / "configs" / "fewshot.cfg"
+CONFIG = ROOT / "configs" / "written.cfg"
 # Learned, and asked for before and after.
 PAIRS = (("mit_restaurant", "mit_movie_eng"), ("mit_movie_eng", "mit_restaurant"))
 SEEDS = (0, 1, 2)

@@ -61,7 +61,12 @@ def measure(texts: Texts, typing: bool) -> dict[str, float]:
     time."""
     nlp = spacy.blank("en", vocab=texts.docs[0].vocab)
     labels = list(texts.names)
-    config = {"labels": labels, "label_names": texts.names, "typing": typing}
+    config = {
+        "task": {"@misc": "spacy-instructner.CLLMFS.v1"},
+        "labels": labels,
+        "label_names": texts.names,
+        "typing": typing,
+    }
     pipe: Any = nlp.add_pipe("instruction_ner", config=config)
     pipe(Doc(nlp.vocab, words=["nothing"]))
     docs = list(map(without_annotation, texts.docs))

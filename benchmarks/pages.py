@@ -20,7 +20,7 @@ from wasabi import msg
 
 from spacy_instructner.files import write_whole
 
-from . import base, claims, sentences, studies, without_shots
+from . import base, claims, second_base, sentences, studies, without_shots
 from .reliability import tables as reliability
 from .speed import plots as speed_plots
 from .speed import tables as speed
@@ -37,6 +37,7 @@ SECTIONS: dict[str, Callable[[str, str], str]] = {
     "base": base.section,
     "claims": claims.section,
     "reliability": reliability.section,
+    "second_base": second_base.section,
     "sentences": sentences.section,
     "speed": speed.section,
     "without_shots": without_shots.section,

@@ -19,7 +19,7 @@ from spacy_instructner.fewshot.machine import machine
 from spacy_instructner.fewshot.report import table
 from spacy_instructner.tasks.labels import LABELS_KEY
 
-from .without_shots import DEFAULT, settings_of
+from .without_shots import KNOWN, settings_of
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "sentences.json"
@@ -90,7 +90,7 @@ def main() -> None:
     adapters = dict(each.split("=", 1) for each in args.adapters)
     rows = asked()
     configs = {
-        DEFAULT: {},
+        **KNOWN,
         **{name: settings_of(path) for name, path in adapters.items()},
     }
     results = {

@@ -4,7 +4,7 @@ from thinc.api import Model
 
 from .models.causal import CausalBackbone
 from .models.lora import LoRA
-from .models.pretrained_adapters import AUTO
+from .models.pretrained_adapters import AUTO, Layers
 from .models.seq2seq import Seq2SeqBackbone
 from .models.thinc_model import ModelConfig, make_model
 from .training.step import forward
@@ -21,7 +21,7 @@ def build_causal_lm_v1(
     checkpointing: bool = False,
     any_base: bool = False,
     start: str | None = AUTO,
-    layers: int | None = None,
+    layers: Layers = AUTO,
 ) -> Model:
     """Registered as `spacy-instructner.CausalLM.v1`: a decoder-only model, read in packed
     passes.
@@ -37,8 +37,9 @@ def build_causal_lm_v1(
     start (Optional[str]): what the adapter begins from: a folder that holds one, such
         as `spacy instructner pretrain` writes; "auto", the one that comes with the
         package for these weights, if one does; None, from nothing.
-    layers (Optional[int]): how many of the model's layers are read, the first ones; None
-        for all. With fewer, Just Pass Twice reads and learns in less time; a model that
+    layers (Union[int, str, None]): how many of the model's layers are read, the first
+        ones; None for all; "auto", as many as the adapter that it begins from stands
+        beside. With fewer, Just Pass Twice reads and learns in less time; a model that
         writes answers needs all.
     RETURNS (Model): without weights; they come when they are needed.
     """

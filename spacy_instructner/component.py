@@ -87,6 +87,7 @@ class InstructionNERPipe(TrainablePipe):
         self.model.attrs["device"] = settings.device
         self.model.attrs["objectives"] = settings.objectives
         self.model.attrs["head"] = settings.head
+        self.model.attrs["writes"] = settings.writes
         self.model.attrs["predict"] = self.predict
         self.state = State.of(settings.kept())
         self._bound: BoundTasks = Cache(MOST_BOUND)

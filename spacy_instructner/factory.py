@@ -43,7 +43,7 @@ device = "auto"
 @misc = "spacy-instructner.LoRA.v1"
 
 [instruction_ner.task]
-@misc = "spacy-instructner.CLLMFS.v1"
+@misc = "spacy-instructner.JustPassTwice.v1"
 
 [instruction_ner.decoder]
 @misc = "spacy-instructner.Decoder.v1"
@@ -101,8 +101,8 @@ def make_instruction_ner(
     """Make the component; cheap: no weights are read, no network is touched.
 
     model (Model): who answers: `spacy-instructner.CausalLM.v1`.
-    task (Task): what is asked: `spacy-instructner.CLLMFS.v1`,
-        `spacy-instructner.InstructionNER.v1` or `spacy-instructner.JustPassTwice.v1`.
+    task (Task): what is asked: `spacy-instructner.JustPassTwice.v1`,
+        `spacy-instructner.CLLMFS.v1` or `spacy-instructner.InstructionNER.v1`.
     loss (str): what an answer's probability is normalised over in training: the whole
         "vocabulary", or what the "grammar" allows, as in answering; then only decisions
         carry loss.
@@ -119,7 +119,7 @@ def make_instruction_ner(
     max_window (int): most model tokens in a window; longer ones are cut.
     window_overlap (int): model tokens that cut windows share, at most.
     threshold (Optional[float]): lowest score that reaches doc.ents; null takes the task's
-        own: 0 where answers are written, 0.5 where spans are scored.
+        own: 0 where answers are written, 0.4 where spans are scored.
     thresholds (Dict[str, float]): in its place, by label.
     spans_key (str): the span group for every answered span.
     score_extension (str): Span._.<this> looks up a span's score.

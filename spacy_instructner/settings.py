@@ -61,12 +61,17 @@ class Settings:
                 "all its weights are trained. Give it an `adapter`, or save "
                 '`bundle = "full"`.'
             )
-        if config.layers is not None and (self.head is None or self.typing):
+        if self.typing and not self.writes:
+            raise ValueError(
+                "`typing` asks the model which of several labels a span has, and it writes "
+                "the answer; labels of the task compete already, and nothing is written. "
+                "Leave `typing` out, or take the task spacy-instructner.CLLMFS.v1."
+            )
+        if isinstance(config.layers, int) and self.writes:
             warnings.warn(
                 f"`layers = {config.layers}` leaves out the model's last layers, with which "
-                f"it writes, and {'`typing`' if self.typing else 'the task'} needs what it "
-                "writes. Set `layers = null`, or take the task "
-                "spacy-instructner.JustPassTwice.v1, which scores words, without `typing`.",
+                "it writes, and the task needs what it writes. Set `layers = null`, or take "
+                "the task spacy-instructner.JustPassTwice.v1, which scores words.",
                 stacklevel=2,
             )
         for key, objective in self.objectives.items():
@@ -89,6 +94,11 @@ class Settings:
     def head(self) -> SpanHeadConfig | None:
         """What the task scores spans with."""
         return self.task.head if isinstance(self.task, ScoringTask) else None
+
+    @property
+    def writes(self) -> bool:
+        """Whether the model writes answers, for which it needs all of its layers."""
+        return not isinstance(self.task, ScoringTask) or self.task.writes
 
     def claims(self) -> ClaimDecider | None:
         """What decides spans that several labels claim, beside their scores."""

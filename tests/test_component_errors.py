@@ -42,6 +42,7 @@ def test_two_components_side_by_side(make_nlp: MakeNLP, tiny_causal: Path) -> No
                 "@architectures": "spacy-instructner.CausalLM.v1",
                 "name": str(tiny_causal),
             },
+            "task": {"@misc": "spacy-instructner.CLLMFS.v1"},
             "labels": ["THING"],
             "spans_key": "second",
         },

@@ -63,7 +63,9 @@ def test_strides_name_the_extra(make_nlp: Callable[..., Language]) -> None:
 def test_it_works_whichever_is_imported_first(tiny_causal: Path) -> None:
     """Without spacy-transformers, its registry is made by whoever needs it."""
     model = {"name": str(tiny_causal), "precision": "float32"}
-    config = {"windows": {"@span_getters": OLD}, "labels": ["X"], "model": model}
+    task = {"@misc": "spacy-instructner.CLLMFS.v1"}
+    windows = {"@span_getters": OLD}
+    config = {"windows": windows, "labels": ["X"], "model": model, "task": task}
     said = subprocess.run(
         [
             sys.executable,

@@ -52,10 +52,15 @@ def texts() -> list[str]:
 
 
 def prepared(cache: Path) -> Path:
-    """A saved pipeline on the default weights, and a corpus of one text a line."""
+    """A saved pipeline that writes answers, on the default weights, and a corpus of one
+    text a line."""
     cache.mkdir(parents=True, exist_ok=True)
     nlp = spacy.blank("en")
-    config = {"labels": list(LABELS), "label_definitions": LABELS}
+    config = {
+        "task": {"@misc": "spacy-instructner.CLLMFS.v1"},
+        "labels": list(LABELS),
+        "label_definitions": LABELS,
+    }
     nlp.add_pipe("instruction_ner", config=config)
     if not (cache / "pipeline").exists():
         nlp.to_disk(cache / "pipeline")
@@ -184,7 +189,7 @@ def long_texts(cache: Path, sizes: Sequence[int]) -> Figures:
 
 
 def calibrated(data: Path, names: Sequence[str], k: int, parts: int) -> Figures:
-    """The default, trained on a draw; calibrated by its support set alone; scores of
+    """CLLMFS, trained on a draw; calibrated by its support set alone; scores of
     test texts before and after."""
     runs = read_grid(ROOT / "configs" / "benchmark.yml", data).runs
     rows = []

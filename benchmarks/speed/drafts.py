@@ -26,13 +26,18 @@ from spacy_instructner.tasks.labels import default_name
 from .decoding import NAME, ready
 from .measure import Row
 from .models import definitions, test_docs
-from .readings import TASKS, in_turns_of_cpu, label_names, pipeline
+from .readings import (
+    LABELS_FIRST,
+    PUBLISHED,
+    WRITTEN,
+    in_turns_of_cpu,
+    label_names,
+    pipeline,
+)
 
 # A data set for development. Its own labels come first, after them others.
 SET = "mit_movie_trivia"
 LABELS = (4, 9, 20, 80)
-WRITING = "CLLMFS"
-READING = ("Just Pass Twice", "both ways, labels before the text")
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ def measure(data: Path, texts: int, labels: int, times: int) -> dict[str, list[f
     """Seconds of CPU time by turns."""
     own = map(default_name, read_json(Path(definitions(SET))))
     names = list(dict.fromkeys([*own, *label_names(labels)]))[:labels]
-    nlp = pipeline(TASKS[WRITING], names, "auto")
+    nlp = pipeline(WRITTEN, names, "auto")
     model = ready(nlp)
     docs = test_docs(nlp, data, SET, texts)
     asked = requests_of(nlp.get_pipe(NAME), docs)
@@ -104,8 +109,8 @@ def measure(data: Path, texts: int, labels: int, times: int) -> dict[str, list[f
         "right drafts verified": partial(search, model, right),
         "labels with an answer alone": partial(search, model, answered),
     }
-    for name in READING:
-        reader = pipeline(TASKS[name], names, "auto")
+    for name in (PUBLISHED, LABELS_FIRST):
+        reader = pipeline(name, names, "auto")
         scored = requests_of(reader.get_pipe(NAME), docs)
         runs[f"in one pass: {name}"] = partial(score, ready(reader), scored)
     return in_turns_of_cpu(runs, times)

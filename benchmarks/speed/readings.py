@@ -30,21 +30,19 @@ SIZES = ((14, 4), (43, 9))
 LABELS = (4, 9, 20, 80, 200)
 INTRODUCTION = "Please extract the entities of each type from the sentence.\n"
 BEFORE = f"{INTRODUCTION}Types: {{types}}\nSentence: {{sentence}}\n"
-AFTER = f"{INTRODUCTION}Sentence: {{sentence}}\nTypes: {{types}}\n"
-TASKS: dict[str, dict[str, Any]] = {
-    "CLLMFS": {"@misc": "spacy-instructner.CLLMFS.v1"},
-    "InstructionNER": {"@misc": "spacy-instructner.InstructionNER.v1"},
-    "Just Pass Twice": {"@misc": "spacy-instructner.JustPassTwice.v1"},
-    "both ways, labels before the text": {
-        "@misc": "spacy-instructner.JustPassTwice.v1",
-        "template": BEFORE,
-        "both_ways": True,
-    },
-    "both ways, labels after the text": {
-        "@misc": "spacy-instructner.JustPassTwice.v1",
-        "template": AFTER,
-        "both_ways": True,
-    },
+TWICE = f"{BEFORE}Sentence: {{sentence}}\n"
+DEFAULT = "the default"
+LABELS_FIRST, PUBLISHED = "labels before the text", "text twice, causal: as published"
+WRITTEN = "CLLMFS"
+JUST_PASS_TWICE = {"@misc": "spacy-instructner.JustPassTwice.v1"}
+# What the component is given, beside the labels.
+READINGS: dict[str, dict[str, Any]] = {
+    DEFAULT: {},
+    "all layers": {"model": {"layers": None}},
+    LABELS_FIRST: {"task": {**JUST_PASS_TWICE, "template": BEFORE}},
+    PUBLISHED: {"task": {**JUST_PASS_TWICE, "template": TWICE, "both_ways": False}},
+    WRITTEN: {"task": {"@misc": "spacy-instructner.CLLMFS.v1"}},
+    "InstructionNER": {"task": {"@misc": "spacy-instructner.InstructionNER.v1"}},
 }
 
 
@@ -69,12 +67,17 @@ def label_names(count: int) -> list[str]:
     return list(dict.fromkeys(own))[:count]
 
 
-def pipeline(task: dict[str, Any], labels: Sequence[str], precision: str) -> Language:
-    """With the adapter of the package; a head, where there is one, has random weights: how
-    long it takes does not depend on them."""
+def pipeline(reading: str, labels: Sequence[str], precision: str) -> Language:
+    """With the adapter of the package. A head that it does not bring has random weights:
+    how long it takes does not depend on them. reading: of `READINGS`."""
     nlp = spacy.blank("en")
-    model = {"@architectures": "spacy-instructner.CausalLM.v1", "precision": precision}
-    config = {"task": task, "labels": list(labels), "model": model}
+    own = READINGS[reading]
+    model = {
+        "@architectures": "spacy-instructner.CausalLM.v1",
+        "precision": precision,
+        **own.get("model", {}),
+    }
+    config = {**own, "labels": list(labels), "model": model}
     pipe: Any = nlp.add_pipe(NAME, config=config)
     doc = nlp.make_doc("nothing")
     doc.set_ents([], default="outside")
@@ -89,7 +92,7 @@ def runs_of(
     """What is compared on some texts."""
     runs: dict[str, Callable[[], Any]] = {}
     for name in names:
-        nlp = pipeline(TASKS[name], labels, precision)
+        nlp = pipeline(name, labels, precision)
         docs = [nlp.make_doc(text) for text in texts]
         runs[name] = partial(annotate, nlp, docs)
     gliner = gliner_small(labels)
@@ -119,12 +122,12 @@ def compare(
     for precision in precisions:
         for words, labels in SIZES:
             texts = made_texts(words, max(4, count * SIZES[0][0] // words))
-            runs = runs_of(texts, label_names(labels), precision, list(TASKS))
+            runs = runs_of(texts, label_names(labels), precision, list(READINGS))
             group = f"readings.{words}-words-{labels}-labels-{precision}"
             rows += rows_of(group, in_turns_of_cpu(runs, times), len(texts))
     for labels in LABELS:
         texts = made_texts(SIZES[1][0], max(4, count // 8))
-        runs = runs_of(texts, label_names(labels), "float32", list(TASKS))
+        runs = runs_of(texts, label_names(labels), "float32", list(READINGS))
         seconds = in_turns_of_cpu(runs, max(1, times // 2))
         rows += rows_of("readings", seconds, len(texts), labels)
     return rows

@@ -1,5 +1,6 @@
 """`python -m spacy instructner find-threshold`"""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from typer import Argument, Exit, Option
@@ -53,7 +54,7 @@ def find_threshold_cli(
         setup_gpu(gpu_id, silent=True)
         nlp = load_model(pipeline)
         name, pipe = find_component(nlp)
-        before = pipe.cfg["thresholds"]
+        present, before = pipe.cfg["threshold"], pipe.cfg["thresholds"]
         pipe.cfg.update(threshold=0.0, thresholds={})
         predictions = predict_texts(nlp, read_scored(data_path, nlp, encoding))
         print_failures(predictions)
@@ -64,9 +65,17 @@ def find_threshold_cli(
         msg.fail(f"Cannot find a threshold for {pipeline}", str(error))
         raise Exit(1) from error
     threshold, f1 = best
-    without = total(count(predictions.gold, predictions.found).values()).f1
+
+    def f1_at(threshold: float, by_label: Mapping[str, float]) -> float:
+        kept = [
+            entities_above(found, spans, threshold, by_label)
+            for found, spans in zip(predictions.found, predictions.spans)
+        ]
+        return total(count(predictions.gold, kept).values()).f1
+
     msg.good(
-        f"Threshold {threshold:.3f}: F1 {100 * f1:.2f}; without one {100 * without:.2f}"
+        f"Threshold {threshold:.3f}: F1 {100 * f1:.2f}; the present one, {present:g}: "
+        f"{100 * f1_at(present, before):.2f}"
     )
     own: dict[str, float] = {}
     if by_label:
@@ -74,12 +83,7 @@ def find_threshold_cli(
         own = best_thresholds(predictions.gold, alone, threshold)
         for label, least in own.items():
             msg.text(f"{label}: {least:.3f}")
-        kept = [
-            entities_above(found, spans, threshold, own)
-            for found, spans in zip(predictions.found, predictions.spans)
-        ]
-        f1 = total(count(predictions.gold, kept).values()).f1
-        msg.good(f"Thresholds by label: F1 {100 * f1:.2f}")
+        msg.good(f"Thresholds by label: F1 {100 * f1_at(threshold, own):.2f}")
     elif before:
         msg.info(f"The thresholds of {', '.join(before)} are given up; see --by-label")
     if output_path is not None:

@@ -19,6 +19,7 @@ from ..models.thinc_model import get_backbone
 from ..tasks.base import Encoder
 from ..tasks.cllmfs import CLLMFS
 from ..tasks.instruction_ner import InstructionNER
+from ..tasks.just_pass_twice import JustPassTwice
 from ..tasks.labels import unasked_words
 
 
@@ -98,7 +99,7 @@ def _check_words(pipe: InstructionNERPipe) -> list[str]:
             f'words in `label_names`, as {{{next(iter(unclear))!r}: "words"}}.'
         )
     without = [label for label, said in words.items() if not said["definition"]]
-    if without and isinstance(pipe.task, CLLMFS):
+    if without and isinstance(pipe.task, (CLLMFS, JustPassTwice)):
         found.append(
             f"These labels have no definition: {', '.join(without)}. Define them in "
             "`label_definitions` or in the file `--paths.definitions`; F1 is often better "

@@ -43,8 +43,10 @@ POSITIONS = (
     "window_size",
 )
 NO_HEAD = (
-    "The model has no head to score spans with. Train one (spacy train with "
-    "configs/parallel.cfg), or let the model's `start` name an adapter that has one."
+    "The model has no head to score spans with. Train one (spacy train), let the model "
+    'begin from an adapter that has one (`start`, with `layers = "auto"`), or take a task '
+    "that writes answers: spacy-instructner.CLLMFS.v1, or, for an encoder-decoder model, "
+    "spacy-instructner.InstructionNER.v1."
 )
 OTHERS = (
     "Choose another model (Llama, SmolLM, Qwen, Mistral, Gemma, Phi, OLMo, GPT-2, "
@@ -76,6 +78,8 @@ class Backbone(nn.Module):
         self.lora: LoRA | None = None
         self.head: SpanHead | None = None
         self.learned = False
+        # How many of the model's layers are read, the first ones; None for all.
+        self.layers: int | None = None
         # Whether each layer hides what is past its sliding window.
         self.slides = False
         # Dropout stands as a module, or as a rate that a function is given.
@@ -123,6 +127,7 @@ class Backbone(nn.Module):
     def _around(self, hf: PreTrainedModel) -> "Backbone":
         other = type(self)(hf, self.tokenizer, self.encoder)
         other.slides = self.slides
+        other.layers = self.layers
         other._kept = self._kept
         return other
 

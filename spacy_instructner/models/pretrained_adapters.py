@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import srsly
 import torch
@@ -21,17 +21,26 @@ from ..weights.sources import Identity
 from . import storage
 from .lora import LoRA
 
-AUTO = "auto"
+AUTO: Final = "auto"
+# How many of a model's layers are read, the first ones; None for all.
+Layers = int | Literal["auto"] | None
 # In the names of weights: `model.layers.7.…`, T5's `decoder.block.7.…`, GPT-2's `h.7.…`.
 LAYER = re.compile(r"\.(\d+)\.")
+CUT = (
+    "The adapter in {folder} stands beside the model's first {layers} layers alone, and the "
+    "task writes answers, which takes the last ones. Begin from another adapter (`start`), "
+    "or take the task spacy-instructner.JustPassTwice.v1."
+)
 SHIPPED = Path(__file__).parents[1] / "adapters"
 
 
 @dataclass(frozen=True)
 class Start:
-    """What an adapter begins from. state: the weights of the adapter and, where there is
-    one, of the head; head: its settings."""
+    """What an adapter begins from. layers: how many of the base's first layers it stands
+    beside, None for all; state: the weights of the adapter and, where there is one, of the
+    head; head: its settings."""
 
+    layers: int | None
     state: storage.Weights
     head: SpanHeadConfig | None
 
@@ -42,16 +51,18 @@ def read_start(
     identity: Identity,
     lora: LoRA | None,
     any_base: bool,
-    layers: int | None,
+    layers: Layers,
     head: SpanHeadConfig | None,
+    writes: bool,
 ) -> Start | None:
     """The weights that a fresh adapter begins with; None: it begins without effect.
 
     start: a folder; "auto" for the one that comes with the package, where there is one
     for these base weights and an adapter of this shape; or None. kind, identity: of the
     base; any_base: whether a start made on another will do; layers: how many
-    of the base's first layers are read, None for all. What a start has for others is left
-    out. head: of the task. Raises ValueError for a folder that holds no
+    of the base's first layers are read, None for all, "auto" for those that the start
+    stands beside. What a start has for others is left out. head: of the task; writes:
+    whether it writes answers. Raises ValueError for a folder that holds no
     start, a damaged one, or one that does not fit."""
     if start is None or (lora is None and start == AUTO):
         return None
@@ -62,7 +73,7 @@ def read_start(
         )
     folder = Path(start)
     if start == AUTO:
-        shipped = find_shipped(kind, identity, lora, layers, head)
+        shipped = find_shipped(kind, identity, lora, layers, head, writes)
         if shipped is None:
             return None
         folder = shipped
@@ -76,12 +87,7 @@ def read_start(
             f"{made_on['sha256']}), not on these weights ({identity.sha256}). Begin "
             "without it (`start = null`), or set `any_base = true`."
         )
-    learned = info.get("layers")
-    if learned is not None and (layers is None or layers > learned):
-        raise ValueError(
-            f"The adapter in {folder} stands beside the first {learned} layers, and the "
-            f"model has more. Write `layers = {learned}`, or `start = null`."
-        )
+    layers = _layers_to_read(folder, info.get("layers"), layers, writes)
     own = LoRA(**info["adapter"])
     if (own.r, own.targets) != (lora.r, lora.targets):
         message = (
@@ -104,7 +110,26 @@ def read_start(
         if layers is None or layer_of(name) < layers
     }
     head = info.get("head")
-    return Start(state, SpanHeadConfig(**head) if head else None)
+    return Start(layers, state, SpanHeadConfig(**head) if head else None)
+
+
+def _layers_to_read(
+    folder: Path, own: int | None, layers: Layers, writes: bool
+) -> int | None:
+    """How many layers of the base are read, None for all. own: beside how many the adapter
+    in the folder stands; the rest: see `read_start`. Raises ValueError where that does not
+    fit."""
+    if isinstance(layers, str):
+        if writes and own is not None:
+            raise ValueError(CUT.format(folder=folder, layers=own))
+        return own
+    if own is not None and (layers is None or layers > own):
+        raise ValueError(
+            f"The adapter in {folder} stands beside the first {own} layers, and the "
+            f'model has more. Write `layers = {own}` or `layers = "auto"`, or '
+            "`start = null`."
+        )
+    return layers
 
 
 def layer_of(name: str) -> int:
@@ -117,24 +142,31 @@ def find_shipped(
     kind: str,
     identity: Identity,
     lora: LoRA,
-    layers: int | None,
+    layers: Layers,
     head: SpanHeadConfig | None,
+    writes: bool,
 ) -> Path | None:
     """The folder of the start that comes with the package for these base weights. Of
-    several, one of this shape goes first, then one with the head of the task, then one of
-    as many layers."""
-    found: list[tuple[bool, bool, bool, Path]] = []
+    several, one of this shape goes first, then one with the head of the task, then one
+    with a head, where the task has one, and then one of as many layers."""
+    found: list[tuple[bool, bool, bool, bool, Path]] = []
     wanted = head.to_dict() if head else None
     for path in sorted(SHIPPED.glob(f"*/{storage.INFO}")):
         info = srsly.read_json(path)
         same = info["identity"]["sha256"] == identity.sha256
         own = info.get("layers")
-        enough = own is None or (layers is not None and layers <= own)
+        if isinstance(layers, str):
+            # Answers are written with all layers.
+            enough = own is None or not writes
+        else:
+            enough = own is None or (layers is not None and layers <= own)
         if same and info["kind"] == kind and enough:
             shape = LoRA(**info["adapter"])
             fits = (shape.r, shape.targets) == (lora.r, lora.targets)
-            headed = info.get("head") == wanted
-            found.append((not fits, not headed, own != layers, path.parent))
+            own_head = info.get("head")
+            alike = own_head == wanted, (own_head is None) == (wanted is None)
+            unlike = not fits, not alike[0], not alike[1], own != layers
+            found.append((*unlike, path.parent))
     return min(found)[-1] if found else None
 
 
@@ -194,4 +226,4 @@ def _write(state: storage.Weights, info: dict[str, Any], folder: Path) -> None:
     half = {name: values.to(torch.bfloat16) for name, values in state.items()}
     save_file(half, str(path))
     info |= {"bundle": "adapter", "files": {path.name: sha256_of([path])}}
-    srsly.write_json(folder / storage.INFO, info)
+    storage.write_info(info, folder)

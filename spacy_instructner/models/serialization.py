@@ -12,6 +12,7 @@ from ..weights.memory import bound_memory
 from ..weights.sources import Identity, locate
 from ..weights.versions import VERSION
 from . import storage
+from .pretrained_adapters import AUTO
 from .thinc_model import (
     ModelConfig,
     get_backbone,
@@ -36,7 +37,7 @@ def save_model(model: Model, folder: Path, bundle: str) -> None:
         with shim_of(model).lock:
             backbone, identity = get_backbone(model), model.attrs["identity"]
             config: ModelConfig = model.attrs["config"]
-            storage.save(backbone, config.kind, identity, aside, bundle, config.layers)
+            storage.save(backbone, config.kind, identity, aside, bundle)
     if aside.exists():
         put_folder(aside, folder)
     elif folder.exists():
@@ -50,11 +51,18 @@ def load_model(model: Model, folder: Path) -> None:
     config: ModelConfig = model.attrs["config"]
     bound_memory()
     info = storage.read_info(folder, config.kind)
-    if info.get("layers") != config.layers:
+    layers = info.get("layers")
+    if config.layers not in (AUTO, layers):
         raise ValueError(
-            f"The model in {folder} is of {said_layers(info.get('layers'))}, but the config "
+            f"The model in {folder} is of {said_layers(layers)}, but the config "
             f"has {said_layers(config.layers)}. Load it with those it was trained with, or "
             "train anew."
+        )
+    if config.layers == AUTO and layers is not None and model.attrs["writes"]:
+        raise ValueError(
+            f"The model in {folder} is of its first {layers} layers alone, and the task of "
+            "the config writes answers, which takes the last ones. Load it with the task "
+            "that it was trained with, or train anew."
         )
     wanted, saved = model.attrs["head"], info.get("head")
     if wanted is not None and saved not in (None, wanted.to_dict()):
@@ -77,7 +85,7 @@ def load_model(model: Model, folder: Path) -> None:
             )
         base, identity = weights.folder, weights.identity
         digest = identity.sha256
-    backbone = load_backbone(model, base, digest)
+    backbone = load_backbone(model, base, digest, layers)
     same = identity.sha256 == info["identity"]["sha256"]
     if same:
         storage.check_reading(backbone, info, folder)
@@ -88,7 +96,7 @@ def load_model(model: Model, folder: Path) -> None:
     put_backbone(model, backbone, identity)
 
 
-def said_layers(layers: int | None) -> str:
+def said_layers(layers: int | str | None) -> str:
     return "`layers = null`" if layers is None else f"`layers = {layers}`"
 
 

@@ -10,6 +10,7 @@ Only JSON and safetensors; nothing is read from the network.
 """
 
 import math
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,9 @@ def save(
     identity: Identity,
     folder: Path,
     bundle: str,
-    layers: int | None,
 ) -> None:
     """Write a model's adapter and head and, with bundle "full", its base weights and
-    tokenizer into a folder.
-
-    layers: how many of the first layers it is of, None for all."""
+    tokenizer into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     if bundle == "full":
         with quiet():
@@ -67,14 +65,22 @@ def save(
         "bundle": bundle,
         "identity": identity.__dict__,
         "dtype": str(backbone.hf.dtype).replace("torch.", ""),
-        "layers": layers,
+        "layers": backbone.layers,
         "adapter": backbone.lora.to_dict() if backbone.lora else None,
         "head": head.config.to_dict() if head else None,
         "transformers": str(VERSION),
         "reads": backbone.fingerprint(),
         "files": {name: sha256_of([folder / name]) for name in _files(folder)},
     }
+    write_info(info, folder)
+
+
+def write_info(info: dict[str, Any], folder: Path) -> None:
+    """Write a model's info beside its files. These are then for whom new files of this
+    user are: safetensors makes them its owner's alone."""
     srsly.write_json(folder / INFO, info)
+    for name in info["files"]:
+        shutil.copymode(folder / INFO, folder / name)
 
 
 def _files(folder: Path) -> list[str]:

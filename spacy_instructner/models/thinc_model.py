@@ -29,7 +29,7 @@ from ..weights.precision import Precision, choose_dtype
 from ..weights.sources import Identity, locate
 from .backbone import Backbone
 from .lora import LoRA
-from .pretrained_adapters import read_start
+from .pretrained_adapters import Layers, Start, read_start
 from .shared_weights import content_key, share_base
 from .storage import put_adapter, put_head
 
@@ -119,10 +119,10 @@ class ModelConfig:
     checkpointing: bool
     any_base: bool
     start: str | None
-    layers: int | None = None
+    layers: Layers = None
 
     def __post_init__(self) -> None:
-        if self.layers is not None and self.layers < 1:
+        if isinstance(self.layers, int) and self.layers < 1:
             raise ValueError(f"`layers` must be at least 1, not {self.layers}.")
         if self.pack_tokens < 1:
             raise ValueError(
@@ -141,6 +141,8 @@ def make_model(config: ModelConfig, forward: Callable) -> Model:
         "objectives": {},
         # Of the task that scores spans, where it is one.
         "head": None,
+        # Whether it writes answers.
+        "writes": True,
         # The component's own, for whoever asks the bare model about Docs.
         "predict": None,
     }
@@ -231,9 +233,14 @@ def begin_afresh(model: Model) -> None:
     stay."""
     config: ModelConfig = model.attrs["config"]
     before = current_backbone(model)
-    if before is not None and (config.adapter or not before.learned):
-        backbone, identity = before.without_adapter(), model.attrs["identity"]
-        _load_start(model, backbone, identity)
+    usable = before is not None and (config.adapter or not before.learned)
+    if before is not None and usable:
+        identity = model.attrs["identity"]
+        start = _read_start(model, identity)
+        usable = before.layers == layers_to_read(config, start)
+    if before is not None and usable:
+        backbone = before.without_adapter()
+        _put_start(model, backbone, start)
     else:
         backbone, identity = _load(model)
     add_trained(model, backbone)
@@ -258,17 +265,30 @@ def _load(model: Model) -> tuple[Backbone, Identity]:
     config: ModelConfig = model.attrs["config"]
     bound_memory()
     weights = locate(config.name, config.revision)
-    backbone = load_backbone(model, weights.folder, weights.identity.sha256)
+    start = _read_start(model, weights.identity)
+    backbone = load_backbone(
+        model,
+        weights.folder,
+        weights.identity.sha256,
+        layers_to_read(config, start),
+    )
     backbone.check()
-    _load_start(model, backbone, weights.identity)
+    _put_start(model, backbone, start)
     return backbone, weights.identity
 
 
-def _load_start(model: Model, backbone: Backbone, identity: Identity) -> None:
-    """Put what the config's `start` names on the base, with its head, where the task has
-    the same."""
+def layers_to_read(config: ModelConfig, start: Start | None) -> int | None:
+    """How many of the base's first layers are read, None for all: what the config says,
+    or, where it leaves it open, as many as the adapter stands beside."""
+    if isinstance(config.layers, str):
+        return start.layers if start else None
+    return config.layers
+
+
+def _read_start(model: Model, identity: Identity) -> Start | None:
+    """What the config's `start` names, for base weights of this identity."""
     config: ModelConfig = model.attrs["config"]
-    start = read_start(
+    return read_start(
         config.start,
         config.kind,
         identity,
@@ -276,7 +296,13 @@ def _load_start(model: Model, backbone: Backbone, identity: Identity) -> None:
         config.any_base,
         config.layers,
         model.attrs["head"],
+        model.attrs["writes"],
     )
+
+
+def _put_start(model: Model, backbone: Backbone, start: Start | None) -> None:
+    """Put an adapter on the base, with its head, where the task has the same."""
+    config: ModelConfig = model.attrs["config"]
     if start is None or config.adapter is None:
         return
     put_adapter(backbone, config.adapter, start.state)
@@ -291,18 +317,22 @@ def _load_start(model: Model, backbone: Backbone, identity: Identity) -> None:
         )
 
 
-def load_backbone(model: Model, folder: Path, weights: str) -> Backbone:
+def load_backbone(
+    model: Model, folder: Path, weights: str, layers: int | None
+) -> Backbone:
     """A backbone of the weights in a folder, on the device and in the dtype that the
     config names. Another model that has an adapter beside the same weights shares them.
 
-    weights: the SHA-256 of the files of weights."""
+    weights: the SHA-256 of the files of weights; layers: how many of the model's first
+    layers, None for all."""
     config: ModelConfig = model.attrs["config"]
     device = choose_device(model.attrs["device"])
     dtype = choose_dtype(config.precision, device)
 
     def load() -> Backbone:
-        loaded = load_folder(folder, config.kind, dtype, device, config.layers)
+        loaded = load_folder(folder, config.kind, dtype, device, layers)
         backbone = config.backbone(*loaded)
+        backbone.layers = layers
         backbone.probe_windows()
         return backbone
 
@@ -310,5 +340,5 @@ def load_backbone(model: Model, folder: Path, weights: str) -> Backbone:
         # All weights are trained, where they are.
         return load()
     content = content_key(folder, weights)
-    key = (config.backbone, content, config.layers, dtype, device)
+    key = (config.backbone, content, layers, dtype, device)
     return share_base(key, load)

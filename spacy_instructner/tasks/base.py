@@ -192,13 +192,17 @@ class ScoringTask(Protocol):
     """What a task that scores spans has besides.
 
     head: what the model needs for it, None for nothing; threshold: the lowest score that
-    reaches doc.ents, where the component's settings leave it open."""
+    reaches doc.ents, where the component's settings leave it open; writes: whether it
+    writes answers, too, for which a model needs all of its layers."""
 
     @property
     def head(self) -> SpanHeadConfig | None: ...
 
     @property
     def threshold(self) -> float: ...
+
+    @property
+    def writes(self) -> bool: ...
 
 
 class Encoder(Protocol):

@@ -1,15 +1,20 @@
-"""Just Pass Twice: the text is given twice, and the words of its second copy are scored
-against all labels at once. No answer is written.
+"""Just Pass Twice: words are scored against all labels at once. No answer is written.
 
-    Please extract the entities of each type from the sentence.
-    Types: person; drug: a medicine;               the state of each ";" stands for a label
-    Sentence: Anna takes aspirin.
-    Sentence: Anna takes aspirin.                  the state of each word's last id for it
+    both_ways (the default; ours): one copy, and all ids see each other
+        Please extract the entities of each type from the sentence.
+        Sentence: Anna takes aspirin.              the state of each word's last id for it
+        Types: person; drug: a medicine;           the state of each ";" stands for a label
 
-Source: Just Pass Twice (Ewais et al. 2026, arXiv:2604.05158): two copies, so that the words
-of the second have seen the whole text; labels by the states of their descriptions. The
-wording (that of CLLMFS's layout "text_twice"), where the states are read, what is scored
-(`models.span_head`), and how spans are read off the scores (`scoring.span_scores`): ours.
+    as published: two copies, and the words of the second have seen the whole text
+        Please extract the entities of each type from the sentence.
+        Types: person; drug: a medicine;
+        Sentence: Anna takes aspirin.
+        Sentence: Anna takes aspirin.
+
+Source: Just Pass Twice (Ewais et al. 2026, arXiv:2604.05158): two copies; labels by the
+states of their descriptions. The wording (near that of CLLMFS's layout "text_twice"), where
+the states are read, what is scored (`models.span_head`), and how spans are read off the
+scores (`scoring.span_scores`): ours.
 """
 
 from collections.abc import Sequence
@@ -31,11 +36,11 @@ from .base import (
 from .labels import LabelSet
 from .templates import TemplatePart, parse_template, space_to_field
 
+# That of the adapter that comes with the package.
 TEMPLATE = (
     "Please extract the entities of each type from the sentence.\n"
+    "Sentence: {sentence}\n"
     "Types: {types}\n"
-    "Sentence: {sentence}\n"
-    "Sentence: {sentence}\n"
 )
 FIELDS = ("types", "sentence")
 SCORED = "scored"
@@ -51,7 +56,7 @@ def build_just_pass_twice_v1(
     threshold: float = 0.4,
     head_size: int = 128,
     head_hidden: int = 576,
-    both_ways: bool = False,
+    both_ways: bool = True,
 ) -> "JustPassTwice":
     """Registered as `spacy-instructner.JustPassTwice.v1`.
 
@@ -68,8 +73,9 @@ def build_just_pass_twice_v1(
         own `threshold` is null.
     head_size (int): width of the vectors in which words and labels are compared.
     head_hidden (int): width of the layer before.
-    both_ways (bool): whether the words of the text see those behind them, too. Then one
-        copy of the text is enough (ours).
+    both_ways (bool): whether all that stands behind the constant start, words and labels,
+        sees what is behind it, too (ours). Without, the template should have the text
+        twice, as published.
     RETURNS (JustPassTwice): the task. Raises ValueError for a template that lacks a field
         or has an unknown one, an empty separator, and values out of range.
     """
@@ -95,6 +101,7 @@ class JustPassTwice:
     examples: ExampleReader | None = None
     # The template must have the field.
     names_types: bool = True
+    writes: bool = False
 
     def __post_init__(self) -> None:
         for name in ("floor", "threshold"):

@@ -88,6 +88,14 @@ class Mixture:
         return asked.threshold if isinstance(asked, ScoringTask) else 0.0
 
     @property
+    def writes(self) -> bool:
+        """See `tasks.base.ScoringTask`."""
+        return any(
+            not isinstance(each, ScoringTask) or each.writes
+            for each in self.tasks.values()
+        )
+
+    @property
     def names_types(self) -> bool:
         return all(task.names_types for task in self.tasks.values())
 

@@ -23,7 +23,11 @@ def test_each_is_asked_for_its_own_labels(tiny_causal: Path) -> None:
         {"kind": "", "text": "Anna met Bert .", "labels": ["person"]},
         {"kind": "", "text": "They went to Rome .", "labels": ["city", "day"]},
     ]
-    found = sentences.found(rows, {"model": {"name": str(tiny_causal), "start": None}})
+    config = {
+        "task": {"@misc": "spacy-instructner.CLLMFS.v1"},
+        "model": {"name": str(tiny_causal), "start": None},
+    }
+    found = sentences.found(rows, config)
     assert len(found) == 2
     for row, entities in zip(rows, found):
         for text, label, score in entities:

@@ -7,6 +7,7 @@ import srsly
 
 from benchmarks import without_shots
 from benchmarks.without_shots import Reading
+from spacy_instructner.evaluation.metrics import ERRORS
 from spacy_instructner.evaluation.predicted_texts import PredictedTexts
 
 GOLD = [[(0, 3, "A"), (5, 8, "B")]]
@@ -20,7 +21,7 @@ def texts(score: float) -> PredictedTexts:
 
 
 def test_one_threshold_serves_all_sets() -> None:
-    reading = Reading({"one": texts(0.9), "other": texts(0.4)}, 1.0)
+    reading = Reading({"one": texts(0.9), "other": texts(0.4)}, {})
     # One of two is found, and nothing else; nothing at all.
     assert reading.f1(None) == {"one": pytest.approx(100 * 2 / 3), "other": 0.0}
     # From 0.35 on, the wrong spans are gone; above 0.4, the right one of the other, too.
@@ -37,15 +38,34 @@ def test_an_adapter_is_read_as_the_config_says() -> None:
     assert settings["task"]["@misc"] == "spacy-instructner.JustPassTwice.v1"
 
 
-def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_are_counted_at_the_threshold_of_the_task() -> None:
+    assert Reading({"one": texts(0.4)}, {}).errors()["one"]["missed"] == 2
+    kinds = Reading({"one": texts(0.9)}, {}).errors()["one"]
+    assert kinds == {**dict.fromkeys(ERRORS, 0), "missed": 1}
+
+
+def test_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row = {
         "name": "a pilot", "own": {"gum": 20.04}, "best": {"gum": 31.26},
-        "threshold": 0.25, "seconds": 12.4, "texts": {"gum": 60},
+        "threshold": 0.25, "seconds": {"gum": 12.4}, "texts": {"gum": 60},
+    }  # fmt: skip
+    kinds = dict(zip(ERRORS, range(5)))
+    sets = [f"{name}, test" for name in without_shots.CROSSNER]
+    other = {
+        "name": "the default", "own": {"gum": 10.0, **dict(zip(sets, range(5)))},
+        "errors": {"gum": kinds, sets[0]: kinds}, "seconds": {"gum": 1.0, "ai": 2.0},
     }  # fmt: skip
     path = tmp_path / "results.json"
-    srsly.write_json(path, {"machine": {}, "rows": [row]})
+    srsly.write_json(path, {"development": [row], "reported": [other]})
     monkeypatch.setattr(without_shots, "RESULTS", path)
-    lines = without_shots.section("without_shots", "plots").splitlines()
-    assert lines[-1] == "| a pilot | 20.0 | 31.3 | 0.25 | 12 |"
+
+    def last(name: str) -> str:
+        return without_shots.section(name, "plots").splitlines()[-1]
+
+    assert last("without_shots") == "| a pilot | 20.0 | 31.3 | 0.25 | 12 |"
+    assert last("without_shots reported") == (
+        "| the default | 10.0 | 0.0 | 1.0 | 2.0 | 3.0 | 4.0 | 2.0 | 3 |"
+    )
+    assert last("without_shots errors") == "| the default | 0 | 2 | 4 | 6 | 8 |"
     with pytest.raises(KeyError):
         without_shots.section("without_shots of what", "plots")

@@ -20,11 +20,20 @@ from spacy_instructner.tasks.just_pass_twice import (
 from spacy_instructner.tasks.labels import LabelSet, make_label_set
 
 SMALL = {"head_size": 8, "head_hidden": 16}
+# As published: two copies, causal.
+PUBLISHED = {
+    "template": (
+        "Please extract the entities of each type from the sentence.\n"
+        "Types: {types}\nSentence: {sentence}\nSentence: {sentence}\n"
+    ),
+    "both_ways": False,
+}
 # With a sign that the tests' T5 can write.
 TASK: dict[str, Any] = {
     "@misc": "spacy-instructner.JustPassTwice.v1",
     "separator": ",",
     **SMALL,
+    **PUBLISHED,
 }
 LABELS = make_label_set(["PERSON", "OLD_PLACE"], {}, {"OLD_PLACE": "a place of old"})
 WORDS = ["Anna", "Bert", "lives", "in", "Rome", "Paris", "is", "a", "person", " ", ","]
@@ -33,7 +42,9 @@ WORDS = ["Anna", "Bert", "lives", "in", "Rome", "Paris", "is", "a", "person", " 
 def bind_scoring(
     encoder: TextEncoder, labels: LabelSet = LABELS, max_span: int = 0, **config: Any
 ) -> BoundJustPassTwice:
-    task = build_just_pass_twice_v1(**{"separator": ",", **SMALL, **config})
+    task = build_just_pass_twice_v1(
+        **{"separator": ",", **SMALL, **PUBLISHED, **config}
+    )
     return task.bind(encoder, labels, 0, max_span)
 
 

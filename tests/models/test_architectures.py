@@ -191,7 +191,8 @@ def test_it_is_trained_and_saved(kind: str, tmp_path: Path) -> None:
         "precision": "float32",
         "adapter": {"@misc": "spacy-instructner.LoRA.v1", "r": 8, **adapter},
     }
-    pipe = nlp.add_pipe("instruction_ner", config={"model": settings})
+    task = {"@misc": "spacy-instructner.CLLMFS.v1"}
+    pipe = nlp.add_pipe("instruction_ner", config={"model": settings, "task": task})
     examples = [example(nlp)]
     nlp.initialize(lambda: examples)
     sgd = Adam(1e-2)

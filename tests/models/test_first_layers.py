@@ -1,5 +1,6 @@
 """A model of which the first layers alone are read."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,53 @@ def test_an_adapter_beside_more_layers_begins_one_beside_fewer(
     few.to_disk(tmp_path / "few")
     start.rename(tmp_path / "whole")
     (tmp_path / "few" / "instruction_ner" / "model").rename(start)
+    own = {"adapter": LORA, "start": str(start)}
     with pytest.raises(ValueError, match=r"first 1 layers.*`layers = 1`"):
-        make_nlp(model={"adapter": LORA, "start": str(start)})(TEXT)
+        make_nlp(model={**own, "layers": None})(TEXT)
+    with pytest.raises(
+        ValueError, match="first 1 layers alone, and .* Begin from anoth"
+    ):
+        make_nlp(model=own)(TEXT)
     # Nor does it have a mean with one of all layers.
     with pytest.raises(ValueError, match="no mean: they are of all and 1 layers"):
         average_starts([tmp_path / "whole", start], tmp_path / "mean")
+
+
+def test_as_many_as_the_adapter_stands_beside(
+    make_nlp: MakeNLP, tmp_path: Path
+) -> None:
+    """`layers = "auto"`: what the adapter decides goes with the saved pipeline."""
+    few = trained_to_score(
+        make_nlp, 2, model={"layers": 1, "adapter": LORA}, bundle="adapter"
+    )
+    few.to_disk(tmp_path / "few")
+    start = tmp_path / "few" / "instruction_ner" / "model"
+
+    def depth(nlp: Any) -> int:
+        pipe = nlp.get_pipe("instruction_ner")
+        return len(get_backbone(pipe.model).hf.model.layers)
+
+    own = {"adapter": LORA, "start": str(start)}
+    labels = list(few.get_pipe("instruction_ner").labels)  # type: ignore[attr-defined]
+    nlp = make_nlp(labels=labels, task=TASK, model=own, bundle="adapter")
+    assert depth(nlp) == 1
+    doc, other = nlp(TEXT), few(TEXT)
+    assert doc.spans["instruction_ner"].attrs["scores"] == pytest.approx(
+        other.spans["instruction_ner"].attrs["scores"]
+    )
+    nlp.to_disk(tmp_path / "auto")
+    again = spacy.load(tmp_path / "auto")
+    assert again.config["components"]["instruction_ner"]["model"]["layers"] == "auto"
+    assert depth(again) == 1
+    # Trained from another start, of all layers.
+    pipe = again.get_pipe("instruction_ner")
+    config = pipe.model.attrs["config"]  # type: ignore[attr-defined]
+    pipe.model.attrs["config"] = replace(config, start=None)  # type: ignore[attr-defined]
+    doc = again.make_doc(TEXT)
+    doc.set_ents([Span(doc, 0, 1, "PERSON")])
+    again.initialize(lambda: [Example(again.make_doc(TEXT), doc)])
+    assert depth(again) == 2
+    assert depth(make_nlp(task=TASK, model={"adapter": LORA})) == 2
 
 
 def test_a_model_of_other_layers_is_not_loaded(
@@ -103,10 +146,53 @@ def test_layers_that_there_are_not(make_nlp: MakeNLP, layers: int, said: str) ->
         make_nlp(model={"layers": layers})(TEXT)
 
 
-@pytest.mark.parametrize("config", [{}, {"task": TASK, "typing": True}])
+MIXTURE = {
+    "@misc": "spacy-instructner.Mixture.v1",
+    "tasks": {"scored": TASK, "written": {"@misc": "spacy-instructner.CLLMFS.v1"}},
+    "shares": {"scored": 1.0, "written": 1.0},
+    "asks": "scored",
+}
+
+
+@pytest.mark.parametrize("config", [{}, {"task": MIXTURE}])
 def test_what_writes_answers_needs_all_layers(
     make_nlp: MakeNLP, config: dict[str, Any]
 ) -> None:
-    said = "`typing`" if config else "the task"
-    with pytest.warns(UserWarning, match=f"{said} needs what it writes"):
+    with pytest.warns(UserWarning, match="1` leaves out .* needs what it writes"):
         make_nlp(model={"layers": 1}, **config)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("config", [{}, {"task": TASK}, {"task": MIXTURE}])
+def test_none_is_left_out_by_default(make_nlp: MakeNLP, config: dict[str, Any]) -> None:
+    nlp = make_nlp(model={"adapter": LORA}, **config)
+    doc = nlp.make_doc(TEXT)
+    nlp.initialize(lambda: [Example(nlp.make_doc(TEXT), doc)])
+    pipe = nlp.get_pipe("instruction_ner")
+    assert len(get_backbone(pipe.model).hf.model.layers) == 2  # type: ignore[attr-defined]
+
+
+def test_no_labels_are_typed_where_nothing_is_written(make_nlp: MakeNLP) -> None:
+    with pytest.raises(ValueError, match="compete already.*Leave `typing` out"):
+        make_nlp(task=TASK, typing=True)
+    assert make_nlp(task=MIXTURE, typing=True).pipe_names
+
+
+@pytest.mark.parametrize("task", ["CLLMFS", "Mixture"])
+def test_a_cut_model_is_not_loaded_to_write(
+    make_nlp: MakeNLP, tmp_path: Path, task: str
+) -> None:
+    few = trained_to_score(
+        make_nlp, 2, model={"layers": 1, "adapter": LORA}, bundle="adapter"
+    )
+    few.to_disk(tmp_path / "few")
+    start = tmp_path / "few" / "instruction_ner" / "model"
+    own = {"adapter": LORA, "start": str(start)}
+    nlp = make_nlp(labels=["PERSON"], task=TASK, model=own, bundle="adapter")
+    nlp(TEXT)
+    nlp.to_disk(tmp_path / "auto")
+    other = MIXTURE if task == "Mixture" else {"@misc": f"spacy-instructner.{task}.v1"}
+    with pytest.raises(
+        ValueError, match="first 1 layers alone, and the task of the co"
+    ):
+        spacy.load(tmp_path / "auto", config={"components.instruction_ner.task": other})

@@ -27,6 +27,7 @@ def two(folder: Path, *, adapters: tuple[Any, Any] = (LORA, LORA)) -> Language:
         model = {"name": str(folder), "start": None, "adapter": adapter}
         config = {"labels": [label], "model": model, "spans_key": name}
         config["score_extension"] = f"{name}_score"
+        config["task"] = {"@misc": "spacy-instructner.CLLMFS.v1"}
         nlp.add_pipe("instruction_ner", name=name, config=config)
     return nlp
 

@@ -38,6 +38,9 @@ def test_the_folder_holds_json_safetensors_and_the_tokenizer(saved: Path) -> Non
         "base/model.safetensors",
         "base/tokenizer.json",
     } <= names
+    # Whoever may read other new files may read these.
+    modes = {path.stat().st_mode for path in saved.rglob("*") if path.is_file()}
+    assert len(modes) == 1
     assert {Path(name).suffix for name in names} <= {".json", ".safetensors", ".jinja"}
     # Files whose name starts with a dot would be lost from a wheel.
     assert not any(Path(name).name.startswith(".") for name in names)

@@ -114,11 +114,14 @@ def assert_the_best_is_found(shipped: Path, identity: Identity) -> None:
         (None, head, "head"),
         (1, head, "headed-few"),
         (2, head, "head"),
-        # Without one that fits: what it can still begin from.
-        (1, SpanHeadConfig(4, 8), "few"),
+        ("auto", None, "tiny"),
+        ("auto", head, "head"),
+        # Without one that fits: what has learned to score words.
+        (1, SpanHeadConfig(4, 8), "headed-few"),
+        ("auto", SpanHeadConfig(4, 8), "head"),
     ):
         found = pretrained_adapters.find_shipped(
-            "causal", identity, shape, layers, asked
+            "causal", identity, shape, layers, asked, writes=asked is None
         )
         assert found == shipped / best, (layers, asked)
     for name in ("few", "head", "headed-few"):

@@ -63,7 +63,10 @@ def small(
             model = components["instruction_ner"]["model"]
             model["name"] = str(tiny_causal)
             # Of two.
-            model["layers"] = model["layers"] and 1
+            if isinstance(model["layers"], int):
+                model["layers"] = 1
+            # An adapter of the default weights.
+            model["start"] = "auto"
         if name in NER:
             config["paths"]["dev"] = str(data / "train.spacy")
         elif name == "base.cfg":

@@ -175,13 +175,13 @@ def test_versions_are_the_same_everywhere() -> None:
     assert f"| {minor} | yes |" in text_of("SECURITY.md")
 
 
-def test_the_citation_names_both_papers() -> None:
+def test_the_citation_names_all_papers() -> None:
     citation = srsly.read_yaml(ROOT / "CITATION.cff")
     assert citation["title"] == declared()["metadata"]["name"]
     assert citation["license"] == "MIT"
     assert citation["authors"] == [{"name": declared()["metadata"]["author"]}]
     papers = [reference["url"] for reference in citation["references"]]
-    assert len(papers) == 2
+    assert len(papers) == 3
     for url, reference in zip(papers, citation["references"], strict=True):
         assert url in text_of("README.md")
         assert reference["doi"].rsplit(".", 2)[-2:] == url.rsplit("/")[-1].split(".")
@@ -292,7 +292,9 @@ def test_the_adapters_notice_names_what_its_card_names() -> None:
         card = (folder / "README.md").read_text(encoding="utf8")
         assert "SPDX-License-Identifier: CC-BY-SA-4.0" in notice
         licence = card[card.index("## Licence") : card.index("## How")]
+        # In a list, or in a table.
         sources = re.findall(r"\*\*(.+?)\*\*", licence)
+        sources += re.findall(r"^\| `(.+?)`", licence, re.MULTILINE)
         links = re.findall(r"\]\((https://[^)]+)\)", licence)
         assert sources and links
         assert [each for each in [*sources, *links] if each not in notice] == []

@@ -62,7 +62,8 @@ def test_it_reads_in_a_pipeline(weights: Path) -> None:
     """One entity is more likely than another, by its own logits: `check` compares these with a
     plain pass when the weights load."""
     nlp = spacy.blank("de")
-    config = {"labels": ["city"], "model": {"name": GEMMA}, "threshold": 0.0}
+    task = {"@misc": "spacy-instructner.CLLMFS.v1"}
+    config = {"labels": ["city"], "model": {"name": GEMMA}, "task": task}
     nlp.add_pipe("instruction_ner", config=config)
     doc = nlp("Die Züge von Köln nach Bonn fallen heute aus.")
     found = doc.spans["instruction_ner"]

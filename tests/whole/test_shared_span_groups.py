@@ -22,8 +22,8 @@ def test_two_components_of_one_span_group_are_refused(
     with pytest.raises(ValueError, match="'instruction_ner' and 'second' would both"):
         nlp.add_pipe(NAME, name="second", config={"labels": ["THING"]})
     assert nlp.pipe_names == [NAME]
-    model = nlp.get_pipe_config(NAME)["model"]
-    more = {"labels": ["THING"], "model": model}
+    own = nlp.get_pipe_config(NAME)
+    more = {"labels": ["THING"], "model": own["model"], "task": own["task"]}
     nlp.add_pipe(NAME, name="second", config={**more, "spans_key": "second"})
     doc = nlp(TEXT)
     expected = [span.label_ for span in doc.spans["second"]]

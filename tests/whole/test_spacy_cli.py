@@ -54,7 +54,8 @@ def test_assemble(tmp_path: Path, tiny_causal: Path) -> None:
         '[components]\n[components.instruction_ner]\nfactory = "instruction_ner"\n'
         'labels = ["THING"]\n[components.instruction_ner.model]\n'
         '@architectures = "spacy-instructner.CausalLM.v1"\n'
-        f'name = "{tiny_causal}"\n'
+        f'name = "{tiny_causal}"\n[components.instruction_ner.task]\n'
+        '@misc = "spacy-instructner.CLLMFS.v1"\n'
     )
     good("assemble", base, tmp_path / "out")
     nlp = spacy.load(tmp_path / "out")

@@ -1,0 +1,270 @@
+"""The base that scores spans, and how it learned: `python -m benchmarks.second_base FOLDER`.
+
+Each stage has two runs, which draw other texts, side by side on a thread each. The next one
+begins from the mean of their weights (as local SGD does: Stich 2019, arXiv:1805.09767), and the
+learn rate falls to 0 at the end of the last. Runs go on where they were stopped. FOLDER/mean-4
+is the adapter; the curve goes into benchmarks/results/second_base.json.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import spacy
+import srsly
+from wasabi import msg
+
+from spacy_instructner.evaluation.metrics import Counts
+from spacy_instructner.fewshot.machine import machine
+from spacy_instructner.fewshot.report import table
+
+from .base import percent
+from .held_out import (
+    CONFIG,
+    Found,
+    at_thresholds,
+    by_source,
+    held_out_examples,
+    predict,
+)
+from .without_shots import settings_of
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "second_base.json"
+MODEL = "--components.instruction_ner.model"
+RATE = "--training.optimizer.learn_rate"
+# Asked for by names alone, and with what they mean.
+ASKED = {"names alone": False, "with meanings": True}
+# That of the task.
+THRESHOLD = 0.4
+
+
+@dataclass(frozen=True)
+class Stage:
+    """steps: of each run, of 8 texts; scored: after how many of them it is scored; rate: the
+    learn rate that it begins with; zero: the step at which that would have fallen to 0."""
+
+    steps: int
+    scored: int
+    rate: float
+    zero: int
+    seeds: tuple[int, int]
+
+
+STAGES = (
+    Stage(400, 400, 0.001, 3000, (11, 12)),
+    Stage(1000, 500, 0.001, 4000, (21, 22)),
+    Stage(1300, 650, 0.00075, 2800, (31, 32)),
+    Stage(1500, 500, 0.0004, 1500, (41, 42)),
+)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What is found of held-out labels and sources: at every threshold, and, at that of the
+    task, of each source."""
+
+    thresholds: list[Found]
+    sources: dict[str, Counts]
+
+    def at(self, threshold: float) -> Counts:
+        (found,) = [each for each in self.thresholds if each.threshold == threshold]
+        return found.counts
+
+
+def run_folder(folder: Path, stage: int, run: int) -> Path:
+    return folder / f"{stage}{'ab'[run]}"
+
+
+def commands(folder: Path, data: Path, stage: int) -> list[list[str]]:
+    """The two runs of a stage (from 1). Raises IndexError where there is none."""
+    own = STAGES[stage - 1]
+    # The first begins from the adapter that the config names.
+    start = [f"{MODEL}.start", str(folder / f"mean-{stage - 1}")] if stage > 1 else []
+    instructner = [sys.executable, "-m", "spacy", "instructner"]
+    return [
+        [
+            *instructner, "pretrain", str(CONFIG), str(run_folder(folder, stage, run)),
+            "--paths.data", str(data),
+            "--corpora.train.seed", str(seed),
+            "--training.max_steps", str(own.steps),
+            "--training.eval_frequency", str(own.scored),
+            f"{RATE}.initial_rate", str(own.rate),
+            f"{RATE}.total_steps", str(own.zero),
+            *start,
+        ]
+        for run, seed in enumerate(own.seeds)
+    ]  # fmt: skip
+
+
+def train(folder: Path, data: Path) -> None:
+    """All stages that are not there yet. Raises CalledProcessError where one fails."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for stage in range(1, len(STAGES) + 1):
+        mean = folder / f"mean-{stage}"
+        # Written last.
+        if (mean / "info.json").is_file():
+            continue
+        runs = [
+            subprocess.Popen(command, env=environment, cwd=ROOT)
+            for command in commands(folder, data, stage)
+        ]
+        try:
+            for run in runs:
+                if run.wait():
+                    raise subprocess.CalledProcessError(run.returncode, run.args)
+        finally:
+            # None goes on where another failed, or where somebody interrupts.
+            for run in runs:
+                run.terminate()
+                run.wait()
+        starts = [str(run_folder(folder, stage, run) / "adapter") for run in (0, 1)]
+        average = ["-m", "spacy", "instructner", "average", str(mean), *starts]
+        subprocess.run([sys.executable, *average], check=True)
+
+
+def curve(folder: Path, last: Counts) -> list[dict[str, Any]]:
+    """What the logs say. last: of the mean of the last stage; that of every other stage is
+    what the runs after it begin with."""
+    rows: list[dict[str, Any]] = []
+    before = 0
+    for stage in range(1, len(STAGES) + 1):
+        logs = [
+            list(srsly.read_jsonl(run_folder(folder, stage, run) / "log.jsonl"))
+            for run in (0, 1)
+        ]
+        first, *_ = logs[0]
+        if stage > 1:
+            rows.append({"what": f"mean of {stage - 1}", **scores(first["dev"])})
+        for name, log in zip("ab", logs):
+            rows += [
+                {
+                    "what": f"{stage}{name}",
+                    "steps": line["step"],
+                    "ids": before + line["ids"],
+                    "loss": line["loss"],
+                    **scores(line["dev"]),
+                }
+                for line in log[1:]
+            ]
+        before += sum(log[-1]["ids"] for log in logs)
+    found = {"ents_p": last.precision, "ents_r": last.recall, "ents_f": last.f1}
+    rows.append({"what": f"mean of {len(STAGES)}", "ids": before, **scores(found)})
+    return rows
+
+
+def as_json(found: HeldOut) -> dict[str, Any]:
+    return {
+        "thresholds": [
+            {"at": f"{each.threshold:g}", "f1": each.counts.f1}
+            for each in found.thresholds
+        ],
+        "sources": {
+            source: {"f1": counts.f1, "entities": counts.annotated}
+            for source, counts in found.sources.items()
+        },
+    }
+
+
+def scores(found: Mapping[str, float]) -> dict[str, float]:
+    return {"p": found["ents_p"], "r": found["ents_r"], "f": found["ents_f"]}
+
+
+def score(adapter: Path, data: Path, texts: int, defined: bool) -> HeldOut:
+    """Of an adapter. texts: how many; defined: whether it is told what labels mean."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("instruction_ner", config=settings_of(str(adapter)))
+    examples = held_out_examples(nlp, data, defined, texts)
+    found = predict(nlp, examples)
+    sources = [each.reference.user_data["source"] for each in examples]
+    return HeldOut(at_thresholds(found), by_source(found, sources, THRESHOLD))
+
+
+def section(name: str, folder: str) -> str:
+    """The table of the marker `second_base`, of `second_base thresholds` or of
+    `second_base sources`."""
+    tables = {
+        "second_base": curve_table,
+        "second_base thresholds": thresholds_table,
+        "second_base sources": sources_table,
+    }
+    return tables[name](srsly.read_json(RESULTS))
+
+
+def thresholds_table(results: Mapping[str, Any]) -> str:
+    """F1 at each threshold, as labels are asked for."""
+    held_out = results["held_out"]
+    thresholds = [each["at"] for each in held_out["names alone"]["thresholds"]]
+    rows = [
+        [asked, *(percent(each["f1"]) for each in held_out[asked]["thresholds"])]
+        for asked in held_out
+    ]
+    return table(["Asked for", *thresholds], rows)
+
+
+def sources_table(results: Mapping[str, Any]) -> str:
+    """F1 of each source at the threshold of the task, as labels are asked for."""
+    held_out = results["held_out"]
+    rows: list[Sequence[object]] = [
+        [
+            source,
+            found["entities"],
+            *(percent(held_out[asked]["sources"][source]["f1"]) for asked in held_out),
+        ]
+        for source, found in held_out["names alone"]["sources"].items()
+    ]
+    return table(["Source", "Entities", *held_out], rows)
+
+
+def curve_table(results: Mapping[str, Any]) -> str:
+    """How it learned."""
+    rows: list[Sequence[object]] = [
+        [
+            row["what"],
+            row.get("steps", ""),
+            f"{row['ids'] / 1e6:.2f}" if "ids" in row else "",
+            f"{row['loss']:.3f}" if row.get("loss") is not None else "",
+            *(percent(row[each]) for each in "prf"),
+        ]
+        for row in results["curve"]
+    ]
+    return table(["Run", "Steps", "Million ids", "Loss", "P", "R", "F1"], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.second_base", description=__doc__
+    )
+    # fmt: off
+    parser.add_argument("folder", type=Path, help="of runs and means")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data",
+                        help="folder with the data sets")
+    parser.add_argument("--texts", type=int, default=1200,
+                        help="texts of held-out labels and sources")
+    # fmt: on
+    args = parser.parse_args()
+    folder, data = args.folder.resolve(), args.data.resolve()
+    train(folder, data)
+    adapter = folder / f"mean-{len(STAGES)}"
+    # As many as runs are scored by; then more, which say more.
+    last = score(adapter, data, 400, defined=False).at(THRESHOLD)
+    found = {
+        asked: score(adapter, data, args.texts, defined)
+        for asked, defined in ASKED.items()
+    }
+    results = {
+        "machine": machine(),
+        "curve": curve(folder, last),
+        "held_out": {asked: as_json(each) for asked, each in found.items()},
+    }
+    srsly.write_json(RESULTS, results)
+    msg.good(f"F1 of the mean of the last stage: {100 * last.f1:.1f}")
+
+
+if __name__ == "__main__":
+    main()

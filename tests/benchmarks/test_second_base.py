@@ -1,0 +1,83 @@
+"""How the base that scores spans is trained, and its curve."""
+
+from pathlib import Path
+
+import pytest
+import srsly
+
+from benchmarks import second_base
+from benchmarks.held_out import Found
+from benchmarks.second_base import STAGES, HeldOut, commands, curve
+from spacy_instructner.evaluation.metrics import Counts
+
+LAST = Counts(6, 10, 8)
+
+
+def test_every_run_draws_other_texts_and_begins_from_the_mean(tmp_path: Path) -> None:
+    runs = [
+        command
+        for stage in range(1, len(STAGES) + 1)
+        for command in commands(tmp_path, Path("data"), stage)
+    ]
+
+    def values(setting: str) -> list[str]:
+        return [run[run.index(setting) + 1] for run in runs if setting in run]
+
+    seeds = values("--corpora.train.seed")
+    assert len(set(seeds)) == len(seeds) == 2 * len(STAGES)
+    starts = values("--components.instruction_ner.model.start")
+    # The first two begin from what the config names.
+    assert starts == [str(tmp_path / f"mean-{n}") for n in (1, 1, 2, 2, 3, 3)]
+    assert len({run[run.index("pretrain") + 2] for run in runs}) == len(runs)
+
+
+def test_the_learn_rate_falls_from_stage_to_stage_and_ends_at_nothing() -> None:
+    rates = [each.rate for each in STAGES]
+    assert rates == sorted(rates, reverse=True)
+    assert all(each.steps < each.zero for each in STAGES[:-1])
+    assert STAGES[-1].steps == STAGES[-1].zero
+
+
+def test_the_curve_and_its_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stage in range(1, len(STAGES) + 1):
+        for run in (0, 1):
+            log = [
+                {
+                    "step": step, "ids": 1000 * step * (run + 1),
+                    "loss": 0.5 if step else None,
+                    "dev": {"ents_p": 0.1 * stage, "ents_r": 0.2, "ents_f": 0.3},
+                }
+                for step in (0, 100)
+            ]  # fmt: skip
+            folder = second_base.run_folder(tmp_path, stage, run)
+            folder.mkdir()
+            srsly.write_jsonl(folder / "log.jsonl", log)
+    rows = curve(tmp_path, LAST)
+    assert [row["what"] for row in rows[:6]] == [
+        "1a", "1b", "mean of 1", "2a", "2b", "mean of 2",
+    ]  # fmt: skip
+    # Ids of all runs before, and of the run itself.
+    assert [row["ids"] for row in rows if "ids" in row][:4] == [
+        100_000, 200_000, 400_000, 500_000,
+    ]  # fmt: skip
+    # What runs begin with is what the mean is worth.
+    assert rows[2]["p"] == pytest.approx(0.2)
+    assert rows[-1]["ids"] == 1_200_000 and rows[-1]["p"] == pytest.approx(0.6)
+    monkeypatch.setattr(second_base, "RESULTS", tmp_path / "results.json")
+    found = HeldOut([Found(0.25, LAST, LAST), Found(0.4, LAST, LAST)], {"law": LAST})
+    assert found.at(0.4) == LAST
+    held_out = {asked: second_base.as_json(found) for asked in second_base.ASKED}
+    results = {"machine": {}, "curve": rows, "held_out": held_out}
+    srsly.write_json(tmp_path / "results.json", results)
+    lines = second_base.section("second_base", "plots").splitlines()
+    assert lines[2] == "| 1a | 100 | 0.10 | 0.500 | 10.0 | 20.0 | 30.0 |"
+    assert lines[-1] == "| mean of 4 |  | 1.20 |  | 60.0 | 75.0 | 66.7 |"
+    lines = second_base.section("second_base thresholds", "plots").splitlines()
+    assert lines[0] == "| Asked for | 0.25 | 0.4 |"
+    assert lines[2] == "| names alone | 66.7 | 66.7 |"
+    lines = second_base.section("second_base sources", "plots").splitlines()
+    assert lines[-1] == "| law | 8 | 66.7 | 66.7 |"
+    with pytest.raises(KeyError):
+        second_base.section("second_base of what", "plots")
