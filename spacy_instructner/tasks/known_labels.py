@@ -1,5 +1,6 @@
 """Words for labels that many data sets and models share: codes, abbreviations and jargon of
-the field. Plain words (PERSON, DATE, PRODUCT) are not here, as they say what they mean.
+the field. Plain words (PERSON, DATE, PRODUCT) are not here, as they say what they mean, but for
+two that mean something else in the field: MONEY an amount of it, QUANTITY a measurement.
 
 The labels are those of spaCy's glossary and pipelines, of CoNLL, OntoNotes, ACE, Universal
 NER and others, of tools that look for personal data, and of corpora of biology and
@@ -60,6 +61,12 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     ("CARDINAL NUM", "number", ""),
     ("ORDINAL ORD", "ordinal number", "a number in an order, such as first or second"),
     ("PCT PERC", "percentage", ""),
+    ("MONEY", "amount of money", "a sum of money with its currency"),
+    (
+        "QUANTITY",
+        "measurement",
+        "a number with its unit, such as a weight or a distance",
+    ),
     ("QTY QT", "quantity", ""),
     ("AMT", "amount", ""),
     ("MSR", "measurement", ""),

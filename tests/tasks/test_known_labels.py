@@ -13,11 +13,11 @@ from spacy_instructner.tasks.labels import default_name, make_label_set, with_ow
 LABELS = [label for labels, _, _ in _TABLE for label in labels.split()]
 # Of spaCy's glossary: words of the language, which stay as they are, and the others.
 PLAIN = (
-    "PERSON FACILITY PRODUCT EVENT WORK_OF_ART LAW LANGUAGE DATE TIME PERCENT MONEY "
-    "QUANTITY"
+    "PERSON FACILITY PRODUCT EVENT WORK_OF_ART LAW LANGUAGE DATE TIME PERCENT"
 ).split()
 CODES = (
-    "NORP FAC ORG GPE LOC ORDINAL CARDINAL PER MISC EVT PROD DRV GPE_LOC GPE_ORG"
+    "NORP FAC ORG GPE LOC ORDINAL CARDINAL PER MISC EVT PROD DRV GPE_LOC GPE_ORG MONEY "
+    "QUANTITY"
 ).split()
 SETS = {
     "OntoNotes": "CARDINAL DATE EVENT FAC GPE LANGUAGE LAW LOC MONEY NORP ORDINAL ORG "
