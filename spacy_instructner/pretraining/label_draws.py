@@ -45,6 +45,7 @@ def build_label_variety_v2(
     lowered: float = 0.4,
     joined: float = 0.15,
     masked: float = 0.0,
+    nested: float = 0.0,
     texts: int = 4000,
 ) -> "LabelDraws":
     """Registered as `spacy-instructner.LabelVariety.v2`.
@@ -79,13 +80,16 @@ def build_label_variety_v2(
         Half of them have no entity, where the source has such texts.
     masked (float): share of texts in which about every second entity, whether asked for
         or not, is a blank.
+    nested (float): share of texts that may ask for several labels of one mention, such as
+        vets and persons; the most special of them is the answer. In the others, nobody is
+        asked for both where a vet is.
     RETURNS (LabelDraws): reads Examples. Raises ValueError for settings that cannot
         be, and, when it reads, as `read_base_sources`.
     """
     return LabelDraws(
         BaseFiles(base, sources or {}, wording, rules, made, longest),
         held_out, catalog, weights or {}, seed, most_labels, many, many_labels, kept,
-        absent, empty, own_words, undefined, lowered, joined, masked, texts,
+        absent, empty, own_words, undefined, lowered, joined, masked, nested, texts,
     )  # fmt: skip
 
 
@@ -135,13 +139,14 @@ class LabelDraws:
     lowered: float
     joined: float
     masked: float
+    nested: float
     texts: int
 
     def __post_init__(self) -> None:
         """Raises ValueError for settings that cannot be."""
         names = (
             "many", "kept", "absent", "empty", "own_words", "undefined", "lowered",
-            "joined", "masked",
+            "joined", "masked", "nested",
         )  # fmt: skip
         if wrong := [name for name in names if not 0.0 <= getattr(self, name) <= 1.0]:
             raise ValueError(f"These shares must lie between 0 and 1: {wrong}.")
@@ -218,8 +223,11 @@ class LabelDraws:
         # The label that the text was drawn by comes first: a rare one is not crowded out.
         present.sort(key=lambda each: each != label)
         asked = [each for each in present if rng.random() < self.kept]
-        asked = apart(asked or present[:1], texts)[: self.most_labels]
-        return _Draw(texts, asked, absent, many)
+        asked = asked or present[:1]
+        # No number is drawn in vain: without `nested`, texts are what they were before it.
+        if not (self.nested and rng.random() < self.nested):
+            asked = apart(asked, texts)
+        return _Draw(texts, asked[: self.most_labels], absent, many)
 
     def _joined(
         self, own: LearnedSource, texts: list[SpanText], rng: random.Random
@@ -318,11 +326,11 @@ def absent_count(have: int, rate: float, most: int, rng: random.Random) -> int:
 
 def answered(text: Text, texts: Sequence[SpanText], asked: Sequence[str]) -> Text:
     """A text with the label of each entity that is asked for, where an entity has
-    several.
+    several: the most special of these.
 
     text (Text): made of `texts`, with as many entities, in the same order.
     texts (Sequence[SpanText]): what it is made of.
-    asked (Sequence[str]): labels, of which no entity has two."""
+    asked (Sequence[str]): labels."""
     types = [own for each in texts for own in each.span_types]
     entities = [
         (start, end, next((each for each in own if each in asked), label))

@@ -142,6 +142,23 @@ def test_a_span_is_asked_for_by_one_of_its_types(base: Path) -> None:
     assert apart(["b", "a", "x", "y"], [text]) == ["b", "a"]
 
 
+def test_who_asks_for_several_types_of_a_span_gets_the_most_special(base: Path) -> None:
+    both = 0
+    for example in some(400, base, absent=0.3, nested=1.0, **ALL):
+        labels, own = set(asked(example)), found(example)
+        if " vet " in example.text and {"vet", "person"} <= labels:
+            both += 1
+            assert own["vet"] == {"vet"} and "person" not in own
+    assert both > 20
+    # Some of the texts, and the others are as they were.
+    few = some(400, base, absent=0.3, nested=0.2, **ALL)
+    several = [
+        example for example in few
+        if " vet " in example.text and {"vet", "person"} <= set(asked(example))
+    ]  # fmt: skip
+    assert 0 < len(several) < both
+
+
 def test_joined_texts_ask_for_what_each_of_them_knows(base: Path) -> None:
     several = 0
     for example in some(600, base, joined=1.0, absent=0.5, **ALL):
@@ -314,6 +331,7 @@ def test_what_cannot_be_is_told(base: Path, tmp_path: Path) -> None:
     for settings, message in (
         ({"absent": 1.0}, "`absent` must be less than 1"),
         ({"masked": 1.5, "many": -0.1}, "'many', 'masked'"),
+        ({"nested": 2.0}, "'nested'"),
         ({"most_labels": 31}, "`many_labels` not less"),
         ({"most_labels": 0}, "`most_labels` must be at least 1"),
         ({"texts": 0}, "`texts` must be at least 1"),
