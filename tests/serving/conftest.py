@@ -29,8 +29,8 @@ def folder(tiny_causal: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
     """A random model of two layers takes more than the default one."""
     text = finetune.SETTINGS.read_text(encoding="utf8")
-    assert text.count("= 0.002\n") == 1 and text.count("max_steps = 80\n") == 1
-    text = text.replace("= 0.002\n", "= 0.005\n")
+    assert text.count("= 0.001\n") == 1 and text.count("max_steps = 80\n") == 1
+    text = text.replace("= 0.001\n", "= 0.005\n")
     own = tmp_path_factory.mktemp("settings") / "training.cfg"
     own.write_text(text.replace("max_steps = 80\n", "max_steps = 150\n"))
     monkeypatch.setattr(finetune, "SETTINGS", own)
