@@ -18,7 +18,7 @@ from wasabi import msg
 
 from spacy_instructner.corpus.entities import entities_of, scored_spans_of
 from spacy_instructner.evaluation.metrics import Counts, count, total
-from spacy_instructner.evaluation.predicted_texts import PredictedTexts, entities_above
+from spacy_instructner.evaluation.predicted_texts import PredictedTexts
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "base2.cfg"
@@ -66,30 +66,32 @@ def predict(nlp: Any, examples: Sequence[Example]) -> PredictedTexts:
     return PredictedTexts(gold, [[] for _ in docs], spans, [])
 
 
+def ask(
+    nlp: Any, data: Path, defined: bool, texts: int
+) -> tuple[PredictedTexts, list[str]]:
+    """What a pipeline finds in so many texts, and the source of each. defined: see
+    `held_out_examples`."""
+    examples = held_out_examples(nlp, data, defined, texts)
+    sources = [each.reference.user_data["source"] for each in examples]
+    return predict(nlp, examples), sources
+
+
 def at_thresholds(texts: PredictedTexts) -> list[Found]:
     """What would be entities at each of them."""
     rows = []
     for threshold in THRESHOLDS:
-        found = entities_at(texts, threshold)
+        found = texts.entities_above(threshold, {})
         one = total(count(texts.gold, found).values())
         whatever = total(count(without(texts.gold), without(found)).values())
         rows.append(Found(threshold, one, whatever))
     return rows
 
 
-def entities_at(texts: PredictedTexts, threshold: float) -> list[list[Any]]:
-    """What would be entities of each text at this threshold."""
-    return [
-        entities_above(found, spans, threshold, {})
-        for found, spans in zip(texts.found, texts.spans)
-    ]
-
-
 def by_source(
     texts: PredictedTexts, sources: Sequence[str], threshold: float
 ) -> dict[str, Counts]:
     """What would be entities at a threshold, of each source. sources: of each text."""
-    found = entities_at(texts, threshold)
+    found = texts.entities_above(threshold, {})
     counts = {}
     for source in sorted(set(sources)):
         own = [at for at, each in enumerate(sources) if each == source]
@@ -116,14 +118,12 @@ def main() -> None:
     args = parser.parse_args()
     nlp = spacy.load(args.pipeline)
     for defined in (True, False):
-        examples = held_out_examples(nlp, args.data, defined, args.texts)
-        texts = predict(nlp, examples)
+        texts, sources = ask(nlp, args.data, defined, args.texts)
         msg.divider("Names and meanings" if defined else "Names alone")
         rows = at_thresholds(texts)
         for row in rows:
             msg.text(str(row))
         best = max(rows, key=lambda row: row.counts.f1).threshold
-        sources = [each.reference.user_data["source"] for each in examples]
         for source, counts in by_source(texts, sources, best).items():
             said = f"{100 * counts.f1:5.1f}  {source}, {counts.annotated} entities"
             msg.text(f"at {best:.2f}: {said}")

@@ -17,6 +17,7 @@ from typing import Any
 
 import spacy
 import srsly
+from spacy.language import Language
 from wasabi import msg
 
 from spacy_instructner.evaluation.metrics import Counts
@@ -26,11 +27,11 @@ from spacy_instructner.fewshot.report import table
 from .base import percent
 from .held_out import (
     CONFIG,
+    NAME,
     Found,
+    ask,
     at_thresholds,
     by_source,
-    held_out_examples,
-    predict,
 )
 from .without_shots import settings_of
 
@@ -40,8 +41,6 @@ MODEL = "--components.instruction_ner.model"
 RATE = "--training.optimizer.learn_rate"
 # Asked for by names alone, and with what they mean.
 ASKED = {"names alone": False, "with meanings": True}
-# That of the task.
-THRESHOLD = 0.4
 
 
 @dataclass(frozen=True)
@@ -175,14 +174,15 @@ def scores(found: Mapping[str, float]) -> dict[str, float]:
     return {"p": found["ents_p"], "r": found["ents_r"], "f": found["ents_f"]}
 
 
-def score(adapter: Path, data: Path, texts: int, defined: bool) -> HeldOut:
-    """Of an adapter. texts: how many; defined: whether it is told what labels mean."""
-    nlp = spacy.blank("en")
-    nlp.add_pipe("instruction_ner", config=settings_of(str(adapter)))
-    examples = held_out_examples(nlp, data, defined, texts)
-    found = predict(nlp, examples)
-    sources = [each.reference.user_data["source"] for each in examples]
-    return HeldOut(at_thresholds(found), by_source(found, sources, THRESHOLD))
+def score(nlp: Language, data: Path, texts: int, defined: bool) -> HeldOut:
+    """Of a pipeline. texts: how many; defined: whether it is told what labels mean."""
+    found, sources = ask(nlp, data, defined, texts)
+    return HeldOut(at_thresholds(found), by_source(found, sources, threshold_of(nlp)))
+
+
+def threshold_of(nlp: Language) -> float:
+    pipe: Any = nlp.get_pipe(NAME)
+    return float(pipe.cfg["threshold"])
 
 
 def section(name: str, folder: str) -> str:
@@ -250,12 +250,12 @@ def main() -> None:
     args = parser.parse_args()
     folder, data = args.folder.resolve(), args.data.resolve()
     train(folder, data)
-    adapter = folder / f"mean-{len(STAGES)}"
+    nlp = spacy.blank("en")
+    nlp.add_pipe(NAME, config=settings_of(str(folder / f"mean-{len(STAGES)}")))
     # As many as runs are scored by; then more, which say more.
-    last = score(adapter, data, 400, defined=False).at(THRESHOLD)
+    last = score(nlp, data, 400, defined=False).at(threshold_of(nlp))
     found = {
-        asked: score(adapter, data, args.texts, defined)
-        for asked, defined in ASKED.items()
+        asked: score(nlp, data, args.texts, defined) for asked, defined in ASKED.items()
     }
     results = {
         "machine": machine(),

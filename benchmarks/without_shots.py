@@ -25,7 +25,7 @@ from spacy_instructner.fewshot.machine import machine
 from spacy_instructner.fewshot.report import table
 
 from .claims import Texts, read_texts
-from .held_out import CONFIG, THRESHOLDS, entities_at
+from .held_out import CONFIG, THRESHOLDS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "without_shots.json"
@@ -65,7 +65,9 @@ class Reading:
     def f1(self, threshold: float | None) -> dict[str, float]:
         """In percent, set by set; None for the threshold of the task."""
         found = {
-            name: texts.found if threshold is None else entities_at(texts, threshold)
+            name: texts.found
+            if threshold is None
+            else texts.entities_above(threshold, {})
             for name, texts in self.found.items()
         }
         return {
@@ -210,14 +212,9 @@ def main() -> None:
     purpose = "reported" if args.reported else "development"
     rows = measure(args.data, purpose, args.texts, configs)
     results = srsly.read_json(RESULTS) if RESULTS.is_file() else {}
-    kept = [row for row in results.get(purpose, []) if row["name"] not in configs]
-    order = [*KNOWN]
-    results[purpose] = sorted(
-        [*kept, *rows],
-        key=lambda row: (
-            order.index(row["name"]) if row["name"] in order else len(order)
-        ),
-    )
+    by_name = {row["name"]: row for row in [*results.get(purpose, []), *rows]}
+    order = dict.fromkeys([*KNOWN, *by_name])
+    results[purpose] = [by_name[name] for name in order if name in by_name]
     srsly.write_json(RESULTS, results)
 
 

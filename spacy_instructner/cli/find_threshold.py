@@ -42,7 +42,6 @@ def find_threshold_cli(
     from ..corpus.pipelines import find_component
     from ..evaluation.metrics import best_threshold, best_thresholds, count, total
     from ..evaluation.predicted_texts import (
-        entities_above,
         label_by_label,
         predict_texts,
     )
@@ -67,10 +66,7 @@ def find_threshold_cli(
     threshold, f1 = best
 
     def f1_at(threshold: float, by_label: Mapping[str, float]) -> float:
-        kept = [
-            entities_above(found, spans, threshold, by_label)
-            for found, spans in zip(predictions.found, predictions.spans)
-        ]
+        kept = predictions.entities_above(threshold, by_label)
         return total(count(predictions.gold, kept).values()).f1
 
     msg.good(

@@ -28,6 +28,15 @@ class PredictedTexts:
     spans: list[list[ScoredCharSpan]]
     failures: list[tuple[int, str]]
 
+    def entities_above(
+        self, threshold: float, thresholds: Mapping[str, float]
+    ) -> list[list[ScoredCharSpan]]:
+        """What would be entities of each text with these thresholds."""
+        return [
+            entities_above(found, spans, threshold, thresholds)
+            for found, spans in zip(self.found, self.spans)
+        ]
+
 
 def predict_texts(nlp: Language, docs: Sequence[Doc]) -> PredictedTexts:
     """Annotate texts that are annotated already, and keep both annotations.
