@@ -231,20 +231,26 @@ def begin_afresh(model: Model) -> None:
     """Weights as they were before any training: the base, and a fresh adapter, or the
     one that it starts from. They are made ready aside; until then, those that are there
     stay."""
-    config: ModelConfig = model.attrs["config"]
-    before = current_backbone(model)
-    usable = before is not None and (config.adapter or not before.learned)
-    if before is not None and usable:
-        identity = model.attrs["identity"]
-        start = _read_start(model, identity)
-        usable = before.layers == layers_to_read(config, start)
-    if before is not None and usable:
-        backbone = before.without_adapter()
-        _put_start(model, backbone, start)
-    else:
+    backbone, identity = _base_again(model), model.attrs["identity"]
+    if backbone is None:
         backbone, identity = _load(model)
     add_trained(model, backbone)
     put_backbone(model, backbone, identity)
+
+
+def _base_again(model: Model) -> Backbone | None:
+    """The base that is there, with the adapter to start from; None where its weights were
+    trained, or where it is not of as many layers."""
+    config: ModelConfig = model.attrs["config"]
+    before = current_backbone(model)
+    if before is None or (config.adapter is None and before.learned):
+        return None
+    start = _read_start(model, model.attrs["identity"])
+    if before.layers != layers_to_read(config, start):
+        return None
+    backbone = before.without_adapter()
+    _put_start(model, backbone, start)
+    return backbone
 
 
 def add_trained(model: Model, backbone: Backbone) -> None:
