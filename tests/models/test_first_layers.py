@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import spacy
 import srsly
+from spacy.language import Language
 from spacy.tokens import Span
 from spacy.training import Example
 from thinc.api import Adam
@@ -18,6 +19,18 @@ from spacy_instructner.models.pretrained_adapters import average_starts
 from spacy_instructner.models.thinc_model import get_backbone
 
 TEXT = "Anna met Bert in Paris ."
+
+
+def beside_one_layer(
+    make_nlp: MakeNLP, tmp_path: Path
+) -> tuple[Language, dict[str, Any]]:
+    """A pipeline whose adapter stands beside one layer, and a model that begins from it."""
+    few = trained_to_score(
+        make_nlp, 2, model={"layers": 1, "adapter": LORA}, bundle="adapter"
+    )
+    few.to_disk(tmp_path / "few")
+    start = tmp_path / "few" / "instruction_ner" / "model"
+    return few, {"adapter": LORA, "start": str(start)}
 
 
 @pytest.mark.parametrize("bundle", ["full", "adapter"])
@@ -89,17 +102,12 @@ def test_as_many_as_the_adapter_stands_beside(
     make_nlp: MakeNLP, tmp_path: Path
 ) -> None:
     """`layers = "auto"`: what the adapter decides goes with the saved pipeline."""
-    few = trained_to_score(
-        make_nlp, 2, model={"layers": 1, "adapter": LORA}, bundle="adapter"
-    )
-    few.to_disk(tmp_path / "few")
-    start = tmp_path / "few" / "instruction_ner" / "model"
+    few, own = beside_one_layer(make_nlp, tmp_path)
 
     def depth(nlp: Any) -> int:
         pipe = nlp.get_pipe("instruction_ner")
         return len(get_backbone(pipe.model).hf.model.layers)
 
-    own = {"adapter": LORA, "start": str(start)}
     labels = list(few.get_pipe("instruction_ner").labels)  # type: ignore[attr-defined]
     nlp = make_nlp(labels=labels, task=TASK, model=own, bundle="adapter")
     assert depth(nlp) == 1
@@ -182,12 +190,7 @@ def test_no_labels_are_typed_where_nothing_is_written(make_nlp: MakeNLP) -> None
 def test_a_cut_model_is_not_loaded_to_write(
     make_nlp: MakeNLP, tmp_path: Path, task: str
 ) -> None:
-    few = trained_to_score(
-        make_nlp, 2, model={"layers": 1, "adapter": LORA}, bundle="adapter"
-    )
-    few.to_disk(tmp_path / "few")
-    start = tmp_path / "few" / "instruction_ner" / "model"
-    own = {"adapter": LORA, "start": str(start)}
+    _, own = beside_one_layer(make_nlp, tmp_path)
     nlp = make_nlp(labels=["PERSON"], task=TASK, model=own, bundle="adapter")
     nlp(TEXT)
     nlp.to_disk(tmp_path / "auto")
