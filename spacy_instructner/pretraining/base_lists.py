@@ -47,11 +47,13 @@ class Catalog:
 
     factors: how often each is drawn, compared with others of its size (1.0 where it is
     missing); excluded: labels that are never asked for, by source; filled: sources of which
-    texts without entities are left out, as these have mentions that nobody marked."""
+    texts without entities are left out, as these have mentions that nobody marked; parents:
+    by source, labels that hold others, as persons hold actors, and those that each holds."""
 
     factors: Mapping[str, float] = field(default_factory=dict)
     excluded: Mapping[str, frozenset[str]] = field(default_factory=dict)
     filled: frozenset[str] = frozenset()
+    parents: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
 
 
 def read_held_out(path: Path | None) -> HeldOutLabels:
@@ -86,13 +88,19 @@ def read_catalog(path: Path | None) -> Catalog:
             {name: groups[own["group"]] for name, own in sources},
             {name: frozenset(_labels(own.get("exclude", []))) for name, own in sources},
             frozenset(name for name, own in sources if own.get("filled")),
+            {name: _parents(own.get("parents", {})) for name, own in sources},
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'{path} must hold {{"groups": {{group: factor}}, "sources": {{source: '
-            f'{{"group": group, "exclude": [label], "filled": true or false}}}}}}: '
+            f'{{"group": group, "exclude": [label], "filled": true or false, "parents": '
+            f"{{parent: [label]}}}}}}}}: "
             f"{error!r}"
         ) from error
+
+
+def _parents(content: Any) -> dict[str, frozenset[str]]:
+    return {parent: frozenset(_labels(own)) for parent, own in content.items()}
 
 
 def _by_source(content: Any) -> dict[str, tuple[str, ...]]:

@@ -5,7 +5,7 @@ do the labels that are near it: {"names": […], "definitions": […], "near": [
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spacy.language import Language
@@ -125,6 +125,7 @@ def read_base_sources(
         else:
             texts = read_texts(path, nlp, ruler)
             folder = SpanFolder(nlp.lang or "xx", list(map(span_text_of, texts)), ())
+        folder = _with_parents(folder, name, catalog.parents.get(name, {}))
         if folder.language not in cutters:
             cutters[folder.language] = word_cutter(folder.language, nlp)
         labels = sorted(
@@ -141,6 +142,40 @@ def read_base_sources(
             cutters[folder.language],
         )
     return read
+
+
+def _with_parents(
+    folder: SpanFolder, source: str, parents: Mapping[str, frozenset[str]]
+) -> SpanFolder:
+    """Texts in which each mention has the labels that hold its own, too. Raises ValueError
+    for a parent that the source has as a label of its own."""
+    if not parents:
+        return folder
+    texts = (*folder.train, *folder.dev)
+    if own := sorted({label for text in texts for label in text.labels} & set(parents)):
+        raise ValueError(
+            f"The source {source!r} has labels that are called as parents are: {own}. Give "
+            "the parents other names."
+        )
+    return SpanFolder(
+        folder.language,
+        [with_parents(text, parents) for text in folder.train],
+        [with_parents(text, parents) for text in folder.dev],
+    )
+
+
+def with_parents(text: SpanText, parents: Mapping[str, frozenset[str]]) -> SpanText:
+    """A text in which each mention has the labels that hold its own, too, behind its own.
+
+    parents: the labels that each parent holds, other parents among them if these stand
+    before it."""
+    types = []
+    for own in text.span_types:
+        for parent, held in parents.items():
+            if not held.isdisjoint(own):
+                own = (*own, parent)
+        types.append(own)
+    return replace(text, types=tuple(types))
 
 
 def _kept(texts: Sequence[SpanText], longest: int, filled: bool) -> list[SpanText]:

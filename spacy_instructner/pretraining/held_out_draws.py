@@ -34,6 +34,7 @@ def build_held_out_v2(
     empty: float = 0.2,
     most_labels: int = 12,
     defined: bool = True,
+    nested: bool = False,
     made: int = 2000,
     longest: int = 400,
 ) -> "HeldOutDraws":
@@ -49,6 +50,8 @@ def build_held_out_v2(
     empty (float): share of texts without an answer.
     most_labels (int): largest number of labels that a text asks for.
     defined (bool): whether a label has its first definition, or its first name alone.
+    nested (bool): whether a text of a held-out label is asked for those that hold it, too,
+        such as a text with an actor for persons. Then the most special is the answer.
     RETURNS (HeldOutDraws): reads Examples. A text of a held-out label is asked for the
         held-out labels that it has, one of a held-out source for all that it has. The
         reference's `user_data["source"]` names the source. Raises
@@ -61,7 +64,7 @@ def build_held_out_v2(
         raise ValueError("`texts` and `most_labels` must be at least 1.")
     files = BaseFiles(base, sources or {}, wording, rules, made, longest)
     return HeldOutDraws(
-        files, held_out, catalog, texts, seed, absent, empty, most_labels, defined
+        files, held_out, catalog, texts, seed, absent, empty, most_labels, defined, nested
     )
 
 
@@ -92,6 +95,7 @@ class HeldOutDraws:
     empty: float
     most_labels: int
     defined: bool
+    nested: bool
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
         held = read_held_out(self.held_out)
@@ -156,7 +160,11 @@ class HeldOutDraws:
         if is_answered:
             asked = [label for label in present if label in own.labels]
             rng.shuffle(asked)
-            asked = apart(asked, [text])[: self.most_labels]
+            if self.nested:
+                asked += [label for label in present if _holds(label, asked, text)]
+            else:
+                asked = apart(asked, [text])
+            asked = asked[: self.most_labels]
         else:
             # A held-out label, where one is known to be absent.
             absent.sort(key=lambda label: label not in own.labels)
@@ -172,6 +180,16 @@ class HeldOutDraws:
     def _words(self, source: BaseSource, label: str) -> dict[str, str]:
         words = first_words(label, source.wording)
         return words if self.defined else {**words, "definition": ""}
+
+
+def _holds(label: str, asked: Sequence[str], text: SpanText) -> bool:
+    """Does a label hold one of those that are asked for, and is none of them?"""
+    return label not in asked and any(
+        label in own[own.index(held) :]
+        for own in text.span_types
+        for held in asked
+        if held in own
+    )
 
 
 def _of_source(name: str, source: BaseSource, rng: random.Random) -> _Scored:

@@ -21,6 +21,7 @@ from spacy_instructner.pretraining.label_draws import LearnedSource
 
 BASE, LISTS = SHARED / "base", ROOT / "assets" / "base"
 HELD, CATALOG = LISTS / "held_out.json", LISTS / "sources.json"
+NESTED = LISTS / "held_out_nested.json"
 EVENTS = {"events": LISTS / "queries" / "events.json"}
 DRAWS = 5000
 
@@ -29,18 +30,42 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def rows() -> Mapping[str, list[dict[str, Any]]]:
-    """The rows of each source, as they are in its files."""
+    """The rows of each source as they are in its files, with the labels that hold others."""
     if not BASE.is_dir():
         pytest.skip(f"{BASE} is missing: set SPACY_INSTRUCTNER_DATA.")
+    parents = {
+        name: own.get("parents", {})
+        for name, own in read_json(CATALOG)["sources"].items()
+    }
     return {
         path.parent.name: [
-            json.loads(line)
+            held(json.loads(line), parents[path.parent.name])
             for part in ("train", "dev")
             for line in read_text(path.with_name(f"{part}.jsonl.gz")).split("\n")
             if line
         ]
         for path in sorted(BASE.glob("*/dataset.json"))
     }
+
+
+def held(row: dict[str, Any], parents: Mapping[str, list[str]]) -> dict[str, Any]:
+    """A row with all labels that hold one of a span's."""
+    for parent, labels in parents.items() if row["spans"] else ():
+        row["types"] = [
+            [*own, parent] if set(own) & set(labels) else own for own in types_of(row)
+        ]
+    return row
+
+
+@pytest.fixture(scope="module")
+def wording() -> Mapping[str, Any]:
+    """What labels are called, and which are near: the data's own words, and the
+    project's for labels that hold others."""
+    own = read_json(LISTS / "wording.json")
+    for name, about in read_json(CATALOG)["sources"].items():
+        for parent in about.get("parents", ()):
+            own.setdefault(f"{name}/{parent}", own[parent])
+    return {**own, **read_json(BASE / "wording.json")}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +76,7 @@ def learned(rows: Any) -> Mapping[str, LearnedSource]:
 
 @pytest.fixture(scope="module")
 def examples(rows: Any) -> list[Example]:
-    read = draws(BASE, held_out=HELD, catalog=CATALOG)
+    read = draws(BASE, held_out=HELD, catalog=CATALOG, wording=LISTS / "wording.json")
     return list(islice(read.starting(spacy.blank("en"), 0), DRAWS))
 
 
@@ -70,8 +95,10 @@ def found(example: Example) -> set[tuple[str, str]]:
 
 
 @pytest.mark.long
-def test_every_source_is_read(rows: Any, learned: Mapping[str, LearnedSource]) -> None:
-    held, wording = read_held_out(HELD), read_json(BASE / "wording.json")
+def test_every_source_is_read(
+    rows: Any, learned: Mapping[str, LearnedSource], wording: Mapping[str, Any]
+) -> None:
+    held = read_held_out(HELD)
     assert len(rows) == 48
     assert set(rows) == set(learned) | (set(held.sources) - set(EVENTS))
     for name, own in learned.items():
@@ -117,9 +144,8 @@ def is_fair(
 
 @pytest.mark.long
 def test_nothing_is_asked_for_that_may_be_there_unmarked(
-    rows: Any, examples: list[Example]
+    rows: Any, examples: list[Example], wording: Mapping[str, Any]
 ) -> None:
-    wording = read_json(BASE / "wording.json")
     near = {key: own["near"] for key, own in wording.items() if "near" in own}
     unsure = read_json(BASE / "semcor" / "dataset.json")["unsure"]
     by_text = rows_by_text(rows)
@@ -192,15 +218,41 @@ def test_what_is_scored(rows: Any) -> None:
     assert sum(not each.reference.ents for each in made) == 80
 
 
+def test_labels_that_hold_others(rows: Any, wording: Mapping[str, Any]) -> None:
+    held, catalog = read_held_out(HELD), read_catalog(CATALOG)
+    assert len(catalog.parents) == len(read_json(CATALOG)["sources"])
+    for name, parents in catalog.parents.items():
+        known = {t for row in rows.get(name, ()) for own in types_of(row) for t in own}
+        for parent, labels in parents.items() if name in rows else ():
+            # What is held is a label of the source, or a parent before it.
+            assert labels <= known - {parent}, (name, parent, labels - known)
+            assert set(wording[f"{name}/{parent}"].get("near", ())) <= known - labels
+    # What is scored with the labels that hold it is never learned.
+    nested = read_held_out(NESTED)
+    for name, own in nested.labels.items():
+        assert set(own) <= held.of(name)
+    made = list(
+        scored(NESTED, BASE, catalog=CATALOG, wording=LISTS / "wording.json",
+               nested=True)(spacy.blank("en"))
+    )  # fmt: skip
+    both = 0
+    for each in made:
+        name, labels = each.reference.user_data["source"], set(asked(each))
+        own = {ent.label_ for ent in each.reference.ents}
+        both += len(labels & own) > 0 and len(labels & set(catalog.parents[name])) > 0
+    assert len(made) == 400 and both > 100
+
+
 def test_the_config_reads_what_is_there(rows: Any, tmp_path: Path) -> None:
     config = Config().from_disk(ROOT / "configs" / "base2.cfg", interpolate=False)
     config["paths"]["data"] = str(SHARED)
-    for name in ("wording", "rules", "templates", "held_out", "catalog"):
+    for name in ("wording", "rules", "templates", "held_out", "nested", "catalog"):
         config["paths"][name] = str(ROOT / config["paths"][name])
     corpora = config.interpolate()["corpora"]
     paths = [*corpora["train"]["sources"].values(), corpora["train"]["base"]]
     assert [path for path in paths if not Path(path).exists()] == []
     resolved = spacy.registry.resolve(corpora)
     assert set(resolved["dev"].files.sources) >= set(EVENTS)
-    for corpus in resolved.values():
-        assert Path(corpus.held_out) == HELD
+    assert Path(resolved["nested"].held_out) == NESTED
+    for name in ("train", "dev"):
+        assert Path(resolved[name].held_out) == HELD

@@ -91,6 +91,25 @@ def test_what_labels_are_called(base: Path) -> None:
         )
 
 
+def test_what_holds_a_held_out_label_is_asked_for_too(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    text = "the [vet|vet,doctor,person] {} saw [Ann|person] and a [dog|dog,animal]"
+    write_source(base / "beings", [], [marked(text.format(n)) for n in "abcdefgh"])
+    names = ("vet", "doctor", "person", "dog", "animal")
+    write_wording(base, {f"beings/{name}": [name] for name in names})
+    held = {"labels": {"beings": ["doctor"]}}
+    for text, labels, _ in rows(base, held, texts=8, empty=0.0):
+        assert set(labels) == {"doctor"}
+    path = tmp_path / "held_out.json"
+    for each in scored(path, base, texts=8, empty=0.0, nested=True)(NLP):
+        # Not the vet, which the doctor holds; nor animals, which hold no doctor.
+        assert set(asked(each)) == {"doctor", "person"}
+        assert [(ent.text, ent.label_) for ent in each.reference.ents] == [
+            ("vet", "doctor"),
+            ("Ann", "person"),
+        ]
+
+
 def test_the_share_of_absent_labels(base: Path) -> None:
     held = {"labels": {"trips": ["means"]}}
     for share in (0.0, 0.5):

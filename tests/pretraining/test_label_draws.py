@@ -159,6 +159,41 @@ def test_who_asks_for_several_types_of_a_span_gets_the_most_special(base: Path) 
     assert 0 < len(several) < both
 
 
+def test_labels_hold_others_of_their_source(base: Path) -> None:
+    parents = {"town": ["city"], "spot": ["town", "lake", "river"]}
+    places = {"group": "a", "parents": parents}
+    sources = {"places": places, "beings": {"group": "a"}, "orders": {"group": "a"}}
+    catalog = write_json(
+        base.parent / "catalog.json", {"groups": {"a": 1.0}, "sources": sources}
+    )
+    own = draws(base, catalog=catalog).read(NLP)["places"]
+    assert own.source.labels == ["city", "island", "lake", "river", "spot", "town"]
+    types = {each for text in own.source.train for each in text.span_types}
+    # The most special first. A parent may hold another that stands before it.
+    assert types == {
+        ("city", "town", "spot"),
+        ("river", "spot"),
+        ("lake", "spot"),
+        ("island",),
+    }
+    kinds = Counter[str]()
+    for example in some(600, base, catalog=catalog, nested=0.5, absent=0.3, **ALL):
+        labels, answers = set(asked(example)), found(example)
+        if example.text.endswith("Rome"):
+            (answer,) = answers or ("none",)
+            kinds[answer] += 1
+            wanted = [each for each in ("city", "town", "spot") if each in labels]
+            assert [answer] == wanted[:1]
+        if "Capri" in example.text:
+            # Without a scope, all is known of it.
+            assert "spot" not in answers
+    assert min(kinds[each] for each in ("city", "town", "spot")) > 5
+    sources["places"] = {"group": "a", "parents": {"lake": ["city"]}}
+    write_json(catalog, {"groups": {"a": 1.0}, "sources": sources})
+    with pytest.raises(ValueError, match="'places' has labels that are called as"):
+        draws(base, catalog=catalog).read(NLP)
+
+
 def test_joined_texts_ask_for_what_each_of_them_knows(base: Path) -> None:
     several = 0
     for example in some(600, base, joined=1.0, absent=0.5, **ALL):
