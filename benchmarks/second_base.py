@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,20 +46,31 @@ ASKED = {"names alone": False, "with meanings": True}
 @dataclass(frozen=True)
 class Stage:
     """steps: of each run, of 8 texts; scored: after how many of them it is scored; rate: the
-    learn rate that it begins with; zero: the step at which that would have fallen to 0."""
+    learn rate that it begins with; zero: the step at which that would have fallen to 0;
+    settings: further ones, by their paths."""
 
     steps: int
     scored: int
     rate: float
     zero: int
     seeds: tuple[int, int]
+    settings: Mapping[str, float] = field(default_factory=dict)
 
 
+# Labels that hold one another are asked for together, and the sources that have them come
+# more often.
+NESTED = {
+    "corpora.train.nested": 0.5,
+    "corpora.train.weights.few_nerd_1k": 2.0,
+    "corpora.train.weights.hands": 2.0,
+    "corpora.train.weights.multiconer2_en": 3.0,
+}
 STAGES = (
     Stage(400, 400, 0.001, 3000, (11, 12)),
     Stage(1000, 500, 0.001, 4000, (21, 22)),
     Stage(1300, 650, 0.00075, 2800, (31, 32)),
     Stage(1500, 500, 0.0004, 1500, (41, 42)),
+    Stage(900, 450, 0.0007, 1000, (51, 52), NESTED),
 )
 
 
@@ -95,6 +106,7 @@ def commands(folder: Path, data: Path, stage: int) -> list[list[str]]:
             "--training.eval_frequency", str(own.scored),
             f"{RATE}.initial_rate", str(own.rate),
             f"{RATE}.total_steps", str(own.zero),
+            *(part for key, value in own.settings.items() for part in (f"--{key}", str(value))),
             *start,
         ]
         for run, seed in enumerate(own.seeds)

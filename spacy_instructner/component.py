@@ -36,7 +36,7 @@ from .predictions import (
     predict_each,
 )
 from .settings import Settings
-from .state import NO_LABELS, State
+from .state import NO_LABELS, InterpolationChoice, State
 from .tasks.base import BoundTask, Request, TrainingRecord
 from .tasks.labels import Labels, LabelSet
 from .training.records import (
@@ -213,10 +213,7 @@ class InstructionNERPipe(TrainablePipe):
         answers = [[next(rest) for _ in own] for _, own in asked]
         if self.claims is not None:
             answers = self.claims.decide(backbone, windows, answers)
-        answered = [
-            AnsweredWindow(window, requests, own)
-            for (window, requests), own in zip(asked, answers)
-        ]
+        answered = [AnsweredWindow(*each, own) for each, own in zip(asked, answers)]
         decode = backbone.encoder.decode if self.save_io else None
         return make_predictions(len(docs), answered, self.calibration, decode)
 
@@ -306,6 +303,7 @@ class InstructionNERPipe(TrainablePipe):
         labels: list[str] | None = None,
         names: dict[str, str] | None = None,
         definitions: dict[str, str] | None = None,
+        interpolation: InterpolationChoice | None = None,
     ) -> None:
         """Find labels and weights, and begin with a fresh adapter.
 
@@ -315,6 +313,8 @@ class InstructionNERPipe(TrainablePipe):
             those of the data, sorted.
         names, definitions (Optional[Dict[str, str]]): words and meanings, by label,
             besides those of the config.
+        interpolation (Optional[InterpolationChoice]): how much of what is learned is
+            taken; None for all.
         Raises ValueError for a path of the config that is named and not read. Where
         anything goes wrong, the component stays as it was.
         """
@@ -330,8 +330,11 @@ class InstructionNERPipe(TrainablePipe):
                 self._label_set(None)
             # Now: the file that they come from may be gone when they are shown.
             self.state.demonstrations(self.task.examples, self.vocab, again=True)
-            self.state.forget_calibration()
+            self.state.forget_training()
             begin_afresh(self.model)
+            if interpolation is not None:
+                share = interpolation(nlp, self, get_examples)
+                self.state.interpolate(self.model, share)
         if found.incomplete and self.labels:
             ids = self.answer_ids(found.incomplete)
             warn_of_lost(found.misaligned, found.unlabelled, ids)
@@ -376,13 +379,10 @@ class InstructionNERPipe(TrainablePipe):
         return found
 
     def _bind(self, backbone: Backbone, labels: LabelSet) -> BoundTask:
-        demonstrations = self.state.demonstrations(self.task.examples, self.vocab)
-
-        def bind() -> BoundTask:
-            max_span = self.decoder.max_span
-            return bind_task(self.task, backbone, labels, max_span, demonstrations)
-
-        return self._bound.get((backbone.encoder, labels, demonstrations), bind)
+        shown = self.state.demonstrations(self.task.examples, self.vocab)
+        settings = self.task, backbone, labels, self.decoder.max_span, shown
+        key = backbone.encoder, labels, shown
+        return self._bound.get(key, partial(bind_task, *settings))
 
     def _bound_windows(
         self, backbone: Backbone, docs: Sequence[Doc], labels: Labels | None

@@ -3,7 +3,7 @@ calibration, demonstrations. Saved beside the config, as it may change afterward
 Source: ours."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from thinc.api import Model
 
 from .binding import make_demonstrations, read_demonstrations
 from .calibration import Calibration
-from .models.thinc_model import current_backbone
+from .models.thinc_model import current_backbone, interpolate
 from .tasks.base import Demonstration, ExampleReader
 from .tasks.labels import (
     Labels,
@@ -25,6 +25,9 @@ from .tasks.labels import (
     with_own_words,
 )
 
+# Gets the pipeline, where one is known, its component and the training data, and says how
+# much of what is learned is taken: {"share": from 0 to 1, "f1": {share: F1}}.
+InterpolationChoice = Callable[[Any, Any, Callable[[], Any]], Mapping[str, Any]]
 NO_LABELS = (
     "The component {name!r} has no labels to look for. Give them in one of three ways: "
     'in the config, nlp.add_pipe("instruction_ner", config={{"labels": ["PERSON"]}}); '
@@ -51,6 +54,14 @@ class State:
         """As the config has it, without labels: these follow, checked."""
         now = ("threshold", "thresholds", "known_labels")
         return cls({key: configured[key] for key in now}, configured)
+
+    def interpolate(self, model: Model, chosen: Mapping[str, Any]) -> None:
+        """Take as much of what the model learns as was chosen, and keep why.
+
+        chosen: {"share": from 0 to 1, "f1": {share: F1}}, as `InterpolationChoice`
+            gives it. Raises ValueError as `models.thinc_model.interpolate`."""
+        interpolate(model, chosen["share"])
+        self.cfg["interpolation"] = dict(chosen)
 
     # Labels.
 
@@ -157,6 +168,11 @@ class State:
     def forget_calibration(self) -> None:
         """It belongs to the scores of weights that are no longer there."""
         self.cfg.pop("calibration", None)
+
+    def forget_training(self) -> None:
+        """What was found out about weights that are given up."""
+        self.forget_calibration()
+        self.cfg.pop("interpolation", None)
 
     def demonstrations(
         self, reader: ExampleReader | None, vocab: Vocab, again: bool = False

@@ -1,17 +1,20 @@
 """The pipeline of a config, trained on a support set that is given as Docs. Source: ours."""
 
+import io
 import random
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from confection import Config
-from spacy.cli.train import train
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training.initialize import init_nlp
+from spacy.training.loop import train
 from spacy.util import load_config, load_model_from_path
+from thinc.api import CupyOps, get_current_ops
 
 from ..formats.outputs import write_docs
 
@@ -58,13 +61,15 @@ def train_on(
     support: Sequence[Doc],
     overrides: Mapping[str, Any],
     learn: bool = True,
+    quiet: bool = False,
 ) -> Language:
-    """Train a pipeline as `spacy train` does.
+    """Train a pipeline as `spacy train` does, where spaCy computes now.
 
     config (Config): as `spacy train` takes it.
     support (Sequence[Doc]): annotated texts to learn from.
     overrides (Mapping[str, Any]): settings by their paths.
     learn (bool): whether to train the pipeline after initializing it.
+    quiet (bool): whether to print nothing.
     RETURNS (Language): the pipeline after the last step. Raises ValueError as
         `support_overrides`, and whatever training raises."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -73,10 +78,22 @@ def train_on(
         own = support_overrides(config, str(folder / "support.spacy"))
         path = folder / "config.cfg"
         config.to_disk(path)
+        read = load_config(path, overrides={**own, **overrides}, interpolate=False)
+        gpu = present_gpu()
+        nlp = init_nlp(read, use_gpu=gpu)
         if not learn:
-            return init_nlp(load_config(path, overrides={**own, **overrides}))
-        train(path, folder / "out", overrides={**own, **overrides})
+            return nlp
+        out = io.StringIO() if quiet else sys.stdout
+        err = io.StringIO() if quiet else sys.stderr
+        (folder / "out").mkdir()
+        train(nlp, folder / "out", use_gpu=gpu, stdout=out, stderr=err)
         return load_model_from_path(folder / "out" / "model-last")
+
+
+def present_gpu() -> int:
+    """The number of the GPU that spaCy uses now, -1 for none."""
+    ops = get_current_ops()
+    return ops.device_id if isinstance(ops, CupyOps) else -1
 
 
 def folds(

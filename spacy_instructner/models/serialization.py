@@ -37,7 +37,8 @@ def save_model(model: Model, folder: Path, bundle: str) -> None:
         with shim_of(model).lock:
             backbone, identity = get_backbone(model), model.attrs["identity"]
             config: ModelConfig = model.attrs["config"]
-            storage.save(backbone, config.kind, identity, aside, bundle)
+            with shim_of(model).interpolation.applied(backbone):
+                storage.save(backbone, config.kind, identity, aside, bundle)
     if aside.exists():
         put_folder(aside, folder)
     elif folder.exists():

@@ -32,6 +32,7 @@ from .lora import LoRA
 from .pretrained_adapters import Layers, Start, read_start
 from .shared_weights import content_key, share_base
 from .storage import put_adapter, put_head
+from .weight_interpolation import Named, WeightInterpolation
 
 
 class BackboneShim(PyTorchShim):
@@ -47,12 +48,14 @@ class BackboneShim(PyTorchShim):
         self.pid = os.getpid()
         self.lock = Lock()
         self.inference: Backbone | None = None
+        self.interpolation = WeightInterpolation()
 
     def put(self, backbone: Backbone | None) -> None:
         """Put another backbone in the place of the one that is there. Who decodes with
         that goes on with it to the end."""
         with self.lock:
             self.inference = None
+            self.interpolation = WeightInterpolation()
             self._model = backbone
 
     def finish_update(self, optimizer: Optimizer) -> None:
@@ -65,6 +68,7 @@ class BackboneShim(PyTorchShim):
             # Without an adapter, who decodes does so in the memory that is learned in.
             shared = self.inference is not None and self._model.lora is None
             self.inference = None
+            self.interpolation.keep_start(self._model)
             for name, parameter in self._model.named_parameters():
                 if parameter.grad is None:
                     continue
@@ -191,7 +195,11 @@ def get_inference_backbone(model: Model) -> Backbone:
     inference = shim.inference
     if inference is None:
         with shim.lock:
-            inference = shim.inference or get_backbone(model).inference_copy()
+            backbone = get_backbone(model)
+            inference = shim.inference
+            if inference is None:
+                with shim.interpolation.applied(backbone):
+                    inference = backbone.inference_copy()
             shim.inference = inference
     return inference
 
@@ -200,6 +208,29 @@ def invalidate_inference_backbone(model: Model) -> None:
     """To be called when weights were changed by something else than an update."""
     with shim_of(model).lock:
         shim_of(model).inference = None
+
+
+def interpolate(model: Model, share: float, start: Named | None = None) -> None:
+    """Annotate with, and save, weights between the start of training and what it has
+    reached, from now on.
+
+    share: of what was learned, from 0 to 1; start: the trained weights to begin from, by
+    name; None for those that are there before the next update. Raises ValueError for
+    another share, and for a model without an adapter, whose start would take as much
+    memory as the model."""
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(f"A share of what was learned is from 0 to 1, not {share}.")
+    if model.attrs["config"].adapter is None:
+        raise ValueError(
+            "Weights are interpolated where an adapter is trained, and the model has none."
+            " Set the model's `adapter`, or leave out `interpolation`."
+        )
+    shim = shim_of(model)
+    with shim.lock:
+        shim.inference = None
+        shim.interpolation.share = share
+        if start is not None:
+            shim.interpolation.start = start
 
 
 def drop_gradients(model: Model) -> None:

@@ -64,7 +64,16 @@ def build_held_out_v2(
         raise ValueError("`texts` and `most_labels` must be at least 1.")
     files = BaseFiles(base, sources or {}, wording, rules, made, longest)
     return HeldOutDraws(
-        files, held_out, catalog, texts, seed, absent, empty, most_labels, defined, nested
+        files,
+        held_out,
+        catalog,
+        texts,
+        seed,
+        absent,
+        empty,
+        most_labels,
+        defined,
+        nested,
     )
 
 

@@ -98,7 +98,7 @@ def test_what_holds_a_held_out_label_is_asked_for_too(tmp_path: Path) -> None:
     names = ("vet", "doctor", "person", "dog", "animal")
     write_wording(base, {f"beings/{name}": [name] for name in names})
     held = {"labels": {"beings": ["doctor"]}}
-    for text, labels, _ in rows(base, held, texts=8, empty=0.0):
+    for _, labels, _ in rows(base, held, texts=8, empty=0.0):
         assert set(labels) == {"doctor"}
     path = tmp_path / "held_out.json"
     for each in scored(path, base, texts=8, empty=0.0, nested=True)(NLP):

@@ -1,0 +1,162 @@
+"""How far training goes from the weights that it began with, chosen on the support set itself.
+
+    support set ──► parts ──► each part: train on the others, as long for each text
+                                 │  ask the part at each share of what was learned
+                                 ▼
+                      F1 of all parts together, by share ──► the share that is taken
+
+The start is the share 0. What was learned is taken only as far as it does better there than
+less of it: a few texts are worth less than what the base knows of some labels. Source:
+WiSE-FT chooses nothing (0.5); the choice by cross-fitting is ours.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from confection import Config
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.util import logger
+
+from ..component import InstructionNERPipe
+from ..models.thinc_model import get_backbone, interpolate
+from ..models.weight_interpolation import trained_weights
+from ..state import InterpolationChoice
+from .metrics import Counts, count, total
+from .predicted_texts import predict_texts
+from .support_set import folds, train_on
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+WORDS = ("labels", "label_names", "label_definitions", "known_labels")
+
+
+def build_interpolation_v1(
+    shares: Sequence[float] = SHARES, folds: int = 2, most_texts: int = 500
+) -> InterpolationChoice:
+    """Registered as `spacy-instructner.Interpolation.v1`; `interpolation` of
+    `[initialize.components.instruction_ner]`.
+
+    shares (Sequence[float]): how much of what was learned may be taken, from 0 to 1.
+    folds (int): parts that the training texts are divided into. Each is asked once, by
+        what the others taught. With two parts, that takes as long as the training itself,
+        and with more (folds - 1) times as long.
+    most_texts (int): with more texts than this, all of what is learned is taken.
+    RETURNS (InterpolationChoice): see `WeightChoice.choose`. Raises ValueError for shares that are not from 0 to 1, and for
+        fewer than two parts.
+    """
+    if not shares or not all(0.0 <= share <= 1.0 for share in shares):
+        raise ValueError(f"`shares` must be from 0 to 1, one at least, not {shares}.")
+    if folds < 2:
+        raise ValueError(f"`folds` must be at least 2, not {folds}.")
+    # A method: pydantic would make a dict of a dataclass.
+    return WeightChoice(tuple(sorted(set(shares))), folds, most_texts).choose
+
+
+@dataclass(frozen=True)
+class WeightChoice:
+    """See `build_interpolation_v1`."""
+
+    shares: tuple[float, ...]
+    folds: int
+    most_texts: int
+
+    def choose(
+        self,
+        nlp: Language | None,
+        pipe: InstructionNERPipe,
+        get_examples: Callable[[], Iterable[Example]],
+    ) -> dict[str, Any]:
+        """The share that is taken, and F1 of the training texts by share, none of them
+        asked by what it taught: {"share": 0.5, "f1": {"0": …, "0.5": …}}. Without F1 where
+        there are too many texts, or too few to divide.
+
+        nlp (Language): the pipeline, with its config.
+        pipe (InstructionNERPipe): its component, which has labels and the weights to begin
+            with.
+        get_examples (Callable): the training data. Raises ValueError without a pipeline,
+            and whatever training raises."""
+        if nlp is None:
+            raise ValueError(
+                "`interpolation` trains on parts of the data by the pipeline's config: "
+                "initialize the component by `nlp.initialize` or `spacy train`."
+            )
+        # What cannot be interpolated fails here, not after minutes of training.
+        interpolate(pipe.model, 1.0)
+        support = [example.reference for example in get_examples()]
+        different = len({doc.text for doc in support})
+        if not self.folds <= different <= self.most_texts:
+            logger.info(
+                "%s takes all of what it learns: %d texts are not divided into %d parts "
+                "(most_texts: %d)",
+                pipe.name,
+                different,
+                self.folds,
+                self.most_texts,
+            )
+            return {"share": 1.0, "f1": {}}
+        f1 = self.cross_fit(nlp, pipe, support)
+        share = choose_share(f1)
+        by_share = ", ".join(f"{each:g}: {100 * own:.1f}" for each, own in f1.items())
+        logger.info(
+            "%s takes %g of what it learns. F1 of the training texts by share, asked of "
+            "what others taught: %s",
+            pipe.name,
+            share,
+            by_share,
+        )
+        return {
+            "share": share,
+            "f1": {f"{each:g}": round(own, 4) for each, own in f1.items()},
+        }
+
+    def cross_fit(
+        self, nlp: Language, pipe: InstructionNERPipe, support: Sequence[Doc]
+    ) -> dict[float, float]:
+        """F1 of all texts by share, each part asked by what the others taught."""
+        start = trained_weights(get_backbone(pipe.model))
+        config = fold_config(nlp, pipe, self.folds)
+        seed = config.interpolate()["training"]["seed"] or 0
+        counts = dict.fromkeys(self.shares, Counts(0, 0, 0))
+        for rest, held_out in folds(support, self.folds, seed):
+            learned = train_on(config, rest, {}, quiet=True)
+            own = cast(InstructionNERPipe, learned.get_pipe(pipe.name))
+            for share in self.shares:
+                interpolate(own.model, share, start)
+                counts[share] += f1_counts(learned, held_out)
+        return {share: each.f1 for share, each in counts.items()}
+
+
+def fold_config(nlp: Language, pipe: InstructionNERPipe, parts: int) -> Config:
+    """The config of a pipeline, for all but one part of its training texts: as long for
+    each text, without choosing anything again, and quiet."""
+    config = nlp.config.copy()
+    config["components"][pipe.name] |= {key: pipe.cfg[key] for key in WORDS}
+    config["components"][pipe.name]["bundle"] = "adapter"
+    config["initialize"]["components"].pop(pipe.name, None)
+    training = config["training"]
+    if training["max_steps"]:
+        training["max_steps"] = math.ceil(training["max_steps"] * (parts - 1) / parts)
+        training["eval_frequency"] = training["max_steps"]
+    training["before_to_disk"] = None
+    training["logger"] = {
+        "@loggers": "spacy.ConsoleLogger.v3",
+        "progress_bar": None,
+        "console_output": False,
+        "output_file": None,
+    }
+    return config
+
+
+def f1_counts(nlp: Language, docs: Sequence[Doc]) -> Counts:
+    """What a pipeline finds in annotated texts."""
+    predicted = predict_texts(nlp, docs)
+    return total(count(predicted.gold, predicted.found).values())
+
+
+def choose_share(f1: Mapping[float, float]) -> float:
+    """The share with the best F1; of equal ones, the smallest: what was known before holds
+    for more texts than those that were asked. 1 where nothing was asked."""
+    return max(f1, key=lambda share: (f1[share], -share)) if f1 else 1.0
