@@ -2,12 +2,14 @@
 by source: `python -m benchmarks.held_out PIPELINE`.
 
 PIPELINE is what `pretrain` wrote with `configs/base2.cfg` (FOLDER/model); the texts are those
-of its `[corpora.dev]`. More of them (`--texts`) say more: 400 have about 570 entities. They
-are asked for twice: with what labels mean, and by names alone."""
+of its `[corpora.dev]`, and of its `[corpora.nested]`, whose labels hold one another. More of
+them (`--texts`) say more: 400 have about 570 entities. They are asked for twice: with what labels
+mean, and by names alone."""
 
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +48,17 @@ class Found:
         )
 
 
-def held_out_examples(nlp: Any, data: Path, defined: bool, texts: int) -> list[Example]:
+def held_out_examples(
+    nlp: Any, data: Path, defined: bool, texts: int, corpus: str = "dev"
+) -> list[Example]:
     """So many texts as the config scores by. defined: whether labels have a meaning,
-    too."""
+    too; corpus: "nested" for those that ask for labels that hold one another."""
     own = {"defined": defined, "texts": texts}
-    overrides: dict[str, Any] = {f"corpora.dev.{key}": own[key] for key in own}
+    overrides: dict[str, Any] = {f"corpora.{corpus}.{key}": own[key] for key in own}
     overrides["paths.data"] = str(data)
     config = load_config(CONFIG, overrides=overrides, interpolate=True)
-    (corpus,) = resolve_dot_names(config, ["corpora.dev"])
-    return list(corpus(nlp))
+    (reader,) = resolve_dot_names(config, [f"corpora.{corpus}"])
+    return list(reader(nlp))
 
 
 def predict(nlp: Any, examples: Sequence[Example]) -> PredictedTexts:
@@ -67,11 +71,11 @@ def predict(nlp: Any, examples: Sequence[Example]) -> PredictedTexts:
 
 
 def ask(
-    nlp: Any, data: Path, defined: bool, texts: int
+    nlp: Any, data: Path, defined: bool, texts: int, corpus: str = "dev"
 ) -> tuple[PredictedTexts, list[str]]:
-    """What a pipeline finds in so many texts, and the source of each. defined: see
+    """What a pipeline finds in so many texts, and the source of each. defined, corpus: see
     `held_out_examples`."""
-    examples = held_out_examples(nlp, data, defined, texts)
+    examples = held_out_examples(nlp, data, defined, texts, corpus)
     sources = [each.reference.user_data["source"] for each in examples]
     return predict(nlp, examples), sources
 
@@ -117,9 +121,10 @@ def main() -> None:
     # fmt: on
     args = parser.parse_args()
     nlp = spacy.load(args.pipeline)
-    for defined in (True, False):
-        texts, sources = ask(nlp, args.data, defined, args.texts)
-        msg.divider("Names and meanings" if defined else "Names alone")
+    for corpus, defined in product(("dev", "nested"), (True, False)):
+        texts, sources = ask(nlp, args.data, defined, args.texts, corpus)
+        said = "names and meanings" if defined else "names alone"
+        msg.divider(f"{corpus}: {said}")
         rows = at_thresholds(texts)
         for row in rows:
             msg.text(str(row))

@@ -27,15 +27,22 @@ def test_every_run_draws_other_texts_and_begins_from_the_mean(tmp_path: Path) ->
     assert len(set(seeds)) == len(seeds) == 2 * len(STAGES)
     starts = values("--components.instruction_ner.model.start")
     # The first two begin from what the config names.
-    assert starts == [str(tmp_path / f"mean-{n}") for n in (1, 1, 2, 2, 3, 3)]
+    assert starts == [str(tmp_path / f"mean-{n}") for n in (1, 1, 2, 2, 3, 3, 4, 4)]
+    # The last learns labels that hold one another.
+    assert values("--corpora.train.nested") == ["0.5", "0.5"]
+    assert ["--corpora.train.nested" in run for run in runs] == 8 * [False] + 2 * [True]
     assert len({run[run.index("pretrain") + 2] for run in runs}) == len(runs)
 
 
-def test_the_learn_rate_falls_from_stage_to_stage_and_ends_at_nothing() -> None:
-    rates = [each.rate for each in STAGES]
+def test_the_learn_rate_falls_from_stage_to_stage_and_rises_for_what_is_new() -> None:
+    *first, last = STAGES
+    rates = [each.rate for each in first]
     assert rates == sorted(rates, reverse=True)
-    assert all(each.steps < each.zero for each in STAGES[:-1])
-    assert STAGES[-1].steps == STAGES[-1].zero
+    assert all(each.steps < each.zero for each in first[:-1])
+    assert first[-1].steps == first[-1].zero
+    # And falls again.
+    assert last.rate > first[-1].rate and last.settings
+    assert last.steps == pytest.approx(last.zero, rel=0.1)
 
 
 def test_the_curve_and_its_table(
@@ -64,16 +71,24 @@ def test_the_curve_and_its_table(
     ]  # fmt: skip
     # What runs begin with is what the mean is worth.
     assert rows[2]["p"] == pytest.approx(0.2)
-    assert rows[-1]["ids"] == 1_200_000 and rows[-1]["p"] == pytest.approx(0.6)
+    assert rows[-1]["ids"] == 1_500_000 and rows[-1]["p"] == pytest.approx(0.6)
     monkeypatch.setattr(second_base, "RESULTS", tmp_path / "results.json")
     found = HeldOut([Found(0.25, LAST, LAST), Found(0.4, LAST, LAST)], {"law": LAST})
     assert found.at(0.4) == LAST
     held_out = {asked: second_base.as_json(found) for asked in second_base.ASKED}
-    results = {"machine": {}, "curve": rows, "held_out": held_out}
+    nested = [
+        {"what": f"mean of {stage}", "f1": 0.1 * stage, "whatever": 0.75,
+         "sources": {"law": 0.5, "news": 0.25}}
+        for stage in (4, 5)
+    ]  # fmt: skip
+    results = {"machine": {}, "curve": rows, "held_out": held_out, "nested": nested}
     srsly.write_json(tmp_path / "results.json", results)
     lines = second_base.section("second_base", "plots").splitlines()
     assert lines[2] == "| 1a | 100 | 0.10 | 0.500 | 10.0 | 20.0 | 30.0 |"
-    assert lines[-1] == "| mean of 4 |  | 1.20 |  | 60.0 | 75.0 | 66.7 |"
+    assert lines[-1] == "| mean of 5 |  | 1.50 |  | 60.0 | 75.0 | 66.7 |"
+    lines = second_base.section("second_base nested", "plots").splitlines()
+    assert lines[0] == "| Adapter | F1 | Whatever the label | law | news |"
+    assert lines[-1] == "| mean of 5 | 50.0 | 75.0 | 50.0 | 25.0 |"
     lines = second_base.section("second_base thresholds", "plots").splitlines()
     assert lines[0] == "| Asked for | 0.25 | 0.4 |"
     assert lines[2] == "| names alone | 66.7 | 66.7 |"
