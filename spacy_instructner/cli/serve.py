@@ -8,6 +8,12 @@ from wasabi import msg
 
 from . import app
 
+NEEDS_TOKEN = (
+    "Give a token that each request must bring, in the environment variable "
+    "INSTRUCTNER_TOKEN or with `--token`. Make one: "
+    'python -c "import secrets; print(secrets.token_urlsafe())"'
+)
+
 
 @app.command("serve")
 def serve_cli(
@@ -20,43 +26,74 @@ def serve_cli(
         None, "--save-to", "-s", help="A folder for the pipeline after each training"),
     characters: int = Option(20_000, "--characters", help="Largest number of characters in a text"),
     seconds: float = Option(120.0, "--seconds", help="Seconds after which an answer ends"),
-    waiting: int = Option(8, "--waiting", help="Largest number of texts at a time; more are refused"),
+    waiting: int | None = Option(
+        None, "--waiting", help="Largest number of texts at a time; more are refused. By default 8, with --api-only 256"),
+    api_only: bool = Option(False, "--api-only", help="Answer other programs: no page, no training"),
+    token: str | None = Option(
+        None, "--token", envvar="INSTRUCTNER_TOKEN", show_envvar=True,
+        help="With --api-only: what each request must bring. Another --host than this machine needs one"),
+    batch: int | None = Option(
+        None, "--batch", help="With --api-only: largest number of texts annotated together, 32 by default"),
+    batch_wait: float | None = Option(
+        None, "--batch-wait", help="With --api-only: seconds that a text waits for others at most, 0.005 by default"),
     gpu_id: int = Option(-1, "--gpu-id", "-g", help="Number of the GPU, -1 for the CPU"),
     code_path: Path | None = Option(
         None, "--code", "-c", help="A Python file with functions that the pipeline needs"),
 ) -> None:  # fmt: skip
     """Open a web page to try a pipeline: annotate texts, correct them by clicking, train
-    on the corrections, and see the change.
+    on the corrections, and see the change. With --api-only: answer other programs.
 
     The page is for one person or a few. It has no accounts and no encryption."""
+    for_programs = {"--token": token, "--batch": batch, "--batch-wait": batch_wait}
+    wrong_here = {"--save-to": save_to} if api_only else for_programs
+    for option in (name for name, value in wrong_here.items() if value is not None):
+        msg.fail(
+            f"`{option}` is for serving {'without' if api_only else 'with'} --api-only"
+        )
+        raise Exit(1)
+    if wrong := [each for each in name or () if "*" in each and each != "*"]:
+        msg.fail(f"`--name` must be a whole name, or * alone, not {wrong[0]}")
+        raise Exit(1)
+    shown = f"[{host}]" if ":" in host else host
+    hosts = [shown, "localhost", "127.0.0.1", *(name or [])]
     try:
         import uvicorn
 
         from ..serving.app import Limits, make_app
+        from ._serve_api import Endpoint, serve_api
     except ImportError as error:
         msg.fail(
-            "The page needs more packages", "pip install 'spacy-instructner[serve]'"
+            "`serve` needs more packages", "pip install 'spacy-instructner[serve]'"
         )
         raise Exit(1) from error
     from ..corpus.pipelines import Pipeline
     from ..serving.session import PipelineSession
 
+    pipeline = Pipeline(model, (), code_path, gpu_id)
+    if api_only:
+        if not token and not is_loopback(host):
+            msg.fail(f"Who reaches {host} could use the endpoint", NEEDS_TOKEN)
+            raise Exit(1)
+        # Whoever has the token may come by any name.
+        names = ["*"] if token and not name else hosts
+        endpoint = Endpoint(host, port, names, token)
+        limits = {"characters": characters, "seconds": seconds, "waiting": waiting}
+        serve_api(pipeline, endpoint, limits, {"texts": batch, "wait": batch_wait})
+        return
     try:
-        session = PipelineSession(Pipeline(model, (), code_path, gpu_id), save_to)
+        session = PipelineSession(pipeline, save_to)
     except (OSError, ValueError) as error:
         msg.fail(f"Cannot serve {model}", str(error))
         raise Exit(1) from error
-    if wrong := [each for each in name or () if "*" in each and each != "*"]:
-        msg.fail(f"`--name` must be a whole name, or * alone, not {wrong[0]}")
-        raise Exit(1)
     if not is_loopback(host):
         msg.warn("Everyone who reaches this machine can use the page, and train on it.")
-    limits = Limits(characters=characters, seconds=seconds, waiting=waiting)
-    shown = f"[{host}]" if ":" in host else host
-    hosts = [shown, "localhost", "127.0.0.1", *(name or [])]
+    own = {} if waiting is None else {"waiting": waiting}
+    page = make_app(
+        session, Limits(characters=characters, seconds=seconds, **own), hosts
+    )
     msg.info(f"http://{shown}:{port}", f"{model}; stop with Ctrl-C")
     uvicorn.run(
-        make_app(session, limits, hosts),
+        page,
         host=host,
         port=port,
         log_level="warning",
