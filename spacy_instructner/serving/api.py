@@ -189,6 +189,8 @@ async def while_asked(request: Request, work: Awaitable[T]) -> T | None:
     finally:
         working.cancel()
         gone.cancel()
+        # Until it has given its places back.
+        await asyncio.gather(working, gone, return_exceptions=True)
 
 
 async def until_gone(request: Request) -> None:

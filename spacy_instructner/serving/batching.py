@@ -104,6 +104,8 @@ class Batcher(Generic[Q, A]):
         Raises QueueFull where there is no place for all of them, asyncio.TimeoutError when
         time is up, and whatever `answer` raises. Where it ends early, cancelled included,
         the questions leave the queue."""
+        if not questions:
+            return []
         self._check_room(len(questions))
         loop = asyncio.get_running_loop()
         came = loop.time()
@@ -113,12 +115,19 @@ class Batcher(Generic[Q, A]):
         ]
         self.waiting.extend(tickets)
         self._changed.set()
+        futures = [ticket.future for ticket in tickets]
         try:
-            answers = asyncio.gather(*(ticket.future for ticket in tickets))
-            return await asyncio.wait_for(answers, seconds)
+            done, late = await asyncio.wait(
+                futures, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION
+            )
+            if failed := [error for each in done if (error := each.exception())]:
+                raise failed[0]
+            if late:
+                raise asyncio.TimeoutError
+            return [future.result() for future in futures]
         finally:
-            for ticket in tickets:
-                ticket.future.cancel()
+            for future in futures:
+                future.cancel()
             self.waiting = deque(t for t in self.waiting if not t.future.done())
 
     def _check_room(self, questions: int) -> None:
