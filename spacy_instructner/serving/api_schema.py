@@ -73,7 +73,8 @@ def describe(app: FastAPI, limits: ApiLimits, needs_token: bool) -> None:
     if needs_token:
         bearer = {"type": "http", "scheme": "bearer"}
         schema["components"]["securitySchemes"] = {"token": bearer}
-    app.openapi_schema = schema
+    # The framework would make it anew.
+    app.openapi = lambda: schema  # type: ignore[method-assign]
 
 
 def limit_labels(kind: dict[str, Any], limits: ApiLimits) -> None:
