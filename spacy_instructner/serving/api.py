@@ -72,10 +72,11 @@ def make_api(
         return app.openapi()
 
     describe(app, limits, bool(token))
-    app.add_middleware(ApiGuard, limits=limits, token=token)
+    routes = app.openapi()["paths"]
+    bodies = [path for path, methods in routes.items() if "post" in methods]
+    app.add_middleware(ApiGuard, limits=limits, token=token, bodies=bodies)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    routes = list(app.openapi()["paths"])
-    app.add_middleware(Metered, metrics=service.metrics, routes=routes)
+    app.add_middleware(Metered, metrics=service.metrics, routes=list(routes))
     return app
 
 

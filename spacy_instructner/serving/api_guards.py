@@ -7,6 +7,7 @@ import asyncio
 import hmac
 import math
 import re
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -62,11 +63,14 @@ class ApiGuard:
     """Middleware that refuses requests without the token, from pages of other sites, that
     are not JSON, too large, too slow to arrive, or too many.
 
-    token: "" where none is needed; what is healthy is told to everyone."""
+    token: "" where none is needed; what is healthy is told to everyone; bodies: the paths
+    that read one, by POST."""
 
-    def __init__(self, app: ASGIApp, limits: ApiLimits, token: str) -> None:
+    def __init__(
+        self, app: ASGIApp, limits: ApiLimits, token: str, bodies: Collection[str]
+    ) -> None:
         self.app, self.limits, self.token = app, limits, token
-        self.inside = 0
+        self.bodies, self.inside = bodies, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,7 +83,7 @@ class ApiGuard:
                 why = "Send the token of this server: `Authorization: Bearer TOKEN`."
                 await refuse_early(send, 401, why, {"www-authenticate": "Bearer"})
                 return
-        if scope["method"] == "POST":
+        if scope["method"] == "POST" and scope["path"] in self.bodies:
             await self._post(headers, scope, receive, send)
         else:
             await self.app(scope, receive, send)

@@ -36,7 +36,9 @@ def questions() -> list[TextQuestion]:
     names = ["Anna", "Bert", "Carl Brown", "old Paris", "Rome", "👩‍👩‍👧 Anna"]
     return [
         TextQuestion(
-            " and ".join(f"{name} met {names[at % 5]}." for name in names[: 1 + at % 6]),
+            " and ".join(
+                f"{name} met {names[at % 5]}." for name in names[: 1 + at % 6]
+            ),
             (None, TOWNS, PEOPLE)[at % 3],
         )
         for at in range(18)

@@ -191,6 +191,7 @@ def test_routes_that_there_are_not(client: Any) -> None:
     train = client.post("/api/train", json={"examples": [], "labels": LABELS})
     assert detail(train, 404)
     assert detail(client.get("/v1/annotate"), 405)
+    assert detail(client.post("/health", content=b"x" * 5000), 405)
 
 
 def test_the_deadline_of_a_request(folder: Path) -> None:

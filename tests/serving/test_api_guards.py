@@ -17,6 +17,12 @@ from spacy_instructner.serving.api_guards import (  # noqa: E402
 )
 
 
+def guarded(
+    behind: "Behind", limits: ApiLimits | None = None, token: str = ""
+) -> ApiGuard:
+    return ApiGuard(behind, limits or ApiLimits(), token, ["/v1/annotate"])
+
+
 class Behind:
     """An application that keeps what reaches it, and answers when it may."""
 
@@ -40,7 +46,7 @@ def exchange(
     async def run() -> tuple[int, Exchange, Behind]:
         behind = Behind()
         behind.go.set()
-        own = Exchange(ApiGuard(behind, limits or ApiLimits(), token), **more)
+        own = Exchange(guarded(behind, limits, token), **more)
         return await asyncio.wait_for(own.run(), 30), own, behind
 
     return asyncio.run(run())
@@ -113,6 +119,12 @@ def test_a_body_of_other_sites_or_kinds_is_refused() -> None:
         assert exchange(body=b"{}", headers={"content-type": kind})[0] == 200
 
 
+def test_a_path_without_a_body_reads_none() -> None:
+    """What is behind says that it takes no POST."""
+    status, own, behind = exchange(path="/health", body=b"x", headers={"origin": "x"})
+    assert (status, behind.bodies) == (200, [b"x"])
+
+
 def test_a_body_is_read_up_to_its_limit() -> None:
     limits = ApiLimits(bytes=10)
     status, _, behind = exchange(limits=limits, body=b"x" * 10)
@@ -124,7 +136,7 @@ def test_a_body_is_read_up_to_its_limit() -> None:
     async def in_parts() -> tuple[int, list[bytes]]:
         behind = Behind()
         behind.go.set()
-        own = Exchange(ApiGuard(behind, limits, ""))
+        own = Exchange(guarded(behind, limits))
         for part, more in ((b"1234", True), (b"5678", True), (b"9", False)):
             own.incoming.put_nowait(
                 {"type": "http.request", "body": part, "more_body": more}
@@ -136,7 +148,7 @@ def test_a_body_is_read_up_to_its_limit() -> None:
 
 def test_a_body_that_never_ends_is_given_up() -> None:
     async def run() -> tuple[int, str]:
-        own = Exchange(ApiGuard(Behind(), ApiLimits(seconds=0.05), ""))
+        own = Exchange(guarded(Behind(), ApiLimits(seconds=0.05)))
         part = {"type": "http.request", "body": b"{", "more_body": True}
         own.incoming.put_nowait(part)
         return await asyncio.wait_for(own.run(), 30), own.json["detail"]
@@ -147,7 +159,7 @@ def test_a_body_that_never_ends_is_given_up() -> None:
 def test_a_client_that_leaves_while_it_sends_is_forgotten() -> None:
     async def run() -> tuple[int, int, list[bytes]]:
         behind = Behind()
-        guard = ApiGuard(behind, ApiLimits(), "")
+        guard = guarded(behind)
         own = Exchange(guard)
         part = {"type": "http.request", "body": b"{", "more_body": True}
         own.incoming.put_nowait(part)
@@ -160,7 +172,7 @@ def test_a_client_that_leaves_while_it_sends_is_forgotten() -> None:
 def test_requests_under_way_have_a_limit() -> None:
     async def run() -> None:
         behind = Behind()
-        guard = ApiGuard(behind, ApiLimits(waiting=2), "")
+        guard = guarded(behind, ApiLimits(waiting=2))
         first = [asyncio.create_task(Exchange(guard, b"{}").run()) for _ in range(2)]
         while guard.inside < 2:
             await asyncio.sleep(0.001)
