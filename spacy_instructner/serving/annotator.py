@@ -111,15 +111,22 @@ class BatchAnnotator:
         tokens = sum(each.count for each in warned if each.what == "tokens")
         return BatchAnswer(answers, tokens, sum(each.count for each in warned) - tokens)
 
+    def check(self, labels: AskedLabels) -> None:
+        """Raises ValueError for labels that have no words to ask for them, or the same, and
+        where there are none. It costs no pass of the model, and any thread may call it."""
+        for pipe in self.pipes:
+            own = None if labels is None else dict(labels)
+            if pipe.state.label_set(own, None) is None:
+                raise ValueError(NONE_OF_ITS_OWN)
+
     def _refuse(self, labels: AskedLabels) -> RefusedLabels | None:
         """Why labels cannot be asked for: with them a whole batch would fail."""
-        doc = self.nlp.make_doc("a")
         own = None if labels is None else dict(labels)
         try:
+            self.check(labels)
             for pipe in self.pipes:
-                if own is None and not pipe.labels:
-                    raise ValueError(NONE_OF_ITS_OWN)
-                pipe.requests([doc], labels=own)
+                # Whether they leave room for a text, too.
+                pipe.requests([self.nlp.make_doc("a")], labels=own)
         except ValueError as error:
             return RefusedLabels(str(error))
         return None

@@ -23,7 +23,13 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from ..corpus.piped import Failure
 from ..formats.text_files import SURROGATE, repaired
-from .annotator import AskedLabels, RefusedLabels, TextAnswer, TextQuestion
+from .annotator import (
+    AskedLabels,
+    BatchAnnotator,
+    RefusedLabels,
+    TextAnswer,
+    TextQuestion,
+)
 from .api_guards import ApiGuard, ApiLimits
 from .api_metrics import GONE, Metered
 from .api_models import (
@@ -93,6 +99,7 @@ def add_annotation(app: FastAPI, service: Service, limits: ApiLimits) -> None:
         others are answered."""
         questions = read_questions(body, limits)
         annotator = service.known()
+        check_words(annotator, questions[0].labels)
         seconds = min(limits.seconds, body.seconds or limits.seconds)
         answers = await while_asked(request, service.ask(questions, seconds))
         if answers is None:
@@ -160,8 +167,16 @@ def read_labels(labels: dict[str, str] | list[str] | None) -> AskedLabels:
     return tuple(pairs)
 
 
+def check_words(annotator: BatchAnnotator, labels: AskedLabels) -> None:
+    """Raises HTTPException for labels that no prompt could ask for."""
+    try:
+        annotator.check(labels)
+    except ValueError as error:
+        raise HTTPException(422, str(error)[:SHOWN]) from error
+
+
 def make_result(text: str, answer: TextAnswer) -> TextResult:
-    """Raises HTTPException for labels that cannot be asked for."""
+    """Raises HTTPException for labels that leave no room for a text."""
     if isinstance(answer, RefusedLabels):
         raise HTTPException(422, answer.why[:SHOWN])
     if isinstance(answer, Failure):

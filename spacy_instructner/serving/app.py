@@ -1,6 +1,7 @@
 """HTTP: the page, and JSON endpoints that answer with streams of events.
 
     GET  /              the page
+    GET  /health        that it is ready
     GET  /api/info      what is served, and its limits
     POST /api/annotate  {"text", "labels": {label: meaning}}
     POST /api/train     {"examples": [{"text", "spans"}], "labels": {label: meaning}}
@@ -264,6 +265,11 @@ def make_app(session: PipelineSession, limits: Limits, hosts: Sequence[str]) -> 
         trainings.take("A training is under way. Wait until it has ended.")
         rows = [row.model_dump() for row in body.examples]
         return trainings.stream(request, session.finetune(rows, body.labels))
+
+    @app.get("/health")
+    def health() -> dict[str, bool]:
+        """As the API tells it: a page is there once its pipeline is."""
+        return {"live": True, "ready": True}
 
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app

@@ -172,6 +172,15 @@ def test_what_is_not_as_it_must_be(client: Any, body: bytes, said: str) -> None:
     assert said in detail(answer, 422)
 
 
+def test_labels_that_leave_no_room_for_a_text(folder: Path) -> None:
+    with api_client(folder, labels=100) as client:
+        long = [f"label number {at}" for at in range(100)]
+        assert "no room for a text" in detail(annotate(client, "x", labels=long), 422)
+        # What is wrong with the words of labels needs no turn.
+        wrong = annotate(client, "x", labels=["_"], seconds=1e-9)
+        assert "no words" in detail(wrong, 422)
+
+
 @pytest.mark.parametrize("body", [b"[" * 3000, b'{"texts": 1' + b"0" * 3900 + b"}"])
 def test_deep_and_huge_bodies(client: Any, body: bytes) -> None:
     headers = {"content-type": "application/json"}

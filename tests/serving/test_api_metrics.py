@@ -28,12 +28,15 @@ def figures(client: Any) -> Figures:
 
 
 def test_figures(folder: Path) -> None:
-    with api_client(folder) as client:
+    with api_client(folder, labels=100) as client:
         before = figures(client)
         ok = annotate(client, "Anna met Bert.", "Carl")
         found = sum(len(each["entities"]) for each in results(ok))
         annotate(client, "x" * 150 + " Rome", labels=["TOWN"])
+        # Refused at once, and by the pipeline.
         assert annotate(client, "x", labels=["a", "A"]).status_code == 422
+        long = [f"label number {at}" for at in range(100)]
+        assert annotate(client, "x", labels=long).status_code == 422
         assert annotate(client, "x" * 201).status_code == 413
         assert client.get("/nothing").status_code == 404
         after = figures(client)
@@ -44,16 +47,16 @@ def test_figures(folder: Path) -> None:
 
         requests = "instructner_requests_total"
         assert more(requests, route="/v1/annotate", status="200") == 2
-        assert more(requests, route="/v1/annotate", status="422") == 1
+        assert more(requests, route="/v1/annotate", status="422") == 2
         assert more(requests, route="/v1/annotate", status="413") == 1
         assert more(requests, route="other", status="404") == 1
         assert more(requests, route="/metrics", status="200") == 1
         # Latency, as a histogram.
-        assert more("instructner_request_seconds_count", route="/v1/annotate") == 4
+        assert more("instructner_request_seconds_count", route="/v1/annotate") == 5
         assert more("instructner_request_seconds_sum", route="/v1/annotate") > 0
         bucket = "instructner_request_seconds_bucket"
-        assert more(bucket, route="/v1/annotate", le="+Inf") == 4
-        assert more(bucket, route="/v1/annotate", le="60.0") == 4
+        assert more(bucket, route="/v1/annotate", le="+Inf") == 5
+        assert more(bucket, route="/v1/annotate", le="60.0") == 5
         # Batches: those of one asker at a time are its requests.
         assert more("instructner_batch_texts_count") == 3
         assert more("instructner_batch_texts_sum") == 4

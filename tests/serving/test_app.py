@@ -45,6 +45,7 @@ def test_the_endpoint(client: Any, folder: Path) -> None:
     said = client.get("/api/info").json()
     assert said["labels"] == LABELS and said["limits"]["characters"] == 100
     assert said["pipeline"] == "en_pipeline-0.0.0"
+    assert client.get("/health").json() == {"live": True, "ready": True}
     text = "Anna met Bert\nin Paris."
     events = lines(ask(client, text))
     session = PipelineSession(Pipeline(str(folder)))
