@@ -101,6 +101,9 @@ class ApiGuard:
         if kind != b"application/json":
             await refuse_early(send, 415, "Send application/json.")
             return
+        if self._announced(headers) > self.limits.bytes:
+            await refuse_early(send, 413, self._too_large)
+            return
         if self.inside >= self.limits.waiting:
             why = "Too many requests are under way. Try again later."
             await refuse_early(send, 503, why, {"retry-after": "1"})
@@ -111,6 +114,17 @@ class ApiGuard:
         finally:
             self.inside -= 1
 
+    @property
+    def _too_large(self) -> str:
+        return f"A request has at most {self.limits.bytes} bytes."
+
+    def _announced(self, headers: dict[bytes, bytes]) -> float:
+        """The bytes that a body is said to have, 0 where nothing is said."""
+        try:
+            return float(headers.get(b"content-length", b"0"))
+        except ValueError:
+            return 0.0
+
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body, and pass it on at once."""
         try:
@@ -120,8 +134,7 @@ class ApiGuard:
             await refuse_early(send, 408, why)
             return
         except OverflowError:
-            why = f"A request has at most {self.limits.bytes} bytes."
-            await refuse_early(send, 413, why)
+            await refuse_early(send, 413, self._too_large)
             return
         if body is None:
             return

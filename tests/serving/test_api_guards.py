@@ -133,6 +133,15 @@ def test_a_body_is_read_up_to_its_limit() -> None:
     assert status == 413 and behind.bodies == []
     assert "at most 10 bytes" in own.json["detail"]
 
+    # Or not at all, where it is announced.
+    status, own, behind = exchange(
+        limits=limits, body=b"x", headers={"content-length": "11"}
+    )
+    assert (status, behind.bodies, own.incoming.qsize()) == (413, [], 1)
+    for said in ("10", "many", ""):
+        headers = {"content-length": said}
+        assert exchange(limits=limits, body=b"x", headers=headers)[0] == 200
+
     async def in_parts() -> tuple[int, list[bytes]]:
         behind = Behind()
         behind.go.set()

@@ -1,5 +1,6 @@
 """What the API counts."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ def test_figures(folder: Path) -> None:
         assert after["instructner_queue_texts", ()] == 0
         assert after["instructner_ready", ()] == 1
         assert ("instructner_unread_total", (("what", "tokens"),)) in before
-        assert after["process_resident_memory_bytes", ()] > 1e6
+        if sys.platform == "linux":
+            assert after["process_resident_memory_bytes", ()] > 1e6
 
 
 def test_two_servers_of_one_process_count_for_themselves(folder: Path) -> None:

@@ -26,6 +26,9 @@ from helpers.serving import LABELS, free_port  # noqa: E402
 from helpers.serving_api import TOKEN  # noqa: E402
 from spacy_instructner.cli import app  # noqa: E402
 
+ends_by_signal = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows sends no such signals"
+)
 # Takes two seconds for each text, so that a test can come between.
 SLOW = """
 import time
@@ -93,6 +96,7 @@ def served(*arguments: str, token: str = "") -> Iterator[Served]:
 
 
 @pytest.mark.long
+@ends_by_signal
 def test_the_command(folder: Path) -> None:
     with served(str(folder), "--characters", "50", "--waiting", "2") as server:
         asked = {"texts": ["Anna met Bert in Paris."]}
@@ -132,6 +136,7 @@ def slow(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.mark.long
+@ends_by_signal
 @pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
 def test_what_is_under_way_is_answered_before_the_end(
     slow: list[str], signal_: int
