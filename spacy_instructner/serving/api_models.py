@@ -24,6 +24,8 @@ class AnnotateTexts(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        # Neither true nor "1" is a number.
+        strict=True,
         json_schema_extra={
             "examples": [
                 {

@@ -162,6 +162,14 @@ def test_limits(client: Any) -> None:
         (b'{"texts": ["a"], "labels": [" "]}', "at least one letter"),
         (b'{"texts": ["a"], "seconds": 0}', "greater than 0"),
         (b'{"texts": ["a"], "seconds": NaN}', "seconds: "),
+        (
+            b'{"texts": ["a"], "seconds": true}',
+            "seconds: Input should be a valid number",
+        ),
+        (
+            b'{"texts": ["a"], "seconds": "1"}',
+            "seconds: Input should be a valid number",
+        ),
         (b'{"texts": ["a"], "\\ud800": 1}', "valid string"),
         (b'{"texts": ["a"], "seconds": 1' + 400 * b"0" + b"}", "seconds: "),
     ],
@@ -221,8 +229,9 @@ def test_the_deadline_of_a_request(folder: Path) -> None:
         detail(annotate(client, "Bert", seconds=0.05), 504)
         go.set()
         assert results(annotate(client, "Anna", seconds=1e300))
+        assert results(annotate(client, "Anna", seconds=60))
         value = client.service.metrics.registry.get_sample_value
-        assert value("instructner_batch_texts_sum") == 2
+        assert value("instructner_batch_texts_sum") == 3
 
 
 def test_a_full_queue(folder: Path) -> None:
