@@ -36,7 +36,7 @@ USER 10001
 WORKDIR /home/instructner
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=120s \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/api/info', timeout=8)"]
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health', timeout=8)"]
 ENTRYPOINT ["python", "-m", "spacy", "instructner", "serve"]
 # A port can be published only of what listens on all of the container's addresses. Who
 # reaches it is decided by `docker run --publish`.

@@ -59,7 +59,8 @@ class ProjectFolder:
                 )
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.lock = folder, threading.RLock()
-        self._own = FileLock(folder / LOCK)
+        # Whatever thread closes it.
+        self._own = FileLock(folder / LOCK, thread_local=False)
         try:
             self._own.acquire(timeout=0)
         except Timeout as error:

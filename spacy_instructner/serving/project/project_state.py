@@ -90,7 +90,8 @@ class ModelVersion:
 class ProjectState:
     """All of a project, but for the files of its models.
 
-    revision: number of events; changed: the revision that changed a text last."""
+    revision: number of events; asked: the labels, as `TextFinding.asked` has them;
+    changed: the revision that changed a text last."""
 
     revision: int = 0
     pipeline: str = ""
@@ -99,6 +100,7 @@ class ProjectState:
     threshold: float | None = None
     texts: dict[int, ProjectText] = field(default_factory=dict)
     labels: dict[str, ProjectLabel] = field(default_factory=dict)
+    asked: str = ""
     found: dict[int, dict[int, TextFinding]] = field(default_factory=dict)
     layers: dict[int, tuple[Decision | Marking, ...]] = field(default_factory=dict)
     models: dict[int, ModelVersion] = field(default_factory=dict)
@@ -119,11 +121,6 @@ class ProjectState:
     def least(self) -> float:
         """The threshold: the lowest score of what is shown."""
         return self.base_threshold if self.threshold is None else self.threshold
-
-    @property
-    def asked(self) -> str:
-        """The labels, as `TextFinding.asked` has them."""
-        return asked_of({own.name: own.meaning for own in self.labels.values()})
 
     def meanings(self) -> dict[str, str]:
         """The definition of each label, "" where there is none."""
@@ -185,6 +182,7 @@ def _texts(state: ProjectState, event: Event) -> None:
 def _labels(state: ProjectState, event: Event) -> None:
     renamed: dict[str, str] = event["renamed"]
     state.labels = {own["name"]: ProjectLabel(**own) for own in event["labels"]}
+    state.asked = asked_of(state.meanings())
     if not renamed:
         return
     for text, layers in state.layers.items():
