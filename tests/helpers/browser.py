@@ -1,0 +1,76 @@
+"""The page in headless Chromium, and the server behind it."""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.serving import free_port
+from spacy_instructner.corpus.pipelines import Pipeline
+from spacy_instructner.serving.session import PipelineSession
+
+
+def needs_a_browser() -> str:
+    """The path of Chromium; skips the test where there is none."""
+    pytest.importorskip("fastapi")
+    pytest.importorskip("playwright.sync_api")
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("Chromium is not installed")
+    return path
+
+
+@contextmanager
+def server_of(folder: Path, project: Path | None, **more: Any) -> Iterator[str]:
+    """The address of a server in this process."""
+    import uvicorn
+
+    from spacy_instructner.serving.app import Limits, make_app
+    from spacy_instructner.serving.project.project_folder import ProjectFolder
+
+    own = None if project is None else ProjectFolder(project)
+    session = PipelineSession(Pipeline(str(folder)))
+    app = make_app(session, Limits(), ["127.0.0.1"], own, **more)
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def browser_at(address: str, **context: Any) -> Iterator[Any]:
+    """A page of the browser at an address. Errors that it logs fail the test."""
+    from playwright.sync_api import sync_playwright
+
+    path = needs_a_browser()
+    with sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        own = browser.new_context(accept_downloads=True, **context)
+        page = own.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+
+        def heard(said: Any) -> None:
+            # That a request was refused, the browser says itself.
+            refused = "with a status of 4" in said.text or "net::ERR" in said.text
+            if said.type == "error" and not refused:
+                errors.append(said.text)
+
+        page.on("console", heard)
+        page.goto(address)
+        page.locator("nav").wait_for()
+        yield page
+        assert errors == []
+        browser.close()
