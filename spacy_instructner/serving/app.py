@@ -13,6 +13,7 @@ Source: ours.
 """
 
 import asyncio
+import json
 import mimetypes
 import tempfile
 import time
@@ -27,7 +28,8 @@ from typing import (
 )
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import StreamingResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from spacy.cli._util import setup_gpu
@@ -202,6 +204,7 @@ def make_app(
         check_token(token)
         app.add_middleware(TokenGate, token=token)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    app.add_exception_handler(RequestValidationError, invalid)
     _add_answers(app, session, limits, answers, trainings)
     app.include_router(make_routes(desk))
     app.state.desk = desk
@@ -253,6 +256,17 @@ def _add_answers(
         trainings.take("A training is under way. Wait until it has ended.")
         rows = [row.model_dump() for row in body.examples]
         return trainings.stream(request, session.finetune(rows, body.labels))
+
+
+async def invalid(request: Request, error: Exception) -> Response:
+    """What is wrong with a body, without what was sent: that may be what cannot be sent back,
+    such as half a character."""
+    assert isinstance(error, RequestValidationError)
+    detail = [
+        {key: own[key] for key in ("loc", "msg", "type")} for own in error.errors()
+    ]
+    content = json.dumps({"detail": detail})
+    return Response(content, 422, media_type="application/json")
 
 
 def begin_project(project: ProjectFolder, session: PipelineSession) -> None:

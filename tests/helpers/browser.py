@@ -35,7 +35,8 @@ def server_of(folder: Path, project: Path | None, **more: Any) -> Iterator[str]:
 
     own = None if project is None else ProjectFolder(project)
     session = PipelineSession(Pipeline(str(folder)))
-    app = make_app(session, Limits(), ["127.0.0.1"], own, **more)
+    given = {"limits": Limits(), "hosts": ["127.0.0.1"], "project": own, **more}
+    app = make_app(session, **given)
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)
