@@ -19,7 +19,7 @@ class JobUnderWay(RuntimeError):
 
 
 @dataclass
-class Job:
+class BackgroundJob:
     """A job. kind: what it does; events: what it said so far; done: whether it has ended;
     stopping: set to end it after the step that is under way."""
 
@@ -40,18 +40,18 @@ class JobRunner:
     """Runs jobs, each in a thread of its own."""
 
     def __init__(self) -> None:
-        self.job: Job | None = None
+        self.job: BackgroundJob | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
-    def start(self, kind: str, events: Callable[[], Iterator[Event]]) -> Job:
+    def start(self, kind: str, events: Callable[[], Iterator[Event]]) -> BackgroundJob:
         """Start a job. Raises JobUnderWay where one is under way."""
         with self._lock:
             if self.job is not None and not self.job.done:
                 raise JobUnderWay(
                     f"{self.job.kind.capitalize()} is under way. Wait, or stop it."
                 )
-            self.job = Job(kind, self.job.number + 1 if self.job else 1)
+            self.job = BackgroundJob(kind, self.job.number + 1 if self.job else 1)
             self._thread = threading.Thread(
                 target=_run, args=(self.job, events), daemon=True
             )
@@ -66,7 +66,7 @@ class JobRunner:
             self._thread.join(wait)
 
 
-def _run(job: Job, make: Callable[[], Iterator[Event]]) -> None:
+def _run(job: BackgroundJob, make: Callable[[], Iterator[Event]]) -> None:
     try:
         events = make()
         for event in events:
@@ -82,7 +82,7 @@ def _run(job: Job, make: Callable[[], Iterator[Event]]) -> None:
         job.done = True
 
 
-async def watch(job: Job, gone: Callable[[], Any]) -> AsyncIterator[bytes]:
+async def watch(job: BackgroundJob, gone: Callable[[], Any]) -> AsyncIterator[bytes]:
     """The events of a job as JSON Lines, from the first one, until it ends or `gone`
     (awaited) says that nobody reads them."""
     at = 0

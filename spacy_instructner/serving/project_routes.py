@@ -62,8 +62,10 @@ def make_routes(desk: ProjectDesk) -> APIRouter:
     write is on the disk before they do."""
     router = APIRouter(prefix="/api/project")
     _add_reading(router, desk)
+    _add_views(router, desk)
     _add_importing(router, desk)
     _add_changing(router, desk)
+    _add_settings(router, desk)
     _add_jobs(router, desk)
     _add_downloads(router, desk)
     return router
@@ -114,6 +116,10 @@ def _add_reading(router: APIRouter, desk: ProjectDesk) -> None:
             "texts": len(found),
             "places": sum(map(len, found.values())),
         }
+
+
+def _add_views(router: APIRouter, desk: ProjectDesk) -> None:
+    project = desk.project
 
     @router.get("/threshold")
     def threshold(value: float) -> dict[str, Any]:
@@ -239,6 +245,10 @@ def _add_changing(router: APIRouter, desk: ProjectDesk) -> None:
             return {"event": number, "places": sum(map(len, places.values()))}
 
         return told(act)
+
+
+def _add_settings(router: APIRouter, desk: ProjectDesk) -> None:
+    project = desk.project
 
     @router.post("/labels")
     def labels(body: LabelRows) -> dict[str, Any]:

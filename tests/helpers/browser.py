@@ -1,5 +1,6 @@
 """The page in headless Chromium, and the server behind it."""
 
+import re
 import shutil
 import threading
 import time
@@ -75,3 +76,73 @@ def browser_at(address: str, **context: Any) -> Iterator[Any]:
         yield page
         assert errors == []
         browser.close()
+
+
+# Steps on the page.
+
+
+def go(page: Any, screen: str) -> None:
+    page.locator("nav a", has_text=screen).click()
+    page.locator("main h2", has_text=screen).wait_for()
+
+
+def said(page: Any, part: str) -> None:
+    """Waits for a status. (The page lets nobody evaluate code, tests neither.)"""
+    page.locator("#status", has_text=re.compile(part)).wait_for(timeout=60_000)
+
+
+def bring(page: Any, texts: list[str], name: str = "texts.txt") -> None:
+    """As the mouse drops a file."""
+    page.evaluate(
+        """([name, text]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([text], name));
+            const drop = new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true});
+            document.querySelector(".drop").dispatchEvent(drop);
+        }""",
+        [name, "\n".join(texts)],
+    )
+    said(page, "new text")
+
+
+def annotate(page: Any) -> None:
+    go(page, "Labels")
+    page.click("#annotate")
+    said(page, "Annotation is done")
+
+
+def open_text(page: Any, number: int) -> None:
+    page.evaluate(f"location.hash = 'correct/{number}'")
+    page.locator("#place", has_text=f"Text {number} ").wait_for()
+    page.locator("#text").wait_for()
+
+
+def entities(page: Any) -> list[list[str]]:
+    return page.eval_on_selector_all(
+        "#text mark", "marks => marks.map(m => [m.textContent, m.dataset.label])"
+    )
+
+
+def clear(page: Any) -> None:
+    while entities(page):
+        page.locator("#text mark").first.click()
+        page.click("#remove")
+
+
+def mark_words(page: Any, words: str, label: str) -> None:
+    """As a mouse does, from the first letter of some words to their last."""
+    page.locator(".palette button", has_text=label).click()
+    page.evaluate(
+        """words => {
+            const walk = document.createTreeWalker(document.getElementById('text'), NodeFilter.SHOW_TEXT);
+            let node;
+            while ((node = walk.nextNode()) && !node.data.includes(words));
+            const range = document.createRange();
+            range.setStart(node, node.data.indexOf(words));
+            range.setEnd(node, node.data.indexOf(words) + words.length);
+            getSelection().removeAllRanges();
+            getSelection().addRange(range);
+            document.getElementById('text').dispatchEvent(new MouseEvent("mouseup", {bubbles: true}));
+        }""",
+        words,
+    )

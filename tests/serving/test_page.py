@@ -2,9 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -13,7 +10,17 @@ import pytest
 import spacy
 from typer.testing import CliRunner
 
-from helpers.browser import browser_at, needs_a_browser, server_of
+from helpers.browser import (
+    annotate,
+    bring,
+    browser_at,
+    clear,
+    entities,
+    go,
+    mark_words,
+    open_text,
+    said,
+)
 from helpers.serving import LABELS, serve_briefly
 from spacy_instructner.cli import app
 from spacy_instructner.cli.serve import is_loopback
@@ -21,19 +28,6 @@ from spacy_instructner.data.corpora import read_docs
 
 HTML = "<b onclick=x> Anna 👩‍👩‍👧 lives in Paris."
 TEXTS = [HTML, "Anna saw Anna in Rome.", "أنا آنا في باريس", "เขาอยู่ที่ปารีส"]
-
-
-@pytest.fixture
-def address(folder: Path, tmp_path: Path) -> Iterator[str]:
-    needs_a_browser()
-    with server_of(folder, tmp_path / "project") as address:
-        yield address
-
-
-@pytest.fixture
-def page(address: str) -> Iterator[Any]:
-    with browser_at(address) as page:
-        yield page
 
 
 @pytest.mark.long
@@ -55,7 +49,7 @@ def test_what_cannot_be_served(folder: Path, tmp_path: Path, monkeypatch: Any) -
     pytest.importorskip("fastapi")
     monkeypatch.delenv("INSTRUCTNER_TOKEN", raising=False)
     spacy.blank("en").to_disk(tmp_path / "other")
-    for given, said in (
+    for given, why in (
         ([str(tmp_path / "other")], "instruction_ner component"),
         (["x"], "E050"),
         ([str(folder), "--project", str(tmp_path)], "is not a project"),
@@ -65,78 +59,11 @@ def test_what_cannot_be_served(folder: Path, tmp_path: Path, monkeypatch: Any) -
         ([str(folder), "--token", "a token with its spaces"], "no spaces"),
     ):
         done = CliRunner().invoke(app, ["serve", *given])
-        assert done.exit_code == 1 and said in " ".join(done.output.split()), given
+        assert done.exit_code == 1 and why in " ".join(done.output.split()), given
     assert [is_loopback(h) for h in ("127.0.0.1", "::1", "localhost", "0.0.0.0")] == [
         *(True, True, True),
         False,
     ]
-
-
-def go(page: Any, screen: str) -> None:
-    page.locator("nav a", has_text=screen).click()
-    page.locator("main h2", has_text=screen).wait_for()
-
-
-def said(page: Any, part: str) -> None:
-    """Waits for a status. (The page lets nobody evaluate code, tests neither.)"""
-    page.locator("#status", has_text=re.compile(part)).wait_for(timeout=60_000)
-
-
-def bring(page: Any, texts: list[str], name: str = "texts.txt") -> None:
-    """As the mouse drops a file."""
-    page.evaluate(
-        """([name, text]) => {
-            const data = new DataTransfer();
-            data.items.add(new File([text], name));
-            const drop = new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true});
-            document.querySelector(".drop").dispatchEvent(drop);
-        }""",
-        [name, "\n".join(texts)],
-    )
-    said(page, "new text")
-
-
-def annotate(page: Any) -> None:
-    go(page, "Labels")
-    page.click("#annotate")
-    said(page, "Annotation is done")
-
-
-def open_text(page: Any, number: int) -> None:
-    page.evaluate(f"location.hash = 'correct/{number}'")
-    page.locator("#place", has_text=f"Text {number} ").wait_for()
-    page.locator("#text").wait_for()
-
-
-def entities(page: Any) -> list[list[str]]:
-    return page.eval_on_selector_all(
-        "#text mark", "marks => marks.map(m => [m.textContent, m.dataset.label])"
-    )
-
-
-def clear(page: Any) -> None:
-    while entities(page):
-        page.locator("#text mark").first.click()
-        page.click("#remove")
-
-
-def mark_words(page: Any, words: str, label: str) -> None:
-    """As a mouse does, from the first letter of some words to their last."""
-    page.locator(".palette button", has_text=label).click()
-    page.evaluate(
-        """words => {
-            const walk = document.createTreeWalker(document.getElementById('text'), NodeFilter.SHOW_TEXT);
-            let node;
-            while ((node = walk.nextNode()) && !node.data.includes(words));
-            const range = document.createRange();
-            range.setStart(node, node.data.indexOf(words));
-            range.setEnd(node, node.data.indexOf(words) + words.length);
-            getSelection().removeAllRanges();
-            getSelection().addRange(range);
-            document.getElementById('text').dispatchEvent(new MouseEvent("mouseup", {bubbles: true}));
-        }""",
-        words,
-    )
 
 
 @pytest.mark.long
@@ -322,108 +249,6 @@ def test_a_long_list_and_a_narrow_screen(address: str) -> None:
             go(page, screen)
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= 360, screen
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_serious_for_screen_readers(address: str, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    with browser_at(address, color_scheme=scheme) as page:
-
-        def check(where: str) -> None:
-            found = axe.run(page).response["violations"]
-            serious = [
-                (each["id"], [node["html"] for node in each["nodes"]])
-                for each in found
-                if each["impact"] in ("serious", "critical")
-            ]
-            assert serious == [], where
-
-        check("empty")
-        bring(page, TEXTS)
-        check("texts")
-        annotate(page)
-        check("labels")
-        open_text(page, 2)
-        page.keyboard.press("ArrowRight")
-        page.keyboard.press("1")
-        page.keyboard.press("m")
-        page.locator(".alike").wait_for()
-        check("correct")
-        page.click("#accept")
-        said(page, "ed")
-        go(page, "Train")
-        page.locator("section[aria-label=Threshold] p", has_text="entities").wait_for()
-        page.fill("#threshold", "0.99")
-        page.locator("h4", has_text="Hidden").wait_for()
-        check("train")
-        go(page, "Export")
-        check("export")
-        page.keyboard.press("?")
-        page.locator("dialog[open]").wait_for()
-        check("help")
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("tiny_settings")
-def test_from_a_dropped_file_to_a_wheel_in_a_new_environment(
-    page: Any, address: str, tmp_path: Path
-) -> None:
-    pytest.importorskip("build")
-    names, towns = ("Anna", "Bo", "Cleo"), ("Paris", "Rome", "Lyon", "Oslo")
-    texts = [f"{names[n % 3]} lives in {towns[n % 4]}, number {n}." for n in range(60)]
-    bring(page, texts, "sixty.txt")
-    annotate(page)
-    for number in range(1, 13):
-        open_text(page, number)
-        clear(page)
-        for words, label in (
-            (names[(number - 1) % 3], "PERSON"),
-            (towns[(number - 1) % 4], "PLACE"),
-        ):
-            mark_words(page, words, label)
-        page.click("#accept")
-        said(page, "Corrected|Accepted")
-    go(page, "Train")
-    page.select_option("#parts", "2")
-    page.click("#train")
-    said(page, "Training is done")
-    assert page.locator(".curve polyline").count() == 1
-    f1 = page.locator("tbody tr").last.locator("td").nth(1).inner_text()
-    assert 0.0 <= float(f1) <= 100.0
-    go(page, "Export")
-    page.fill("#name", "towns")
-    page.click("#pack-wheel")
-    said(page, "Packing is done")
-    with page.expect_download() as download:
-        page.locator("#files a").first.click()
-    wheel = tmp_path / download.value.suggested_filename
-    download.value.save_as(wheel)
-    assert wheel.name == "en_towns-0.1.0-py3-none-any.whl"
-    text = "Cleo lives in Rome, number 999."
-    found = in_a_new_environment(wheel, text, tmp_path)
-    assert found == [["Cleo", "PERSON"], ["Rome", "PLACE"]]
-
-
-def in_a_new_environment(wheel: Path, text: str, tmp_path: Path) -> list[list[str]]:
-    """What the pipeline of a wheel finds, where it was installed. The environment has the
-    packages of this one besides, as to install them takes a network."""
-    own = tmp_path / "new"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", own], check=True)
-    python = next(own.glob("*/python*"))
-    (site,) = own.glob("lib/python*/site-packages")
-    (site / "more.pth").write_text("\n".join(path for path in sys.path if path))
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    command = [*pip, "--no-index", "--target", str(site), str(wheel)]
-    subprocess.run(command, check=True)
-    code = (
-        "import json, sys, en_towns; doc = en_towns.load()(sys.argv[1]); "
-        "print(json.dumps([[e.text, e.label_] for e in doc.ents]))"
-    )
-    done = subprocess.run(
-        [python, "-c", code, text], check=True, capture_output=True, text=True
-    )
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_the_older_endpoints_still_answer(address: str) -> None:
