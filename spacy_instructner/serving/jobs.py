@@ -3,6 +3,7 @@ beginning. Source: ours."""
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,7 +52,9 @@ class JobRunner:
                 raise JobUnderWay(
                     f"{self.job.kind.capitalize()} is under way. Wait, or stop it."
                 )
-            self.job = BackgroundJob(kind, self.job.number + 1 if self.job else 1)
+            # Another one than those of earlier servers, which a page may remember.
+            last = self.job.number if self.job else 0
+            self.job = BackgroundJob(kind, max(last + 1, int(time.time())))
             self._thread = threading.Thread(
                 target=_run, args=(self.job, events), daemon=True
             )

@@ -49,6 +49,7 @@ class ProjectDesk:
                 "folder": str(project.folder),
                 "temporary": self.temporary,
                 "torn": project.torn,
+                "missing": self.models.missing,
                 "pipeline": state.pipeline,
                 "revision": state.revision,
                 "texts": len(state.texts),

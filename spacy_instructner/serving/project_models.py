@@ -58,13 +58,19 @@ class ProjectModels:
     ) -> None:
         """session: the pipeline; it answers with the project's present model. thread:
         where all that annotates takes its turn.
-        Raises OSError where the present model of the project cannot be loaded."""
+        Where the folder of the project's present model is gone, model 0 is used, and
+        `missing` is its number. Raises OSError where it cannot be loaded."""
         self.session, self.project, self.thread = session, project, thread
+        self.missing = 0
         # Two, so that they can be compared.
         self._loaded: Cache[int, Language] = Cache(2)
         self._loaded.get(0, lambda: session.nlp)
-        if project.state.using:
-            session.nlp = self.get(project.state.using)
+        using = project.state.using
+        if using and not self.folder(using).is_dir():
+            self.missing = using
+            project.use(0)
+        elif using:
+            session.nlp = self.get(using)
 
     def folder(self, model: int) -> Path:
         return self.project.folder / MODELS / str(model)
@@ -72,6 +78,8 @@ class ProjectModels:
     def fresh(self, model: int) -> Language:
         """A copy of a model that nobody else has. Raises OSError where it is not there."""
         pipeline = self.session.pipeline
+        if model and not self.folder(model).is_dir():
+            raise OSError(f"The folder of model {model} is gone: {self.folder(model)}.")
         return load_model(self.folder(model)) if model else pipeline.load()
 
     def get(self, model: int) -> Language:

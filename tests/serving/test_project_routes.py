@@ -311,3 +311,16 @@ def test_a_project_is_opened_again_where_it_was(folder: Path, tmp_path: Path) ->
         assert again.pop("torn") == 15 and before.pop("torn") == 0
         assert again == before
         assert [s["label"] for s in get(client, "/texts/1")["spans"]] == ["PERSON"]
+
+
+def test_a_model_whose_folder_is_gone(folder: Path, tmp_path: Path) -> None:
+    from spacy_instructner.serving.project.project_folder import ProjectFolder
+
+    own = ProjectFolder(tmp_path / "project")
+    own.add_training(1, 2, ["PLACE"], [0.5], 1.0)
+    own.close()
+    with project_client(folder, tmp_path / "project") as client:
+        said = get(client)
+        assert said["missing"] == 1 and said["using"] == 0
+        refused(client.post(f"{API}/use", json={"model": 1}), 507, "is gone")
+        assert get(client)["using"] == 0

@@ -119,6 +119,8 @@ function App() {
         Start it with <code>--project FOLDER</code> to keep the work.</p>`}
       ${project.torn > 0 && html`<p class="warning">The server was stopped while it wrote. The last step was cut off;
         all before it is there.</p>`}
+      ${project.missing > 0 && html`<p class="warning">The folder of model ${project.missing} is gone from the project. The
+        served pipeline is in use.</p>`}
       ${fatal && html`<p class="warning" role="alert">${fatal}</p>`}
       ${job && !job.done && html`<${Progress} job=${job} stop=${() => act(() => post("/stop"))}/>`}
       <p id="status" class=${note.bad ? "bad" : ""} role=${note.bad ? "alert" : "status"}>${note.text}</p>
