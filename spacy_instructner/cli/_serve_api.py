@@ -1,7 +1,6 @@
 """`serve --api-only`: from options to a server. Imports what needs models."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,16 +13,7 @@ from ..serving.api_guards import ApiLimits, check_token
 from ..serving.api_server import run_api
 from ..serving.batching import BatchSettings
 from ..serving.service import Service
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where to listen, by what names (see `make_api`), and the token, if one is needed."""
-
-    host: str
-    port: int
-    names: list[str]
-    token: str | None
+from ._endpoint import Endpoint
 
 
 def serve_api(

@@ -22,6 +22,11 @@ def serve_cli(
     port: int = Option(8000, "--port", "-p", help="The port to listen on"),
     name: list[str] | None = Option(
         None, "--name", help="Another name of this machine in the browser's address, * for any; may be given several times"),
+    project: Path | None = Option(
+        None, "--project", help="A folder for texts, labels, decisions and models; opened again where it was"),
+    token: str | None = Option(
+        None, "--token", envvar="INSTRUCTNER_TOKEN", show_envvar=False,
+        help="What everybody needs to get in, from INSTRUCTNER_TOKEN by default; needed with another --host"),
     save_to: Path | None = Option(
         None, "--save-to", "-s", help="A folder for the pipeline after each training"),
     characters: int = Option(20_000, "--characters", help="Largest number of characters in a text"),
@@ -29,9 +34,6 @@ def serve_cli(
     waiting: int | None = Option(
         None, "--waiting", help="Largest number of texts at a time; more are refused. By default 8, with --api-only 256"),
     api_only: bool = Option(False, "--api-only", help="Answer other programs: no page, no training"),
-    token: str | None = Option(
-        None, "--token", envvar="INSTRUCTNER_TOKEN", show_envvar=True,
-        help="With --api-only: what each request must bring. Another --host than this machine needs one"),
     batch: int | None = Option(
         None, "--batch", help="With --api-only: largest number of texts annotated together, 32 by default"),
     batch_wait: float | None = Option(
@@ -40,66 +42,47 @@ def serve_cli(
     code_path: Path | None = Option(
         None, "--code", "-c", help="A Python file with functions that the pipeline needs"),
 ) -> None:  # fmt: skip
-    """Open a web page to try a pipeline: annotate texts, correct them by clicking, train
-    on the corrections, and see the change. With --api-only: answer other programs.
+    """Open a web page that goes from texts to a pipeline: annotate them, correct what is
+    found, train on that, see the change, and export. With --api-only: answer other programs.
 
     The page is for one person or a few. It has no accounts and no encryption."""
-    for_programs = {"--token": token, "--batch": batch, "--batch-wait": batch_wait}
-    wrong_here = {"--save-to": save_to} if api_only else for_programs
+    for_programs = {"--batch": batch, "--batch-wait": batch_wait}
+    for_people = {"--save-to": save_to, "--project": project}
+    wrong_here = for_people if api_only else for_programs
     for option in (name for name, value in wrong_here.items() if value is not None):
-        msg.fail(
-            f"`{option}` is for serving {'without' if api_only else 'with'} --api-only"
-        )
+        which = "without" if api_only else "with"
+        msg.fail(f"`{option}` is for serving {which} --api-only")
         raise Exit(1)
     if wrong := [each for each in name or () if "*" in each and each != "*"]:
         msg.fail(f"`--name` must be a whole name, or * alone, not {wrong[0]}")
         raise Exit(1)
-    shown = f"[{host}]" if ":" in host else host
-    hosts = [shown, "localhost", "127.0.0.1", *(name or [])]
+    if token is None and not is_loopback(host):
+        msg.fail(f"Who reaches {host} could use all that is served", NEEDS_TOKEN)
+        raise Exit(1)
     try:
-        import uvicorn
-
-        from ..serving.app import Limits, make_app
-        from ._serve_api import Endpoint, serve_api
+        from ._serve_api import serve_api
+        from ._serve_page import serve_page
     except ImportError as error:
         msg.fail(
             "`serve` needs more packages", "pip install 'spacy-instructner[serve]'"
         )
         raise Exit(1) from error
     from ..corpus.pipelines import Pipeline
-    from ..serving.session import PipelineSession
+    from ._endpoint import Endpoint
 
     pipeline = Pipeline(model, (), code_path, gpu_id)
-    if api_only:
-        if not token and not is_loopback(host):
-            msg.fail(f"Who reaches {host} could use the endpoint", NEEDS_TOKEN)
-            raise Exit(1)
+    shown = f"[{host}]" if ":" in host else host
+    names = [shown, "localhost", "127.0.0.1", *(name or [])]
+    if api_only and token and not name:
         # Whoever has the token may come by any name.
-        names = ["*"] if token and not name else hosts
-        endpoint = Endpoint(host, port, names, token)
-        limits = {"characters": characters, "seconds": seconds, "waiting": waiting}
-        serve_api(pipeline, endpoint, limits, {"texts": batch, "wait": batch_wait})
-        return
-    try:
-        session = PipelineSession(pipeline, save_to)
-    except (OSError, ValueError) as error:
-        msg.fail(f"Cannot serve {model}", str(error))
-        raise Exit(1) from error
-    if not is_loopback(host):
-        msg.warn("Everyone who reaches this machine can use the page, and train on it.")
-    own = {} if waiting is None else {"waiting": waiting}
-    page = make_app(
-        session, Limits(characters=characters, seconds=seconds, **own), hosts
-    )
-    msg.info(f"http://{shown}:{port}", f"{model}; stop with Ctrl-C")
-    uvicorn.run(
-        page,
-        host=host,
-        port=port,
-        log_level="warning",
-        # A training that is under way ends with its step.
-        timeout_graceful_shutdown=1,
-    )
+        names = ["*"]
+    endpoint = Endpoint(host, port, names, token)
+    limits = {"characters": characters, "seconds": seconds, "waiting": waiting}
+    own = {key: value for key, value in limits.items() if value is not None}
+    if api_only:
+        serve_api(pipeline, endpoint, own, {"texts": batch, "wait": batch_wait})
+    else:
+        serve_page(pipeline, endpoint, own, project, save_to)
 
 
 def is_loopback(host: str) -> bool:

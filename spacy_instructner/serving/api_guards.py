@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..files import to_json
-from .app import Limits, guarded, is_own
+from .app import Limits
+from .page_guard import guarded, is_own
 
 HEALTH = ("/health", "/health/live")
 SHORTEST_TOKEN = 16
