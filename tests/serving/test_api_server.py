@@ -177,6 +177,6 @@ def test_what_cannot_be_served(folder: Path, tmp_path: Path) -> None:
         done = CliRunner().invoke(app, line)
         out = " ".join(done.output.split())
         assert done.exit_code == 1 and said in out, out
-    for option in (["--token", TOKEN], ["--batch", "2"], ["--batch-wait", "1"]):
+    for option in (["--batch", "2"], ["--batch-wait", "1"]):
         done = CliRunner().invoke(app, ["serve", str(folder), *option])
         assert done.exit_code == 1 and f"`{option[0]}` is for" in done.output
