@@ -54,7 +54,7 @@ def test_what_cannot_be_served(folder: Path, tmp_path: Path, monkeypatch: Any) -
         (["x"], "E050"),
         ([str(folder), "--project", str(tmp_path)], "is not a project"),
         # Whoever reaches this machine must not get in.
-        ([str(folder), "--host", "0.0.0.0"], "A token has at least 16"),
+        ([str(folder), "--host", "0.0.0.0"], "Give a token that each request must"),
         ([str(folder), "--host", "0.0.0.0", "--token", "short"], "at least 16"),
         ([str(folder), "--token", "a token with its spaces"], "no spaces"),
     ):
