@@ -1,6 +1,6 @@
-# The page of `python -m spacy instructner serve`, on the CPU, with the default weights
-# and a pipeline that has learned no labels yet (configs/zeroshot.cfg). docs/how-to/serve.md says
-# how to run it, and how to serve another pipeline.
+# The page of `python -m spacy instructner serve`, or its API with --api-only, on the CPU, with
+# the default weights and a pipeline that has learned no labels yet (configs/zeroshot.cfg).
+# docs/how-to/serve.md says how to run it, and how to serve another pipeline.
 FROM python:3.13-slim AS build
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -36,7 +36,7 @@ USER 10001
 WORKDIR /home/instructner
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=120s \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/api/info', timeout=8)"]
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health', timeout=8)"]
 ENTRYPOINT ["python", "-m", "spacy", "instructner", "serve"]
 # A port can be published only of what listens on all of the container's addresses. Who
 # reaches it is decided by `docker run --publish`.

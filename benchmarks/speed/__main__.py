@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=128, help="texts to compare on")
     parser.add_argument("--times", type=int, default=3, help="repetitions")
     parser.add_argument("--stream", type=int, default=20_000, help="texts in the stream")
+    parser.add_argument("--seconds", type=float, default=30, help="of a measurement of load")
     # fmt: on
     args = parser.parse_args()
     parts = parts_of(args)
@@ -63,7 +64,7 @@ def main() -> None:
 
 def parts_of(args: argparse.Namespace) -> dict[str, Callable[[], list[Row]]]:
     """What can be measured, by name."""
-    from . import decoding, drafts, profiling, readings, scaling, training
+    from . import decoding, drafts, load, profiling, readings, scaling, training
 
     data, cache, times = args.data, args.cache, args.times
 
@@ -90,6 +91,7 @@ def parts_of(args: argparse.Namespace) -> dict[str, Callable[[], list[Row]]]:
         "curves": lambda: scaling.curves(data, first, cache, args.texts // 2, times),
         "start": lambda: scaling.start(cache, first, times),
         "memory": lambda: scaling.memory(data, first, cache, args.stream),
+        "load": lambda: load.compare(args.seconds, times),
         "vocabulary": lambda: scaling.vocabulary(data, args.stream),
     }
 

@@ -15,7 +15,8 @@ from .measure import Results, Row
 RESULTS = Path(__file__).parents[1] / "results" / "speed.json"
 # Parts that were measured on another machine have a file of their own: with what it was.
 OTHER_MACHINES = {
-    name: RESULTS.with_name("readings.json") for name in ("readings", "drafts")
+    **{name: RESULTS.with_name("readings.json") for name in ("readings", "drafts")},
+    "load": RESULTS.with_name("load.json"),
 }
 MACHINE_OF = "machine of "
 NOT_MEASURED = "Not measured yet: `make bench`."
@@ -38,7 +39,8 @@ CURVES = {
     "memory": "texts annotated",
     "passes": "ids of a pass (up to)",
 }
-KNOWN = ("machine", "training", "methods", *SIMPLE, *CURVES)
+LOAD = "load."
+KNOWN = ("machine", "training", "methods", "load", *SIMPLE, *CURVES)
 NONE = "–"
 MOST = 12  # Rows of memory in the table.
 
@@ -71,6 +73,8 @@ def table_of(results: Results, name: str, folder: str) -> str:
         return machine_table(results.machine)
     if name in SIMPLE or name.startswith((FLOOR, READINGS)):
         return simple_table(rows)
+    if name == "load":
+        return load_table(rows)
     if name in ("training", "methods"):
         return compared_table(rows, OURS[name])
     if name in CURVES:
@@ -83,8 +87,11 @@ def table_of(results: Results, name: str, folder: str) -> str:
 
 
 def rows_of(results: Results, name: str) -> list[Row]:
-    """The rows of a section. `floor` has those of every set, with the set's name."""
+    """The rows of a section. `floor` has those of every set, with the set's name; `load`
+    all that was measured of it."""
     rows = results.of(name)
+    if name == "load":
+        rows = [row for row in results.rows if row.group.startswith(LOAD)]
     if name == "floor":
         rows += [
             replace(row, name=f"{row.group[len(FLOOR) :]}: {row.name}")
@@ -123,6 +130,26 @@ def simple_table(rows: Sequence[Row]) -> str:
         [
             [row.name, three(row.median), row.unit, spread(row), row.note]
             for row in rows
+        ],
+    )
+
+
+def load_table(rows: Sequence[Row]) -> str:
+    """A row for each number of clients and each way, with all that was measured."""
+    groups = {row.group: row.unit for row in rows}
+    cells = {(at(row), row.name, row.group): row for row in rows}
+    head = [f"{group[len(LOAD) :]} ({unit})" for group, unit in groups.items()]
+    pairs = dict.fromkeys((at(row), row.name) for row in rows)
+    return table(
+        ["clients", "texts are answered", *head, f"spread of the {head[0]}"],
+        [
+            [
+                count(clients),
+                way,
+                *(three(cells[clients, way, group].median) for group in groups),
+                spread(cells[clients, way, next(iter(groups))]),
+            ]
+            for clients, way in sorted(pairs, key=lambda pair: pair[0])
         ],
     )
 

@@ -4,42 +4,51 @@
     GET  /api/info      what is served, and its limits
     POST /api/annotate  {"text", "labels": {label: meaning}}
     POST /api/train     {"examples": [{"text", "spans"}], "labels": {label: meaning}}
+    GET  /health        for whoever watches the server
+    …    /api/project/  see project_routes.py
 
-The last two answer with JSON Lines as they go; session.py describes the events. An error
+Annotating and training answer with JSON Lines as they go; session.py describes the events. An error
 before the first event has a status of its own; a later one is an event with "error".
 Source: ours.
 """
 
 import asyncio
+import json
+import mimetypes
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import (
     Any,
 )
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import StreamingResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from spacy.cli._util import setup_gpu
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from ..corpus.chunk import pipeline_name
+from ..corpus.pipelines import fingerprint
 from ..files import to_json
+from .page_guard import Guard, TokenGate, check_token
+from .project.project_folder import ProjectFolder
+from .project_desk import ProjectDesk
+from .project_models import ProjectModels
+from .project_routes import make_routes
 from .session import Event, PipelineSession
 
+# Windows may call scripts something that browsers do not run.
+mimetypes.add_type("text/javascript", ".js")
 PAGE = Path(__file__).parent / "page"
-HEADERS = [
-    (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-]
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,8 @@ class Limits:
 
     characters: of a text; labels: of a request; meaning: characters of a label or of its
     definition; seconds: until an answer ends, waiting included; waiting: requests at a
-    time; examples: to train on; bytes: of a request."""
+    time; examples: to train on; bytes: of a request; upload: bytes of a file; sending:
+    seconds to send a request in."""
 
     characters: int = 20_000
     labels: int = 50
@@ -57,6 +67,8 @@ class Limits:
     waiting: int = 8
     examples: int = 200
     bytes: int = 4_000_000
+    upload: int = 50_000_000
+    sending: float = 60.0
 
 
 class AnnotateRequest(BaseModel):
@@ -149,90 +161,70 @@ class Stream(StreamingResponse):
             self.end()
 
 
-class Guard:
-    """Middleware that refuses requests that are too large, not JSON, or sent by a page of
-    another site, and tells browsers to load nothing from elsewhere."""
-
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self.app, self.most = app, most
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-        elif scope["method"] == "POST":
-            await self._post(scope, receive, guarded(send))
-        else:
-            await self.app(scope, receive, guarded(send))
-
-    async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = {
-            name.decode(): value.decode("latin1") for name, value in scope["headers"]
-        }
-        if not is_own(headers.get("origin"), headers.get("host", "")):
-            await refuse(send, 403, "Requests from other sites are not answered.")
-            return
-        if headers.get("content-type", "").split(";")[0].strip() != "application/json":
-            await refuse(send, 415, "Send application/json.")
-            return
-        body = b""
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return
-            body += message.get("body", b"")
-            if len(body) > self.most:
-                await refuse(send, 413, f"A request has at most {self.most} bytes.")
-                return
-            if not message.get("more_body"):
-                break
-        whole: list[Message] = [{"type": "http.request", "body": body}]
-
-        async def replay() -> Message:
-            return whole.pop() if whole else await receive()
-
-        await self.app(scope, replay, send)
-
-
-def is_own(origin: str | None, host: str) -> bool:
-    """Was a request made by this page, or by no page at all?"""
-    try:
-        return origin is None or urlsplit(origin).netloc == host
-    except ValueError:
-        return False
-
-
-def guarded(send: Send) -> Send:
-    """`send`, with `HEADERS` added to each response."""
-
-    async def with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], *HEADERS]
-        await send(message)
-
-    return with_headers
-
-
-async def refuse(send: Send, status: int, why: str) -> None:
-    """Answer with an error, as FastAPI does."""
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    body = to_json({"detail": why}, indent=None)
-    await send({"type": "http.response.body", "body": body})
-
-
-def make_app(session: PipelineSession, limits: Limits, hosts: Sequence[str]) -> FastAPI:
+def make_app(
+    session: PipelineSession,
+    limits: Limits,
+    hosts: Sequence[str],
+    project: ProjectFolder | None = None,
+    token: str = "",
+) -> FastAPI:
     """The application.
 
     session (PipelineSession): the pipeline.
     limits (Limits): the largest requests that are answered.
     hosts (Sequence[str]): names of this machine in the browser's address, "*" for any.
-    RETURNS (FastAPI): the ASGI application."""
-    # The framework's own pages would load scripts from elsewhere.
-    app = FastAPI(title="spacy-instructner", docs_url=None, redoc_url=None)
-    app.add_middleware(Guard, most=limits.bytes)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    project (ProjectFolder | None): what the page works on; the application closes it. By
+        default one that is gone with the application.
+    token (str): what everybody needs, "" for nothing.
+    RETURNS (FastAPI): the ASGI application. Raises ValueError for a token that can be
+        guessed, and OSError where a model of the project cannot be loaded."""
     gpu = session.pipeline.gpu
     answers, trainings = Turns(limits.waiting, gpu), Turns(1, gpu)
+    aside = None if project else tempfile.TemporaryDirectory(prefix="instructner-")
+    own = project or ProjectFolder(Path(aside.name) / "project")  # type: ignore[union-attr]
+    begin_project(own, session)
+    models = ProjectModels(session, own, answers.thread)
+    desk = ProjectDesk(models, limits.characters, temporary=project is None)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        desk.close()
+        if aside is not None:
+            aside.cleanup()
+
+    # The framework's own pages would load scripts from elsewhere.
+    app = FastAPI(
+        title="spacy-instructner", docs_url=None, redoc_url=None, lifespan=lifespan
+    )
+    app.add_middleware(
+        Guard, most=limits.bytes, uploads=limits.upload, seconds=limits.sending
+    )
+    if token:
+        check_token(token)
+        app.add_middleware(TokenGate, token=token)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    app.add_exception_handler(RequestValidationError, invalid)
+    _add_answers(app, session, limits, answers, trainings)
+    app.include_router(make_routes(desk))
+    app.state.desk = desk
+    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    return app
+
+
+def _add_answers(
+    app: FastAPI,
+    session: PipelineSession,
+    limits: Limits,
+    answers: Turns,
+    trainings: Turns,
+) -> None:
+    """The endpoints that need no project."""
+
+    @app.get("/health")
+    def health() -> dict[str, str]:
+        """Whether the server answers."""
+        return {"status": "ok"}
 
     @app.get("/api/info")
     def info() -> dict[str, Any]:
@@ -265,8 +257,27 @@ def make_app(session: PipelineSession, limits: Limits, hosts: Sequence[str]) -> 
         rows = [row.model_dump() for row in body.examples]
         return trainings.stream(request, session.finetune(rows, body.labels))
 
-    app.mount("/", StaticFiles(directory=PAGE, html=True))
-    return app
+
+async def invalid(request: Request, error: Exception) -> Response:
+    """What is wrong with a body, without what was sent: that may be what cannot be sent back,
+    such as half a character."""
+    assert isinstance(error, RequestValidationError)
+    detail = [
+        {key: own[key] for key in ("loc", "msg", "type")} for own in error.errors()
+    ]
+    content = json.dumps({"detail": detail})
+    return Response(content, 422, media_type="application/json")
+
+
+def begin_project(project: ProjectFolder, session: PipelineSession) -> None:
+    """Say to a project which pipeline is served."""
+    component: Any = session.nlp.get_pipe(session.name)
+    project.set_base(
+        pipeline_name(session.nlp),
+        fingerprint(session.nlp),
+        component.cfg["threshold"] or 0.0,
+        session.labels(),
+    )
 
 
 def check_text(text: str, limits: Limits) -> None:

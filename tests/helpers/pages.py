@@ -94,6 +94,7 @@ def serve_briefly(arguments: list[str], folder: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "spacy", "instructner", "serve", *arguments]
+    told = "v1/labels" if "--api-only" in arguments else "api/info"
     process = subprocess.Popen(
         [*command, "--port", str(port)],
         stdout=subprocess.PIPE,
@@ -105,7 +106,7 @@ def serve_briefly(arguments: list[str], folder: Path) -> None:
     try:
         while not answer and process.poll() is None:
             try:
-                with urlopen(f"http://127.0.0.1:{port}/api/info") as info:
+                with urlopen(f"http://127.0.0.1:{port}/{told}") as info:
                     answer = info.read()
             except OSError:
                 time.sleep(0.2)

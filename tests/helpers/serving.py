@@ -6,9 +6,16 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
+
+import pytest
+
+from spacy_instructner.corpus.pipelines import Pipeline
+from spacy_instructner.serving.session import PipelineSession
 
 LABELS = {"PERSON": "somebody's name", "PLACE": ""}
 
@@ -66,3 +73,22 @@ def serve_briefly(
         out, _ = process.communicate(timeout=30)
     assert f"http://127.0.0.1:{port}" in out, out
     return said, out
+
+
+@contextmanager
+def project_client(folder: Path, project: Path | None, **more: Any) -> Iterator[Any]:
+    """A client of the page's server, in this process. `app.state.desk` is what it works
+    on."""
+    pytest.importorskip("fastapi")
+    pytest.importorskip("httpx")
+    from fastapi.testclient import TestClient
+
+    from spacy_instructner.serving.app import Limits, make_app
+    from spacy_instructner.serving.project.project_folder import ProjectFolder
+
+    session = PipelineSession(Pipeline(str(folder)))
+    own = None if project is None else ProjectFolder(project)
+    given = {"limits": Limits(), "hosts": ["localhost"], **more}
+    app = make_app(session, project=own, **given)
+    with TestClient(app, base_url="http://localhost:8000") as client:
+        yield client

@@ -1,11 +1,13 @@
 """A trained pipeline to serve."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import spacy
 
+from helpers.browser import browser_at, needs_a_browser, server_of
 from spacy_instructner.serving import finetune
 
 
@@ -34,3 +36,16 @@ def tiny_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) ->
     own = tmp_path_factory.mktemp("settings") / "training.cfg"
     own.write_text(text.replace("max_steps = 80\n", "max_steps = 150\n"))
     monkeypatch.setattr(finetune, "SETTINGS", own)
+
+
+@pytest.fixture
+def address(folder: Path, tmp_path: Path) -> Iterator[str]:
+    needs_a_browser()
+    with server_of(folder, tmp_path / "project") as address:
+        yield address
+
+
+@pytest.fixture
+def page(address: str) -> Iterator[Any]:
+    with browser_at(address) as page:
+        yield page

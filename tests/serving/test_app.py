@@ -1,5 +1,6 @@
 """The page to try a pipeline, over HTTP."""
 
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -167,19 +168,37 @@ def test_many_ask_at_once_while_one_trains(client: Any, folder: Path) -> None:
         assert given and all(answer in (before[at], after[at]) for answer in given)
 
 
+PAGE = Path(spacy_instructner.__file__).parent / "serving" / "page"
+# What others wrote, as they published it: htm 3.1.1 with preact, and its licences.
+OF_OTHERS = {
+    "preact.js": "72284e8e9079c87817145df1110f74e8a2aa040b2fc384922e18dfcb46fc1fd7"
+}
+
+
 def test_the_page_loads_nothing_from_elsewhere(client: Any) -> None:
     page = client.get("/")
     assert page.status_code == 200 and "<h1>spacy-instructner</h1>" in page.text
     assert page.headers["content-security-policy"].startswith("default-src 'self'")
-    for path in ("page.js", "page.css", "icon.svg"):
-        assert client.get(f"/{path}").status_code == 200
-    for part in (
-        Path(spacy_instructner.__file__).parent / "serving" / "page"
-    ).iterdir():
-        text = part.read_text(encoding="utf8").replace("http://www.w3.org/2000/svg", "")
-        assert "//" not in text.replace("// ", "") and "innerHTML" not in text
+    for part in PAGE.iterdir():
+        assert client.get(f"/{part.name}").status_code == 200
+        if part.suffix == ".js":
+            kind = client.get(f"/{part.name}").headers["content-type"]
+            assert kind.startswith("text/javascript")
+        if part.name in OF_OTHERS:
+            own = hashlib.sha256(part.read_bytes()).hexdigest()
+            assert own == OF_OTHERS[part.name]
+        elif part.suffix != ".txt":
+            text = part.read_text(encoding="utf8")
+            text = text.replace("http://www.w3.org/2000/svg", "")
+            assert "//" not in text.replace("// ", "") and "innerHTML" not in text
     for path in ("/docs", "/redoc", "/../web.py", "/%2e%2e/web.py"):
         assert client.get(path).status_code == 404
+
+
+def test_libraries_have_their_licences() -> None:
+    notice = (PAGE / "preact-licenses.txt").read_text(encoding="utf8")
+    for part in ("MIT License", "Apache License", "Jason Miller", "htm 3.1.1"):
+        assert part in notice
 
 
 def test_turns_are_given_back(folder: Path) -> None:

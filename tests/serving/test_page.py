@@ -1,220 +1,259 @@
-"""The page to try a pipeline: the command, and the whole loop in a browser."""
+"""The page: the command that serves it, and the whole way through it in a browser."""
 
+import json
 import re
-import shutil
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 import spacy
 from typer.testing import CliRunner
 
-from helpers.serving import LABELS, free_port, serve_briefly
+from helpers.browser import (
+    annotate,
+    bring,
+    browser_at,
+    clear,
+    entities,
+    go,
+    mark_words,
+    open_text,
+    said,
+)
+from helpers.serving import LABELS, serve_briefly
 from spacy_instructner.cli import app
 from spacy_instructner.cli.serve import is_loopback
-from spacy_instructner.corpus.pipelines import Pipeline
 from spacy_instructner.data.corpora import read_docs
-from spacy_instructner.serving.session import PipelineSession
 
-
-@pytest.fixture
-def page(folder: Path) -> Iterator[Any]:
-    """A page in headless Chromium, and the server behind it."""
-    pytest.importorskip("fastapi")
-    playwright = pytest.importorskip("playwright.sync_api")
-    browser_path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if browser_path is None:
-        pytest.skip("Chromium is not installed")
-    import uvicorn
-
-    from spacy_instructner.serving.app import Limits, make_app
-
-    port = free_port()
-    session = make_app(PipelineSession(Pipeline(str(folder))), Limits(), ["127.0.0.1"])
-    config = uvicorn.Config(session, port=port, log_level="warning")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    try:
-        with playwright.sync_playwright() as browsers:
-            browser = browsers.chromium.launch(
-                executable_path=browser_path, args=["--no-sandbox"]
-            )
-            page = browser.new_page(accept_downloads=True)
-            errors: list[str] = []
-            page.on("pageerror", lambda error: errors.append(str(error)))
-
-            def heard(said: Any) -> None:
-                # That a request was refused, the browser says itself.
-                if said.type == "error" and "with a status of 4" not in said.text:
-                    errors.append(said.text)
-
-            page.on("console", heard)
-            page.goto(f"http://127.0.0.1:{port}/")
-            yield page
-            assert errors == []
-            browser.close()
-    finally:
-        server.should_exit = True
-        thread.join()
+HTML = "<b onclick=x> Anna 👩‍👩‍👧 lives in Paris."
+TEXTS = [HTML, "Anna saw Anna in Rome.", "أنا آنا في باريس", "เขาอยู่ที่ปารีส"]
 
 
 @pytest.mark.long
-def test_the_command(folder: Path) -> None:
+def test_the_command(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("fastapi")
-    said, out = serve_briefly(str(folder), "--characters", "50")
+    own = ("--characters", "50", "--project", str(tmp_path / "project"))
+    said, out = serve_briefly(str(folder), *own)
     assert said["labels"] == LABELS and said["limits"]["characters"] == 50
-    assert "Whoever" not in out
+    assert "Nothing is kept" not in out and "token" not in out
+    assert (tmp_path / "project" / "journal.jsonl").is_file()
+    # Half an event, as a killed server leaves it.
+    with (tmp_path / "project" / "journal.jsonl").open("ab") as file_:
+        file_.write(b'{"kind"')
+    _, out = serve_briefly(str(folder), *own)
+    assert "last 7 bytes" in " ".join(out.split())
 
 
-def test_what_cannot_be_served(tmp_path: Path) -> None:
+def test_what_cannot_be_served(folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
     pytest.importorskip("fastapi")
+    monkeypatch.delenv("INSTRUCTNER_TOKEN", raising=False)
     spacy.blank("en").to_disk(tmp_path / "other")
-    for name, said in (
-        (str(tmp_path / "other"), "instruction_ner component"),
-        ("x", "E050"),
+    for given, why in (
+        ([str(tmp_path / "other")], "instruction_ner component"),
+        (["x"], "E050"),
+        ([str(folder), "--project", str(tmp_path)], "is not a project"),
+        # Whoever reaches this machine must not get in.
+        ([str(folder), "--host", "0.0.0.0"], "Give a token that each request must"),
+        ([str(folder), "--host", "0.0.0.0", "--token", "short"], "at least 16"),
+        ([str(folder), "--token", "a token with its spaces"], "no spaces"),
     ):
-        done = CliRunner().invoke(app, ["serve", name])
-        assert done.exit_code == 1 and said in done.output
+        done = CliRunner().invoke(app, ["serve", *given])
+        assert done.exit_code == 1 and why in " ".join(done.output.split()), given
     assert [is_loopback(h) for h in ("127.0.0.1", "::1", "localhost", "0.0.0.0")] == [
         *(True, True, True),
         False,
     ]
 
 
-def entities(page: Any) -> list[list[str]]:
-    return page.eval_on_selector_all(
-        "#result mark", "marks => marks.map(m => [m.textContent, m.dataset.label])"
-    )
-
-
-def said(page: Any, part: str) -> None:
-    """Waits for a status. (The page lets nobody evaluate code, tests neither.)"""
-    page.locator("#status", has_text=re.compile(part)).wait_for()
-
-
-def ready(page: Any) -> None:
-    """Labels are there once the server has told them."""
-    page.locator("#label option").first.wait_for(state="attached")
-
-
-def find(page: Any, text: str) -> None:
-    page.fill("#text", text)
-    page.click("#annotate")
-    said(page, r"found in [\d.]+ s")
-
-
-def mark_words(page: Any, text: str, label: str) -> None:
-    """As a mouse does, from the first letter of a text to its last."""
-    page.select_option("#label", label)
-    page.evaluate(
-        """text => {
-            const walk = document.createTreeWalker(document.getElementById('result'), NodeFilter.SHOW_TEXT);
-            let node;
-            while ((node = walk.nextNode()) && !node.data.includes(text));
-            const range = document.createRange();
-            range.setStart(node, node.data.indexOf(text));
-            range.setEnd(node, node.data.indexOf(text) + text.length);
-            getSelection().removeAllRanges();
-            getSelection().addRange(range);
-            document.getElementById('result').dispatchEvent(new MouseEvent("mouseup", {bubbles: true}));
-        }""",
-        text,
-    )
-
-
+@pytest.mark.long
 @pytest.mark.usefixtures("tiny_settings")
-def test_the_whole_loop_in_a_browser(page: Any, tmp_path: Path) -> None:
-    ready(page)
-    assert page.input_value("#labels") == "PERSON: somebody's name\nPLACE"
+def test_the_whole_way_in_a_browser(page: Any, address: str, tmp_path: Path) -> None:
+    bring(page, TEXTS)
+    annotate(page)
+    open_text(page, 1)
     # Text is shown as text, whatever it is, and places are those of characters.
-    text = "<b onclick=x> Anna 👩‍👩‍👧 lives in Paris."
-    find(page, text)
-    assert page.inner_text("#result") == text
-    assert entities(page)
-    for name, _ in entities(page):
-        assert name in text
-    # With the keyboard: a menu opens, and nothing is chosen yet.
-    before = entities(page)
-    page.locator("#result mark").first.focus()
-    page.keyboard.press("Enter")
-    page.locator("#menu").wait_for(state="visible")
-    assert entities(page) == before
-    page.keyboard.press("ArrowUp")
-    page.keyboard.press("Enter")
-    assert len(entities(page)) == len(before) - 1
-    # Remove everything, then say what is right.
-    while entities(page):
-        page.locator("#result mark").first.click()
-        page.click("#menu >> text=Remove")
+    assert page.inner_text("#text") == HTML
+    clear(page)
     mark_words(page, "Anna", "PLACE")
     # Whole words only.
     mark_words(page, "ari", "PLACE")
     assert entities(page) == [["Anna", "PLACE"], ["Paris", "PLACE"]]
-    page.locator("#result mark").first.click()
-    page.click("#menu >> text=PERSON")
+    page.locator("#text mark").first.click()
+    page.locator(".palette button", has_text="PERSON").click()
     assert entities(page) == [["Anna", "PERSON"], ["Paris", "PLACE"]]
-    page.locator("#result mark").last.click()
-    page.click("#menu >> text=Remove")
-    page.select_option("#label", "PLACE")
-    page.fill("#words", "Paris")
-    page.press("#words", "Enter")
-    assert entities(page) == [["Anna", "PERSON"], ["Paris", "PLACE"]]
-    page.click("#keep")
-    assert page.inner_text("#count") == "1"
-    with page.expect_download() as download:
-        page.click("#download")
-    path = tmp_path / "examples.jsonl"
-    download.value.save_as(path)
-    docs, problems = read_docs(path, spacy.blank("en"))
-    assert [[(e.text, e.label_) for e in doc.ents] for doc in docs] == [
-        [("Anna", "PERSON"), ("Paris", "PLACE")]
-    ]
-    assert docs[0].text == text and not problems
-    page.click("#train")
-    page.wait_for_selector("#change:visible", timeout=60_000)
-    assert entities(page) == [["Anna", "PERSON"], ["Paris", "PLACE"]]
-    changes = page.inner_text("#changes")
-    assert "“Anna” PERSON" in changes and "“Paris” PLACE" in changes
-    # Errors are said, not swallowed.
-    page.fill("#labels", "")
-    page.click("#annotate")
-    said(page, "label")
-
-
-def test_a_refusal_is_shown(page: Any) -> None:
-    ready(page)
-    page.evaluate("document.getElementById('text').removeAttribute('maxlength')")
-    page.fill("#text", "x " * 15_000)
-    page.click("#annotate")
-    said(page, "at most 20000")
-    # What was not read is no example.
-    assert page.is_disabled("#keep")
-
-
-@pytest.mark.usefixtures("tiny_settings")
-def test_corrections_are_kept_and_training_is_one(page: Any) -> None:
-    ready(page)
-    sent: list[str] = []
-    page.on("request", lambda request: sent.append(request.url.rpartition("/")[2]))
-    find(page, "Anna lives in Paris.")
-    while entities(page):
-        page.locator("#result mark").first.click()
-        page.click("#menu >> text=Remove")
-    mark_words(page, "Anna", "PERSON")
-    page.click("#keep")
+    page.click("#accept")
+    said(page, "Corrected")
+    # Undone, it is as it was shown; done again, it is as it was said.
+    page.click("#undo")
+    said(page, "Undone")
+    open_text(page, 1)
+    assert entities(page) != [["Anna", "PERSON"], ["Paris", "PLACE"]]
+    clear(page)
     mark_words(page, "Paris", "PLACE")
-    # Whatever is typed meanwhile: what is compared is one text.
-    page.evaluate("document.getElementById('train').click()")
-    page.evaluate("document.getElementById('train').click()")
-    assert page.is_disabled("#train") and page.inner_text("#count") == "1"
-    page.fill("#text", "Bo")
-    page.wait_for_selector("#change:visible", timeout=60_000)
+    mark_words(page, "Anna", "PERSON")
+    page.click("#accept")
+    said(page, "Corrected")
+    open_text(page, 3)
+    clear(page)
+    mark_words(page, "باريس", "PLACE")
+    page.click("#accept")
+    said(page, "Corrected")
+    go(page, "Train")
+    page.select_option("#parts", "0")
+    page.click("#train")
+    said(page, "Training is done")
+    page.locator("#changed").wait_for()
+    changed = page.locator("section[aria-label='What changed']")
+    assert "of 4 texts differ" in changed.inner_text()
+    open_text(page, 1)
     assert entities(page) == [["Anna", "PERSON"], ["Paris", "PLACE"]]
-    assert "Bo" not in page.inner_text("#changes")
-    assert sent.count("train") == 1 and page.is_enabled("#train")
+    go(page, "Export")
+    with page.expect_download() as download:
+        page.click("#export-jsonl")
+    download.value.save_as(tmp_path / "examples.jsonl")
+    docs, problems = read_docs(tmp_path / "examples.jsonl", spacy.blank("en"))
+    assert [[(e.text, e.label_) for e in doc.ents] for doc in docs] == [
+        [("Anna", "PERSON"), ("Paris", "PLACE")],
+        [("باريس", "PLACE")],
+    ]
+    assert docs[0].text == HTML and not problems
+
+
+def test_with_the_keyboard_alone(page: Any) -> None:
+    bring(page, TEXTS)
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "search"
+    page.keyboard.type("saw")
+    page.locator("section >> text=1 of 4 texts").wait_for()
+    open_text(page, 2)
+    # The first two words are a place, the third is a person.
+    for key in ("ArrowRight", "Shift+ArrowRight", "2", "ArrowRight", "1"):
+        page.keyboard.press(key)
+    assert entities(page) == [["Anna saw", "PLACE"], ["Anna", "PERSON"]]
+    page.keyboard.press("u")
+    assert entities(page) == [["Anna saw", "PLACE"]]
+    # A reload keeps what somebody has begun.
+    page.reload()
+    page.locator("#text mark").first.wait_for()
+    assert entities(page) == [["Anna saw", "PLACE"]]
+    for key in ("ArrowRight", "Shift+ArrowRight", "Delete", "Escape", "ArrowRight"):
+        page.keyboard.press(key)
+    assert entities(page) == []
+    page.keyboard.press("m")
+    page.locator(".alike .go:enabled", has_text="Mark 3 in 2 texts").wait_for()
+    page.locator(".alike select").select_option("PERSON")
+    page.locator(".alike .go:enabled", has_text="Mark 3").click()
+    said(page, "Marked in all")
+    open_text(page, 1)
+    open_text(page, 2)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    said(page, "Accepted|Corrected")
+    page.keyboard.press("r")
+    said(page, "Rejected")
+    page.keyboard.press("u")
+    said(page, "Undone")
+    page.keyboard.press("?")
+    page.locator("dialog[open]").wait_for()
+    page.keyboard.press("Escape")
+    page.locator("dialog[open]").wait_for(state="hidden")
+    # In Arabic, what comes next is to the left.
+    open_text(page, 3)
+    page.keyboard.press("ArrowLeft")
+    said(page, "^أنا$")
+    page.keyboard.press("ArrowLeft")
+    said(page, "^آنا$")
+
+
+def test_two_tabs(page: Any, address: str) -> None:
+    bring(page, TEXTS)
+    other = page.context.new_page()
+    for own in (page, other):
+        own.goto(f"{address}/#correct/2")
+        own.locator("#text").wait_for()
+    page.click("#reject")
+    said(page, "Rejected")
+    other.evaluate("document.getElementById('accept').click()")
+    said(other, "another tab")
+    other.locator("#place", has_text="rejected").wait_for()
+    # Neither tab gets the text of the other.
+    for own in (page, other):
+        own.goto(f"{address}/#correct")
+        own.reload()
+        own.locator("#text").wait_for()
+    places = [own.inner_text("#place").split(" of ")[0] for own in (page, other)]
+    assert places[0] != places[1]
+    with urlopen(f"{address}/api/project") as answer:
+        assert json.load(answer)["counts"] == {"new": 3, "rejected": 1}
+
+
+def test_labels_and_a_text_to_try(page: Any, address: str) -> None:
+    go(page, "Labels")
+    page.click("#label-add")
+    page.locator("#labels li:last-child .name:focus").wait_for()
+    page.keyboard.type("ORG")
+    page.keyboard.press("Tab")
+    page.locator(".meaning[placeholder*=organization]").wait_for()
+    page.locator(".name").first.fill("WHO")
+    page.locator(".name").first.press("Tab")
+    page.locator("nav", has_text="Labels 3").wait_for()
+    with urlopen(f"{address}/api/project") as answer:
+        labels = json.load(answer)["labels"]
+    assert [own["name"] for own in labels] == ["WHO", "PLACE", "ORG"]
+    assert labels[0]["meaning"] == "somebody's name"
+    page.fill("#try", HTML)
+    page.click("#find")
+    page.locator("#found", has_text=re.compile(r"\d+ found")).wait_for()
+    assert page.inner_text("#tried") == HTML
+    page.click("#try-add")
+    said(page, "added")
+    # Two of a name are refused, and said.
+    page.locator(".name").first.fill("ORG")
+    page.locator(".name").first.press("Tab")
+    said(page, "Two labels")
+
+
+def test_what_goes_wrong_is_said(page: Any, address: str) -> None:
+    page.set_input_files("#file", {"name": "x.pdf", "mimeType": "", "buffer": b"%PDF"})
+    said(page, "must end with")
+    page.set_input_files(
+        "#file", {"name": "x.csv", "mimeType": "", "buffer": b"a,b\n1,2\n"}
+    )
+    said(page, "Its columns are: a, b")
+    page.fill("#paste", "x " * 15_000)
+    page.click("#add")
+    said(page, "at most 20000")
+    # What was typed is still there.
+    assert len(page.input_value("#paste")) == 30_000
+    go(page, "Correct")
+    assert "no text yet" in page.inner_text("main")
+    page.route("**/api/project**", lambda route: route.abort())
+    page.reload(wait_until="commit")
+    page.locator("text=The server does not answer").wait_for()
+    page.unroute("**/api/project**")
+    page.click("text=Try again")
+    page.locator("nav").wait_for()
+
+
+def test_a_long_list_and_a_narrow_screen(address: str) -> None:
+    with browser_at(address, viewport={"width": 360, "height": 640}) as page:
+        bring(page, [f"Text number {number} of many" for number in range(230)])
+        page.locator(".texts li").nth(49).wait_for()
+        assert page.locator(".texts li").count() == 50
+        for more in (100, 150, 200, 230):
+            page.click("text=Show more")
+            page.locator(".texts li").nth(more - 1).wait_for()
+        assert not page.locator("text=Show more").count()
+        for screen in ("Texts", "Labels", "Correct", "Train", "Export"):
+            go(page, screen)
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= 360, screen
+
+
+def test_the_older_endpoints_still_answer(address: str) -> None:
+    body = json.dumps({"text": "Anna", "labels": LABELS}).encode()
+    headers = {"content-type": "application/json"}
+    with urlopen(Request(f"{address}/api/annotate", body, headers)) as answer:
+        (event,) = map(json.loads, answer)
+    assert event["tokens"] == [[0, 4]]

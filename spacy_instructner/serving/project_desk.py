@@ -1,0 +1,115 @@
+"""A project, its models, its jobs and its tabs: what the endpoints share. Source: ours."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from fastapi import HTTPException
+
+from ..char_spans import CharSpan
+from .jobs import JobRunner, JobUnderWay
+from .project.findings import alike, marked_alike, status, text_view
+from .project.imports import ImportedText
+from .project.project_folder import COLOURS, ProjectConflict
+from .project.project_state import ModelVersion
+from .project.words import WordCutter
+from .project_models import ProjectModels
+from .project_rows import MOST_TEXTS
+from .tabs import Tabs
+
+T = TypeVar("T")
+
+
+class ProjectDesk:
+    """What the endpoints share. longest: characters of a text."""
+
+    def __init__(
+        self, models: ProjectModels, longest: int, temporary: bool = False
+    ) -> None:
+        self.models, self.project = models, models.project
+        self.longest, self.temporary = longest, temporary
+        self.words = WordCutter(models.session.nlp)
+        self.jobs, self.tabs = JobRunner(), Tabs()
+
+    def close(self) -> None:
+        """End what is under way, and let others open the project."""
+        self.jobs.stop(10.0)
+        self.project.close()
+
+    def view(self) -> dict[str, Any]:
+        """All that the page shows besides texts."""
+        project = self.project
+        with project.lock:
+            state = project.state
+            counts: dict[str, int] = {}
+            for text in state.texts:
+                own = status(state, text)
+                counts[own] = counts.get(own, 0) + 1
+            return {
+                "folder": str(project.folder),
+                "temporary": self.temporary,
+                "torn": project.torn,
+                "missing": self.models.missing,
+                "pipeline": state.pipeline,
+                "revision": state.revision,
+                "texts": len(state.texts),
+                "counts": counts,
+                "labels": [asdict(own) for own in state.labels.values()],
+                "threshold": state.least,
+                "models": [model_view(own) for own in state.models.values()],
+                "using": state.using,
+                "files": self.models.files(),
+                "colours": COLOURS,
+                "job": self.jobs.job.view() if self.jobs.job else None,
+            }
+
+    def text(self, number: int) -> dict[str, Any]:
+        """A text with its words. Raises KeyError for an unknown one."""
+        with self.project.lock:
+            self.project.text(number)
+            own = text_view(self.project.state, number)
+        return {**own, "words": self.words.words(own["text"])}
+
+    def add(self, texts: list[ImportedText], source: str) -> dict[str, Any]:
+        """Raises ValueError where the project would have too many."""
+        if len(self.project.state.texts) + len(texts) > MOST_TEXTS:
+            raise ValueError(f"A project has at most {MOST_TEXTS} texts.")
+        new, again = self.project.add_texts(texts, source)
+        return {"new": new, "again": again}
+
+
+def model_view(own: ModelVersion) -> dict[str, Any]:
+    """A training, with the F1 of its cross-fitting."""
+    view = asdict(own)
+    if own.counts is not None:
+        right, found, there = (sum(c[i] for c in own.counts.values()) for i in range(3))
+        view["f1"] = 2 * right / (found + there) if found + there else 0.0
+        view["precision"] = right / found if found else 0.0
+        view["recall"] = right / there if there else 0.0
+    return view
+
+
+def told(act: Callable[[], T]) -> T:
+    """What an act gives; its errors as HTTP has them."""
+    try:
+        return act()
+    except (ProjectConflict, JobUnderWay) as error:
+        raise HTTPException(409, str(error)) from error
+    except KeyError as error:
+        raise HTTPException(404, str(error.args[0])) from error
+    except OSError as error:
+        raise HTTPException(507, f"Nothing was saved: {error}") from error
+    except (ValueError, ImportError) as error:
+        raise HTTPException(422, str(error)) from error
+
+
+def places_of(
+    desk: ProjectDesk, words: str, label: str | None, case: bool
+) -> Mapping[int, list[CharSpan]]:
+    """Places that are whole words, to be marked with a label or unmarked."""
+    state = desk.project.state
+    if label is None:
+        return marked_alike(state, words, case)
+    found = alike(state, words, label, case)
+    whole = {t: desk.words.whole(state.texts[t].text, own) for t, own in found.items()}
+    return {text: spans for text, spans in whole.items() if spans}
