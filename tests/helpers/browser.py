@@ -60,6 +60,8 @@ def browser_at(address: str, **context: Any) -> Iterator[Any]:
     with sync_playwright() as browsers:
         browser = browsers.chromium.launch(executable_path=path, args=["--no-sandbox"])
         own = browser.new_context(accept_downloads=True, **context)
+        # A machine may have other things to do.
+        own.set_default_timeout(120_000)
         page = own.new_page()
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -86,9 +88,10 @@ def go(page: Any, screen: str) -> None:
     page.locator("main h2", has_text=screen).wait_for()
 
 
-def said(page: Any, part: str) -> None:
+def said(page: Any, part: str, minutes: int = 1) -> None:
     """Waits for a status. (The page lets nobody evaluate code, tests neither.)"""
-    page.locator("#status", has_text=re.compile(part)).wait_for(timeout=60_000)
+    status = page.locator("#status", has_text=re.compile(part))
+    status.wait_for(timeout=60_000 * minutes)
 
 
 def bring(page: Any, texts: list[str], name: str = "texts.txt") -> None:
@@ -108,7 +111,7 @@ def bring(page: Any, texts: list[str], name: str = "texts.txt") -> None:
 def annotate(page: Any) -> None:
     go(page, "Labels")
     page.click("#annotate")
-    said(page, "Annotation is done")
+    said(page, "Annotation is done", 5)
 
 
 def open_text(page: Any, number: int) -> None:

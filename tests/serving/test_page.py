@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -102,7 +103,7 @@ def test_the_whole_way_in_a_browser(page: Any, address: str, tmp_path: Path) -> 
     go(page, "Train")
     page.select_option("#parts", "0")
     page.click("#train")
-    said(page, "Training is done")
+    said(page, "Training is done", 15)
     page.locator("#changed").wait_for()
     changed = page.locator("section[aria-label='What changed']")
     assert "of 4 texts differ" in changed.inner_text()
@@ -186,6 +187,29 @@ def test_two_tabs(page: Any, address: str) -> None:
     assert places[0] != places[1]
     with urlopen(f"{address}/api/project") as answer:
         assert json.load(answer)["counts"] == {"new": 3, "rejected": 1}
+
+
+def test_a_late_answer_changes_no_other_text(page: Any, address: str) -> None:
+    """What was found in a text is asked for again after each decision; by then, the page
+    may show another one."""
+    bring(page, ["Anna one.", "Two."])
+    body = json.dumps({"words": "Anna", "label": "PERSON"}).encode()
+    headers = {"content-type": "application/json"}
+    urlopen(Request(f"{address}/api/project/mark", body, headers)).close()
+    go(page, "Correct")
+    page.locator("#text mark").wait_for()
+    late: list[str] = []
+
+    def slowly(route: Any) -> None:
+        late.append(route.request.url)
+        time.sleep(1)
+        route.continue_()
+
+    page.route("**/api/project/texts/1", slowly)
+    page.click("#accept")
+    page.locator("#place", has_text="Text 2 ").wait_for()
+    page.wait_for_timeout(1500)
+    assert late and page.inner_text("#text") == "Two." and entities(page) == []
 
 
 def test_labels_and_a_text_to_try(page: Any, address: str) -> None:

@@ -85,14 +85,14 @@ def test_from_a_dropped_file_to_a_wheel_in_a_new_environment(
     go(page, "Train")
     page.select_option("#parts", "2")
     page.click("#train")
-    said(page, "Training is done")
+    said(page, "Training is done", 15)
     assert page.locator(".curve polyline").count() == 1
     f1 = page.locator("tbody tr").last.locator("td").nth(1).inner_text()
     assert 0.0 <= float(f1) <= 100.0
     go(page, "Export")
     page.fill("#name", "towns")
     page.click("#pack-wheel")
-    said(page, "Packing is done")
+    said(page, "Packing is done", 5)
     with page.expect_download() as download:
         page.locator("#files a").first.click()
     wheel = tmp_path / download.value.suggested_filename

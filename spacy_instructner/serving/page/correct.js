@@ -25,31 +25,47 @@ export function Correct({ project, colours, act, say, start, more }) {
   const names = project.labels.map((own) => own.name);
   const active = names.includes(label) ? label : names[0];
 
+  // What was asked last is shown, whatever is answered last.
+  const turn = useRef(0);
+  const touched = useRef(0);
+  const asked = useRef({});
   const load = async (query = {}, id = more) => {
+    const own = (turn.current += 1);
     try {
-      const own = await get(id ? `/texts/${id}` : "/next", id ? {} : { tab: TAB, ...query });
-      const draft = recall(`draft ${own.id}`, null);
-      const begun = draft && draft.seen === own.seen;
-      setText(own);
-      setSpans(begun ? draft.spans : own.spans ?? []);
-      setPast(begun ? [own.spans] : []);
-      setCursor(null);
-      setChosen(null);
-      setAlike(false);
-      setFailed("");
-      requestAnimationFrame(() => region.current?.focus({ preventScroll: true }));
-    } catch (error) { setFailed(error.message); }
+      const found = await get(id ? `/texts/${id}` : "/next", id ? {} : { tab: TAB, ...query });
+      if (turn.current === own) show(found);
+    } catch (error) { if (turn.current === own) setFailed(error.message); }
   };
-  useEffect(() => { load(); }, [more]);
+  const show = (own) => {
+    const draft = recall(`draft ${own.id}`, null);
+    const begun = draft && draft.seen === own.seen;
+    touched.current += 1;
+    setText(own);
+    setSpans(begun ? draft.spans : own.spans ?? []);
+    setPast(begun ? [own.spans] : []);
+    setCursor(null);
+    setChosen(null);
+    setAlike(false);
+    setFailed("");
+    requestAnimationFrame(() => region.current?.focus({ preventScroll: true }));
+  };
+  useEffect(() => { load(asked.current); asked.current = {}; }, [more]);
   // Findings and other tabs change what is shown, but never what somebody has begun.
   const first = useRef(true);
   useEffect(() => {
     if (first.current) { first.current = false; return; }
-    if (!past.length && text?.id) get(`/texts/${text.id}`).then((own) => { setText((now) => (now.id === own.id ? own : now)); setSpans(own.spans); }, () => {});
-    else if (!text?.id) load();
+    if (!text?.id) { load(); return; }
+    const [own, before] = [turn.current, touched.current];
+    if (!past.length) {
+      get(`/texts/${text.id}`).then((found) => {
+        // Unless another text is asked for, or this one was changed meanwhile.
+        if (turn.current === own && touched.current === before) { setText({ ...text, ...found }); setSpans(found.spans); }
+      }, () => {}); // What fails is tried again with the next change.
+    }
   }, [project.revision]);
 
   const change = (next, said) => {
+    touched.current += 1;
     setPast([...past, spans]);
     setSpans(next);
     kept(`draft ${text.id}`, { seen: text.seen, spans: next });
@@ -100,8 +116,11 @@ export function Correct({ project, colours, act, say, start, more }) {
     add({ start: text.words[found[0]][0], end: text.words[found[1]][1] }, active);
   };
   const further = (query) => {
-    if (more) { history.replaceState(null, "", "#correct"); dispatchEvent(new HashChangeEvent("hashchange")); }
-    return load(query, "");
+    if (!more) return load(query, "");
+    asked.current = query;
+    history.replaceState(null, "", "#correct");
+    dispatchEvent(new HashChangeEvent("hashchange"));
+    return null;
   };
   const decide = async (answer) => {
     const own = spans.map(({ start: from, end, label: name }) => ({ start: from, end, label: name }));

@@ -106,7 +106,7 @@ function Compare({ project, colours, start, job }) {
     ${failed && html`<p class="bad" role="alert">${failed}</p>`}
     ${view && html`
       ${view.texts < view.all && html`<p class="warning">Both were asked about ${view.texts} of ${many(view.all, "text")}.${[first, second].map((number) => html` <button disabled=${job && !job.done} onClick=${() => start("/annotate", { model: number })}>Ask ${called(number)}</button>`)}</p>`}
-      <p id="changed">${view.rows.length} of ${many(view.texts, "text")} differ: ${view.gained} entities more, ${view.lost} less.${view.scores[0] && view.scores[1] && ` On the accepted texts, F1 went from ${percent(view.scores[0].f1)} to ${percent(view.scores[1].f1)}.`}</p>
+      <p id="changed">${view.rows.length} of ${many(view.texts, "text")} differ: ${view.gained} entities more, ${view.lost} less.${view.scores[0] && view.scores[1] && ` On the accepted texts, F1 went from ${percent(view.scores[0].f1)} to ${percent(view.scores[1].f1)}${second ? `; ${called(second)} may have learned from them` : ""}.`}</p>
       <ol class="texts">${view.rows.slice(0, rows).map((row) => html`<li key=${row.id}><a href=${`#correct/${row.id}`} aria-label=${`Open text ${row.id}`}>${row.id}</a>
         <div dir="auto"><${Marked} text=${row.text} spans=${spans(row)} colours=${colours}/></div>
         ${row.lost.length > 0 && html`<span class="soft" dir="auto">No longer: ${row.lost.map((s) => `${[...row.text].slice(s.start, s.end).join("")} ${s.label}`).join(", ")}</span>`}</li>`)}</ol>
