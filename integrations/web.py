@@ -72,6 +72,9 @@ def read_password(host: str, user: str) -> str:
     if user and not password:
         msg.fail(f"Give the password of {user} in the environment variable {PASSWORD}")
         raise Exit(1)
+    if not f"{user}{password}".isascii():
+        msg.fail("User and password must be of ASCII characters")
+        raise Exit(1)
     if not user and not is_loopback(host):
         msg.fail(
             f"Everyone who reaches {host} could read and train pipelines",

@@ -27,7 +27,7 @@ from .task_results import Task, annotated_texts, prediction_of, text_to_ask
 
 # A project's number and the second that it was made in, as Label Studio names it.
 # It becomes the name of a folder.
-ProjectName = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+$")]
+ProjectName = Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+$")]
 START = "START_TRAINING"
 # Reasons that an answer tells.
 TOLD = 3

@@ -6,7 +6,12 @@ from typing import Any
 from spacy_instructner.char_spans import CharSpan
 
 WORDS = {"Anna": "PERSON", "Paris": "PLACE"}
-TEXTS = ("Anna lives in Paris.", "Paris is where Anna is.", "It is an old place.")
+TEXTS = (
+    "Anna lives in Paris.",
+    "Paris is where Anna is.",
+    "It is an old place.",
+    "😀 Anna lives in Paris.",
+)
 
 
 def taught_spans(text: str) -> tuple[CharSpan, ...]:
