@@ -11,6 +11,7 @@ Handlers are no coroutines, so that /health and /setup, which Label Studio gives
 three seconds, are answered while others predict. Source: ours.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -29,6 +30,8 @@ from .task_results import Task, annotated_texts, prediction_of, text_to_ask
 # It becomes the name of a folder.
 ProjectName = Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+$")]
 START = "START_TRAINING"
+STATUS = ((TrainingUnderWay, 409), (ValueError, 422), (OSError, 502))
+LOG = logging.getLogger(__name__)
 # Reasons that an answer tells.
 TOLD = 3
 
@@ -143,17 +146,15 @@ def project_name(number: int, created_at: Any) -> str:
 
 
 def answer(what: Any, *arguments: Any) -> dict[str, Any]:
-    """Call what answers a request; its errors become those of HTTP, with the reason, which
-    Label Studio shows."""
+    """Call what answers a request. Its errors become those of HTTP, with the reason; and
+    are logged, as Label Studio shows its user the status alone."""
     try:
         found: dict[str, Any] = what(*arguments)
         return found
-    except TrainingUnderWay as error:
-        raise HTTPException(409, str(error)) from error
-    except ValueError as error:
-        raise HTTPException(422, str(error)) from error
-    except OSError as error:
-        raise HTTPException(502, str(error)) from error
+    except (TrainingUnderWay, ValueError, OSError) as error:
+        LOG.warning("Refused: %s", error)
+        status = next(code for kind, code in STATUS if isinstance(error, kind))
+        raise HTTPException(status, str(error)) from error
 
 
 def make_backend_app(
