@@ -28,9 +28,17 @@ class AnnotationLayer:
     feature: str
 
 
+def check_xml(xml: str) -> None:
+    """Raises ValueError for XML that could make a reader expand entities without end, or
+    read files. UIMA writes none of it; in texts, `<` is escaped."""
+    if "<!" in xml:
+        raise ValueError("XML with a document type or comments is not read.")
+
+
 def read_type_system(xml: str, layer: AnnotationLayer) -> TypeSystem:
     """A type system. Raises ValueError for what is none, and for one without the layer or
     its feature, or in which the feature is no text."""
+    check_xml(xml)
     try:
         types = load_typesystem(xml)
     except Exception as error:
@@ -49,6 +57,7 @@ def read_type_system(xml: str, layer: AnnotationLayer) -> TypeSystem:
 
 def read_cas(xmi: str, types: TypeSystem) -> Cas:
     """A document. Raises ValueError for what is none, and for one without a text."""
+    check_xml(xmi)
     try:
         cas = load_cas_from_xmi(xmi, typesystem=types)
     except Exception as error:

@@ -102,8 +102,8 @@ def running_label_studio(program: str, folder: Path, port: int) -> Iterator[Stud
 
 
 def wait_for(api: StudioApi, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait until it answers; its first start takes about a minute."""
-    until = time.monotonic() + 300
+    """Wait until it answers; its first start takes a minute, or more."""
+    until = time.monotonic() + 900
     while True:
         assert process.poll() is None and time.monotonic() < until, log.read_text()
         try:

@@ -3,16 +3,23 @@ predictions."""
 
 import base64
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 
-from helpers.label_studio import StudioApi, find_label_studio, running_label_studio
+from helpers.label_studio import (
+    PASSWORD,
+    TOKEN,
+    USER,
+    StudioApi,
+    find_label_studio,
+    running_label_studio,
+)
 from helpers.serving import free_port
 from helpers.taught_texts import TEXTS, regions_of, taught_spans
 
@@ -23,7 +30,13 @@ import uvicorn
 
 from integrations.label_studio.annotation_export import LabelStudioClient
 from integrations.label_studio.backend import LabelStudioBackend, make_backend_app
-from integrations.project_pipelines import ProjectPipelines
+from integrations.label_studio.labeling_config import read_labeling_config
+from integrations.label_studio.task_results import (
+    annotated_texts,
+    prediction_of,
+    text_to_ask,
+)
+from integrations.project_pipelines import FoundSpans, ProjectPipelines
 
 PROGRAM = find_label_studio()
 pytestmark = [
@@ -43,14 +56,14 @@ CONFIG = """<View>
 </View>"""
 # Offsets behind what is one character here and two in a browser; and line ends.
 ASKED = (*TEXTS, "👩‍👩‍👧 Anna\r\nlives in Paris.")
-USER, PASSWORD = "studio", "a-secret-of-the-backend"
+# Of the backend.
+NAME, SECRET = "studio", "a-secret-of-the-backend"
 
 
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[StudioApi]:
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioApi]:
     assert PROGRAM is not None
-    folder = tmp_path / "label-studio"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("label-studio")
     with running_label_studio(PROGRAM, folder, free_port()) as api:
         yield api
 
@@ -62,7 +75,7 @@ def backend_url(
     """The backend, on a thread of this process."""
     port = free_port()
     backend = LabelStudioBackend(open_pipelines(), LabelStudioClient(studio.url))
-    app = make_backend_app(backend, ["127.0.0.1"], USER, PASSWORD)
+    app = make_backend_app(backend, ["127.0.0.1"], NAME, SECRET)
     own = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning")
     server = uvicorn.Server(own)
     thread = threading.Thread(target=server.run)
@@ -92,8 +105,8 @@ def connected_project(studio: StudioApi, backend_url: str) -> tuple[int, int]:
             "url": backend_url,
             "title": "instructner",
             "auth_method": "BASIC_AUTH",
-            "basic_auth_user": USER,
-            "basic_auth_pass": PASSWORD,
+            "basic_auth_user": NAME,
+            "basic_auth_pass": SECRET,
         },
     )
     return project, ml["id"]
@@ -108,7 +121,7 @@ def spans_of(prediction: dict[str, Any]) -> list[tuple[int, int, str]]:
 
 def studio_status(backend_url: str) -> dict[str, Any]:
     """What the backend says of its trainings."""
-    given = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    given = base64.b64encode(f"{NAME}:{SECRET}".encode()).decode()
     asked = Request(
         f"{backend_url}/status", headers={"authorization": f"Basic {given}"}
     )
@@ -173,3 +186,76 @@ def test_the_whole_loop(studio: StudioApi, backend_url: str) -> None:
     for prediction in after.values():
         least = min((r["score"] for r in prediction["result"]), default=1.0)
         assert prediction["score"] == least
+
+
+TEXT = "😀😀 Anna\r\nlives\nin 👩‍👩‍👧 Paris now, Bert said."
+HIGHLIGHTS = "[class*=htx-highlight]"
+# Where a word of a text on the page is, outside of the list of tasks on the left.
+PLACE_OF = """(word) => {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  let node;
+  while ((node = walker.nextNode())) {
+    const at = node.textContent.indexOf(word);
+    if (at < 0) continue;
+    const range = document.createRange();
+    range.setStart(node, at);
+    range.setEnd(node, at + word.length);
+    const box = range.getBoundingClientRect();
+    if (box.width && box.left > 240)
+      return [box.left, (box.top + box.bottom) / 2, box.right];
+  }
+}"""
+
+
+def test_offsets_are_those_of_the_browser(studio: StudioApi) -> None:
+    """Characters of two UTF-16 units, and line ends, before what is marked: the page shows
+    predictions where they are, and keeps marks by characters."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("needs Chromium")
+    config = CONFIG.replace(' alias="PLACE"', "").replace("Town", "PLACE")
+    made = {"title": "Offsets", "label_config": config, "show_collab_predictions": True}
+    project = studio.ask("/api/projects", made)["id"]
+    studio.ask(f"/api/projects/{project}/import", [{"text": TEXT}])
+    (task,) = studio.tasks(project)
+    # What is found, as the backend tells it.
+    (tag,) = read_labeling_config(config)
+    asked = text_to_ask(task, tag)
+    spans = tuple((*span, 0.9) for span in taught_spans(TEXT))
+    found = prediction_of([(tag, asked, FoundSpans(spans))], "v1")
+    body = {"task": task["id"], "project": project, **found}
+    studio.ask("/api/predictions/", body)
+    with playwright.sync_playwright() as browsers:
+        browser = browsers.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"]
+        )
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.set_default_timeout(120_000)
+        page.goto(f"{studio.url}/user/login/")
+        page.fill("input[name=email]", USER)
+        page.fill("input[name=password]", PASSWORD)
+        page.click("[type=submit]")
+        page.wait_for_url(lambda url: "login" not in url)
+        page.goto(f"{studio.url}/projects/{project}/data?task={task['id']}")
+        page.locator(HIGHLIGHTS).nth(1).wait_for()
+        assert page.locator(HIGHLIGHTS).all_text_contents() == ["Anna", "Paris"]
+        # The first label, then a word from its left to its right.
+        page.keyboard.press("1")
+        left, middle, right = page.evaluate(PLACE_OF, "Bert")
+        page.mouse.move(left + 1, middle)
+        page.mouse.down()
+        page.mouse.move(right - 10, middle, steps=5)
+        page.mouse.move(right, middle, steps=5)
+        page.mouse.up()
+        page.locator(HIGHLIGHTS).nth(2).wait_for()
+        with page.expect_response("**/annotations**"):
+            page.click("text=Submit")
+        browser.close()
+    exported = LabelStudioClient(studio.url, TOKEN).annotated_tasks(project)
+    (text,), left_out = annotated_texts(exported, [tag])
+    assert not left_out
+    bert = TEXT.index("Bert")
+    assert text.row.spans == (*taught_spans(TEXT), (bert, bert + 4, "PERSON"))
+    regions = exported[0]["annotations"][0]["result"]
+    assert regions[-1]["value"]["start"] == bert
