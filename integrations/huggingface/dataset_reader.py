@@ -14,9 +14,8 @@ from typing import Any, Literal
 import datasets
 import pyarrow.parquet
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Token
 from spacy.training import Example
-from spacy.training.iob_utils import biluo_to_iob, doc_to_biluo_tags
 from spacy.util import registry
 
 from spacy_instructner.corpus.entities import entities_of
@@ -29,8 +28,7 @@ from spacy_instructner.formats.rows import Problem, left_out
 from spacy_instructner.formats.tags import MISSING
 
 Form = Literal["IOB2", "BIOES", "spans"]
-# From spaCy's letters of a last token and of a single one.
-BIOES = {"L": "E", "U": "S"}
+OUTSIDE = "O"
 
 
 def dataset_docs(
@@ -72,12 +70,13 @@ def docs_dataset(docs: Iterable[Doc], form: Form = "IOB2") -> "datasets.Dataset"
     docs (Iterable[Doc]): annotated texts.
     form (str): "IOB2" or "BIOES", for `ner_tags`, a ClassLabel for each of the `tokens`; or
         "spans", each with start and end (characters, end exclusive) and label.
-    RETURNS (Dataset): with `text`, `tokens` and annotation. Raises ValueError for tokens
-        without annotation, which only tags can tell from those outside of entities."""
+    RETURNS (Dataset): with `text`, `tokens` (but those of whitespace) and annotation. Raises
+        ValueError for tokens without annotation in the form of spans: only tags can tell
+        them from those outside of entities."""
     docs = list(docs)
     rows: dict[str, list[Any]] = {
         "text": [doc.text for doc in docs],
-        "tokens": [[token.text for token in doc] for doc in docs],
+        "tokens": [[token.text for token in _words(doc)] for doc in docs],
     }
     string = datasets.Value("string")
     features = {"text": string, "tokens": datasets.Sequence(string)}
@@ -87,9 +86,9 @@ def docs_dataset(docs: Iterable[Doc], form: Form = "IOB2") -> "datasets.Dataset"
         features["spans"] = [{"start": number, "end": number, "label": string}]
     else:
         rows["ner_tags"] = [_tags(doc, form) for doc in docs]
-        found = {tag for tags in rows["ner_tags"] for tag in tags} - {"O"}
+        found = {tag for tags in rows["ner_tags"] for tag in tags} - {OUTSIDE}
         # By type, so that the tags of one stand together.
-        names = ["O", *sorted(found, key=lambda tag: (tag[2:], tag))]
+        names = [OUTSIDE, *sorted(found, key=lambda tag: (tag[2:], tag))]
         features["ner_tags"] = datasets.Sequence(datasets.ClassLabel(names=names))
     return datasets.Dataset.from_dict(rows, datasets.Features(features))
 
@@ -179,15 +178,28 @@ def _named(value: Any, feature: Any, key: str) -> Any:
 
 
 def _tags(doc: Doc, form: Form) -> list[str]:
-    """The tags of a Doc's tokens."""
-    tags = doc_to_biluo_tags(doc, missing=MISSING)
-    if form == "BIOES":
-        return [BIOES.get(tag[0], tag[0]) + tag[1:] for tag in tags]
-    return biluo_to_iob(tags)
+    """The tags of a Doc's words. Raises ValueError for an entity without a word."""
+    tags = {
+        token.i: MISSING if token.ent_iob == 0 else OUTSIDE for token in _words(doc)
+    }
+    for ent in doc.ents:
+        places = [token.i for token in ent if token.i in tags]
+        if not places:
+            raise ValueError(f"An entity of {doc.text[:40]!r} … has no word.")
+        letters = ["B"] + ["I"] * (len(places) - 1)
+        if form == "BIOES":
+            letters[-1] = "S" if len(places) == 1 else "E"
+        tags |= {at: f"{own}-{ent.label_}" for at, own in zip(places, letters)}
+    return list(tags.values())
+
+
+def _words(doc: Doc) -> list[Token]:
+    """The tokens of a Doc but those of whitespace, which come back with the text."""
+    return [token for token in doc if not token.is_space]
 
 
 def _spans(doc: Doc, number: int) -> Sequence[dict[str, Any]]:
-    if any(token.ent_iob == 0 for token in doc):
+    if any(token.ent_iob == 0 for token in _words(doc)):
         raise ValueError(
             f"Text {number} ({doc.text[:40]!r} …) has tokens without annotation. Spans "
             'could not tell them from those outside of entities: use form="IOB2".'

@@ -25,9 +25,7 @@ def options_of(command: Any) -> set[str]:
     app = typer.Typer()
     app.command()(command)
     own: click.Command = typer.main.get_command(app)
-    return {name.lstrip("-") for parameter in own.params for name in parameter.opts} - {
-        parameter.name for parameter in own.params if not parameter.opts
-    }
+    return {name.lstrip("-") for parameter in own.params for name in parameter.opts}
 
 
 def named_options(page: Path) -> set[str]:
