@@ -67,9 +67,10 @@ def read_cas(xmi: str, types: TypeSystem) -> Cas:
     return cas
 
 
-def whole_text(cas: Cas, where: str) -> Row:
-    """The text of a document, with its tokens."""
-    return _part(cas, where, 0, len(cas.sofa_string), ())
+def sentences_of(cas: Cas, where: str) -> list[tuple[int, Row]]:
+    """The sentences of a document with their tokens, and where each begins; the whole
+    document where it has no sentences."""
+    return [(begin, _part(cas, where, begin, end, ())) for begin, end in _borders(cas)]
 
 
 def annotated_sentences(cas: Cas, layer: AnnotationLayer, where: str) -> list[Row]:
@@ -77,9 +78,8 @@ def annotated_sentences(cas: Cas, layer: AnnotationLayer, where: str) -> list[Ro
     whether they were looked at. A document without sentences is one. A sentence that has
     only a part of an annotation is left out."""
     spans = sorted(_annotations(cas, layer))
-    borders = [(each.begin, each.end) for each in _select(cas, SENTENCE)]
     rows = []
-    for begin, end in borders or [(0, len(cas.sofa_string))]:
+    for begin, end in _borders(cas):
         touched = [span for span in spans if span[0] < end and begin < span[1]]
         inside = [span for span in touched if begin <= span[0] and span[1] <= end]
         if inside and inside == touched:
@@ -115,6 +115,11 @@ def _annotations(cas: Cas, layer: AnnotationLayer) -> list[CharSpan]:
 def _select(cas: Cas, name: str) -> list[Any]:
     """The annotations of a type, none where there is no such type."""
     return list(cas.select(name)) if cas.typesystem.contains_type(name) else []
+
+
+def _borders(cas: Cas) -> list[tuple[int, int]]:
+    found = [(each.begin, each.end) for each in _select(cas, SENTENCE)]
+    return found or [(0, len(cas.sofa_string))]
 
 
 def _part(cas: Cas, where: str, begin: int, end: int, spans: Iterable[CharSpan]) -> Row:

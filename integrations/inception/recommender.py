@@ -25,7 +25,7 @@ from .cas_texts import (
     annotated_sentences,
     read_cas,
     read_type_system,
-    whole_text,
+    sentences_of,
 )
 
 
@@ -72,12 +72,16 @@ class InceptionRecommender:
         or annotated."""
         layer = AnnotationLayer(asked.metadata.layer, asked.metadata.feature)
         cas = read_cas(asked.document.xmi, read_type_system(asked.types, layer))
-        row = whole_text(cas, f"document {asked.document.document}")
+        parts = sentences_of(cas, f"document {asked.document.document}")
         name = pipeline_of(asked.metadata, asked.document.user)
-        _, (found,) = self.pipelines.annotate(name, [AskedText(row)])
-        if found.error:
-            raise ValueError(found.error)
-        add_predictions(cas, layer, found.spans)
+        # By sentences, as it learns: INCEpTION's entities stay inside of them.
+        texts = [AskedText(row) for _, row in parts]
+        _, found = self.pipelines.annotate(name, texts)
+        for (begin, _), own in zip(parts, found, strict=True):
+            if own.error:
+                raise ValueError(own.error)
+            moved = ((begin + a, begin + b, *rest) for a, b, *rest in own.spans)
+            add_predictions(cas, layer, moved)
         xmi: str = cas.to_xmi()
         return xmi
 

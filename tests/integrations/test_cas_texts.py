@@ -11,7 +11,7 @@ from integrations.inception.cas_texts import (
     annotated_sentences,
     read_cas,
     read_type_system,
-    whole_text,
+    sentences_of,
 )
 
 NER = AnnotationLayer(LAYER, "value")
@@ -29,16 +29,18 @@ def test_a_document_with_its_words() -> None:
     xmi = make_cas(make_types(), LINES).to_xmi()
     # Java counts the first sign as two.
     assert 'begin="3" end="7"' in xmi
-    row = whole_text(read_cas(xmi, types), "document 3")
-    assert (row.where, row.text) == ("document 3", TEXT)
-    assert row.tokens == tuple(TEXT.split())
+    parts = sentences_of(read_cas(xmi, types), "document 3")
+    assert [row.text for _, row in parts] == LINES
+    assert all(TEXT[begin:].startswith(row.text or "?") for begin, row in parts)
+    assert all(row.where == "document 3" and row.spans == () for _, row in parts)
+    assert [row.tokens for _, row in parts] == [tuple(line.split()) for line in LINES]
     # Words that do not make up the text are no help.
     cas = make_cas(make_types(), LINES)
-    first = next(iter(cas.select("uima.tcas.Annotation")))
-    token = [a for a in cas.select_all() if a.type.name.endswith("Token")][0]
-    cas.remove(token)
-    assert first and whole_text(cas, "document 3").tokens is None
-    assert whole_text(make_cas(make_types(), LINES, tokens=False), "x").tokens is None
+    cas.remove(next(a for a in cas.select_all() if a.type.name.endswith("Token")))
+    parts = sentences_of(cas, "document 3")
+    assert [row.tokens is None for _, row in parts] == [True, False, False]
+    bare = sentences_of(make_cas(make_types(), LINES, tokens=False), "x")
+    assert [row.tokens for _, row in bare] == [None] * 3
 
 
 def test_sentences_in_which_something_is_annotated() -> None:
@@ -72,6 +74,7 @@ def test_a_document_without_sentences_is_one() -> None:
     cas = make_cas(types, LINES, [place("Rome", "PLACE")])
     for each in [a for a in cas.select_all() if a.type.name.endswith("Sentence")]:
         cas.remove(each)
+    assert [(begin, row.text) for begin, row in sentences_of(cas, "x")] == [(0, TEXT)]
     (row,) = annotated_sentences(cas, NER, "x")
     assert row.text == TEXT and row.spans == (place("Rome", "PLACE"),)
     assert annotated_sentences(make_cas(types, LINES), NER, "x") == []
