@@ -66,7 +66,7 @@ class FoundSpans:
 
 
 @dataclass(frozen=True)
-class TrainingState:
+class ProjectTraining:
     """How the last training of a project goes. state: "none", "training", "trained" or
     "failed"; texts: it learns from; left_out: entities that do not fall on tokens; step,
     of: updates so far, and in all; error: why it failed."""
@@ -106,7 +106,7 @@ class ProjectPipelines:
         self._training = ThreadPoolExecutor(1, "training", on_gpu)
         self._starting = Lock()
         self._loaded: dict[str, Language] = {}
-        self._states: dict[str, TrainingState] = {}
+        self._states: dict[str, ProjectTraining] = {}
         try:
             self._base_nlp = base.load()
             self.component = component_of(self._base_nlp, base.name)
@@ -128,9 +128,9 @@ class ProjectPipelines:
             lambda: pipeline_name(self._pipeline(project))
         ).result()
 
-    def state(self, project: str) -> TrainingState:
+    def state(self, project: str) -> ProjectTraining:
         """How the last training of a project in this process goes."""
-        return self._states.get(project, TrainingState())
+        return self._states.get(project, ProjectTraining())
 
     def annotate(
         self, project: str, texts: Sequence[AskedText]
@@ -151,7 +151,7 @@ class ProjectPipelines:
             if self.state(project).state == "training":
                 raise TrainingUnderWay("A training of this project is under way.")
             check = self._answering.submit(check_texts, self._base_nlp, texts)
-            state = TrainingState("training", len(texts), check.result())
+            state = ProjectTraining("training", len(texts), check.result())
             self._states[project] = state
         return self._training.submit(self._train, project, texts, state)
 
@@ -187,7 +187,7 @@ class ProjectPipelines:
     # On the thread that trains.
 
     def _train(
-        self, project: str, texts: Sequence[AskedText], state: TrainingState
+        self, project: str, texts: Sequence[AskedText], state: ProjectTraining
     ) -> None:
         try:
             nlp = self.base.load()

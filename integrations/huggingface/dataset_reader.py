@@ -47,15 +47,8 @@ def dataset_docs(
             f"{name} has several splits. Choose one: {', '.join(map(str, dataset))}."
         )
     features = dataset.features or {}
-    plain = dataset.with_format(None)
-    values = (
-        (
-            line,
-            {key: _named(value, features.get(key), key) for key, value in row.items()},
-        )
-        for line, row in enumerate(plain, 1)
-    )
-    rows, problems = read_row_values(values, name)
+    named = _named_rows(dataset.with_format(None), features, name)
+    rows, problems = read_row_values(named, name)
     docs = []
     for row in rows:
         doc, own = make_doc(row, nlp)
@@ -156,13 +149,26 @@ def build_hugging_face_dataset_v1(
     return DatasetCorpus(path, split, protocol, k, seed)
 
 
+def _named_rows(
+    rows: Iterable[Mapping[str, Any]], features: Mapping[str, Any], name: str
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows with names in place of numbers, and the number of each. Raises ValueError for a
+    number without a name, such as -1 where a data set keeps its annotation secret."""
+    for line, row in enumerate(rows, 1):
+        try:
+            found = {k: _named(value, features.get(k), k) for k, value in row.items()}
+        except ValueError as error:
+            raise ValueError(f"{name}, line {line}: {error}") from error
+        yield line, found
+
+
 def _named(value: Any, feature: Any, key: str) -> Any:
     """A value of a row with names in place of numbers, and lists of spans as such: of these
     some versions of `datasets` make one object of lists."""
     if isinstance(feature, datasets.ClassLabel):
         return feature.int2str(value) if isinstance(value, int) else value
     if isinstance(value, Mapping):
-        inner = feature if isinstance(feature, Mapping) else {}
+        inner: Any = feature if isinstance(feature, Mapping) else {}
         if not inner and isinstance(getattr(feature, "feature", None), Mapping):
             inner = {k: [each] for k, each in feature.feature.items()}
         found = {k: _named(each, inner.get(k), "") for k, each in value.items()}

@@ -80,7 +80,7 @@ class InceptionRecommender:
         for (begin, _), own in zip(parts, found, strict=True):
             if own.error:
                 raise ValueError(own.error)
-            moved = ((begin + a, begin + b, *rest) for a, b, *rest in own.spans)
+            moved = ((begin + a, begin + b, label, s) for a, b, label, s in own.spans)
             add_predictions(cas, layer, moved)
         xmi: str = cas.to_xmi()
         return xmi

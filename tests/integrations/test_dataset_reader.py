@@ -110,6 +110,9 @@ def test_what_cannot_be_kept_or_read_is_told(nlp: Language) -> None:
     ):
         with pytest.raises(ValueError, match=why):
             dataset_docs(datasets.Dataset.from_dict(rows), nlp, "towns")
+    secret = tagged(["O", "B-PER"], [-1] * 6)
+    with pytest.raises(ValueError, match="towns, line 1: .*-1"):
+        dataset_docs(secret, nlp, "towns")
     several = datasets.DatasetDict({"train": made, "test": made})
     with pytest.raises(ValueError, match="Choose one: train, test"):
         dataset_docs(several, nlp)

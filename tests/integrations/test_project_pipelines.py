@@ -23,7 +23,7 @@ from integrations.project_pipelines import (
     AskedText,
     FoundSpans,
     ProjectPipelines,
-    TrainingState,
+    ProjectTraining,
     TrainingUnderWay,
     label_words,
     save_beside,
@@ -64,7 +64,7 @@ def test_what_a_project_teaches_is_its_own_and_stays(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pipelines.train("1.5", TAUGHT).result()
-    assert pipelines.state("1.5") == TrainingState("trained", 4, 0, 151, 151)
+    assert pipelines.state("1.5") == ProjectTraining("trained", 4, 0, 151, 151)
     after = [("Anna", "PERSON"), ("Paris", "PLACE")]
     assert found_in(pipelines, "1.5", text) == after != before
     version = pipelines.version("1.5")
@@ -118,7 +118,7 @@ def test_nothing_to_learn_is_said_at_once(open_pipelines: Open) -> None:
     half = AskedText(Row("one", "Anna", spans=((0, 2, "PERSON"),)), LABELS)
     with pytest.raises(ValueError, match="1 do not fall on tokens"):
         pipelines.train("1.5", [half])
-    assert pipelines.state("1.5") == TrainingState() and pipelines.report() == {}
+    assert pipelines.state("1.5") == ProjectTraining() and pipelines.report() == {}
 
 
 def test_one_training_of_a_project_at_a_time(
@@ -139,7 +139,7 @@ def test_one_training_of_a_project_at_a_time(
     before = found_in(pipelines, "1.5", text)
     training = pipelines.train("1.5", TAUGHT)
     assert begun.wait(60)
-    assert pipelines.state("1.5") == TrainingState("training", 4, 0, 1, 2)
+    assert pipelines.state("1.5") == ProjectTraining("training", 4, 0, 1, 2)
     with pytest.raises(TrainingUnderWay):
         pipelines.train("1.5", TAUGHT)
     assert found_in(pipelines, "1.5", text) == before
