@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import srsly
 from filelock import FileLock, Timeout
 from spacy.cli._util import setup_gpu
 from spacy.language import Language
@@ -123,10 +124,14 @@ class ProjectPipelines:
         self._lock.release()
 
     def version(self, project: str) -> str:
-        """The name and version of a project's pipeline."""
-        return self._answering.submit(
-            lambda: pipeline_name(self._pipeline(project))
-        ).result()
+        """The name and version of a project's pipeline. It is told at once, whatever is
+        annotated meanwhile."""
+        nlp = self._loaded.get(project)
+        saved = [] if nlp else saved_pipelines(self.folder / project)
+        if not saved:
+            return pipeline_name(nlp or self._base_nlp)
+        meta = srsly.read_json(saved[-1] / "meta.json")
+        return f"{meta['lang']}_{meta['name']}-{meta['version']}"
 
     def state(self, project: str) -> ProjectTraining:
         """How the last training of a project in this process goes."""

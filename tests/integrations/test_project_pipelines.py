@@ -111,6 +111,30 @@ def test_the_least_certain_entity_tells_how_certain_a_text_is() -> None:
     assert FoundSpans(spans).certainty == 0.5
 
 
+def test_the_version_is_told_while_others_wait(
+    open_pipelines: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Label Studio takes a backend for broken that does not tell it in three seconds."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(*_: Any) -> list[Any]:
+        begun.set()
+        assert may_end.wait(60)
+        return []
+
+    monkeypatch.setattr(project_pipelines, "annotate_each", slow)
+    pipelines = open_pipelines()
+    first = threading.Thread(target=pipelines.annotate, args=("1.5", []))
+    first.start()
+    assert begun.wait(60)
+    saved = save_beside(spacy.blank("de"), pipelines.folder / "2.6")
+    assert pipelines.version("1.5") == "en_tiny-0.0.0"
+    assert pipelines.version("2.6") == f"de_pipeline-0.0.0+{saved.name}"
+    assert first.is_alive()
+    may_end.set()
+    first.join(60)
+
+
 def test_nothing_to_learn_is_said_at_once(open_pipelines: Open) -> None:
     pipelines = open_pipelines()
     with pytest.raises(ValueError, match="no entity to learn from"):
