@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, Field, StringConstraints
 
-from ..project_pipelines import ProjectPipelines, TrainingUnderWay
+from ..project_pipelines import AskedText, ProjectPipelines, TrainingUnderWay
 from ..web import make_guarded_app
 from .annotation_export import LabelStudioClient
 from .labeling_config import SpanTag, read_labeling_config
@@ -88,29 +88,22 @@ class LabelStudioBackend:
         """Predictions in the order of the tasks. Raises ValueError for a configuration
         without anything to look for. A task without a text gets an error of its own."""
         tags = read_labeling_config(config)
-        asked = [(task, tag) for task in tasks for tag in tags]
-        texts, errors = [], dict[int, str]()
-        for at, (task, tag) in enumerate(asked):
-            try:
-                texts.append((at, text_to_ask(task, tag)))
-            except ValueError as error:
-                errors[at // len(tags)] = str(error)
-        version, found = self.pipelines.annotate(project, [text for _, text in texts])
-        by_place = {at: (text, own) for (at, text), own in zip(texts, found)}
-        results = []
-        for number in range(len(tasks)):
-            if number in errors:
-                results.append({"error": errors[number], "model_version": version})
-                continue
-            places = range(number * len(tags), (number + 1) * len(tags))
-            parts = [(asked[at][1], *by_place[at]) for at in places]
-            results.append(prediction_of(parts, version))
+        asked = [asked_of(task, tags) for task in tasks]
+        texts = [text for own in asked if isinstance(own, list) for _, text in own]
+        version, found = self.pipelines.annotate(project, texts)
+        rest = iter(found)
+        results = [
+            prediction_of([(tag, text, next(rest)) for tag, text in own], version)
+            if isinstance(own, list)
+            else {"error": own, "model_version": version}
+            for own in asked
+        ]
         return {"results": results, "model_version": version}
 
     def fit(self, project: str, config: str, tasks: Sequence[Task]) -> dict[str, Any]:
         """Start to train on annotated tasks. Raises ValueError where there is nothing to
         learn from, and TrainingUnderWay."""
-        tags: list[SpanTag] = read_labeling_config(config)
+        tags = read_labeling_config(config)
         texts, left_out = annotated_texts(tasks, tags)
         if not texts:
             reasons = " ".join(left_out[:TOLD])
@@ -133,6 +126,16 @@ class LabelStudioBackend:
         read_labeling_config(config)
         tasks = self.studio.annotated_tasks(number, self._tokens.get(project, ""))
         return self.fit(project, config, tasks)
+
+
+def asked_of(
+    task: Task, tags: Sequence[SpanTag]
+) -> list[tuple[SpanTag, AskedText]] | str:
+    """The text of a task for each tag, or why there is none."""
+    try:
+        return [(tag, text_to_ask(task, tag)) for tag in tags]
+    except ValueError as error:
+        return str(error)
 
 
 def project_name(number: int, created_at: Any) -> str:
