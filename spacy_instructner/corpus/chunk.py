@@ -156,7 +156,7 @@ def _output_of(
     if options.format == "spacy":
         answer.user_data["id"] = item.id
         packed = pack(answer)
-    row: dict[str, Any] = {"spans": [_span(span) for span in spans]}
+    row: dict[str, Any] = {"spans": [span_row(span) for span in spans]}
     if options.with_text:
         row["text"] = answer.text
     # What is no JSON must fail for this text, not for its file.
@@ -164,7 +164,7 @@ def _output_of(
     scores = [score for *_, score in spans if score is not None]
     to_correct = None
     if options.uncertain and scores:
-        task = _to_correct(item.id, answer, row["spans"], min(scores))
+        task = task_to_correct(item.id, answer, row["spans"], min(scores))
         to_correct = min(scores), task
     return _TextOutput(row, packed, to_correct)
 
@@ -182,13 +182,14 @@ def pipeline_name(nlp: Language) -> str:
     return f"{nlp.meta['lang']}_{nlp.meta['name']}-{nlp.meta['version']}"
 
 
-def _span(span: ScoredCharSpan) -> dict[str, Any]:
+def span_row(span: ScoredCharSpan) -> dict[str, Any]:
+    """An entity as rows of JSON have it."""
     start, end, label, score = span
     known = None if score is None else round(score, 4)
     return {"start": start, "end": end, "label": label, "score": known}
 
 
-def _to_correct(
+def task_to_correct(
     id_: str, doc: Doc, spans: Sequence[dict[str, Any]], score: float
 ) -> dict[str, Any]:
     """A task as Prodigy's ner.manual reads it. spans: the rows of the Doc's entities."""

@@ -5,7 +5,7 @@ A row that none of them knows is an error, and so is a row that two of them read
 differently. Source: ours, after the documentation of the tools.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,9 +59,17 @@ def read_json_rows(
     tag_names (Sequence[str]): the names of tags that are numbers, from 0 on.
     RETURNS (tuple): the rows, in order, and what was left out. Raises ValueError, with
         the line, for a row of an unknown format, and for what is not JSON."""
+    return read_row_values(read_values(text, name), name, tag_names)
+
+
+def read_row_values(
+    values: Iterable[tuple[int, Any]], name: str, tag_names: Sequence[str] = ()
+) -> tuple[list[Row], list[Problem]]:
+    """The rows of JSON values, each with its line, wherever they come from. See
+    `read_json_rows`."""
     rows: list[Row | TaggedText] = []
     problems: list[Problem] = []
-    for line, value in read_values(text, name):
+    for line, value in values:
         where = f"{name}, line {line}"
         for draft in drafts_of(value, where):
             if draft.left_out:

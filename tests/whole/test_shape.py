@@ -12,8 +12,10 @@ PACKAGE = Path(spacy_instructner.__file__).parent
 ROOT = Path(__file__).parents[2]
 MODULE, FUNCTION = 400, 60
 MODULES = sorted(PACKAGE.rglob("*.py"))
+INTEGRATIONS = sorted((ROOT / "integrations").rglob("*.py"))
 OWN = [
     *MODULES,
+    *INTEGRATIONS,
     *sorted((ROOT / "benchmarks").rglob("*.py")),
     *sorted((ROOT / "tests").rglob("*.py")),
 ]
@@ -64,7 +66,7 @@ def test_a_long_function_is_found(
 def test_frozen_things_stay_frozen() -> None:
     found = [
         name_of(path)
-        for path in MODULES
+        for path in [*MODULES, *INTEGRATIONS]
         if "object.__setattr__" in path.read_text(encoding="utf8")
     ]
     assert found == []
@@ -73,20 +75,23 @@ def test_frozen_things_stay_frozen() -> None:
 def test_every_module_says_what_it_is_for() -> None:
     found = [
         name_of(path)
-        for path in MODULES
+        for path in [*MODULES, *INTEGRATIONS]
         if not ast.get_docstring(ast.parse(path.read_text(encoding="utf8")))
     ]
     assert found == []
 
 
 def test_a_file_name_stands_for_one_thing() -> None:
-    names = Counter(path.name for path in MODULES if path.name != "__init__.py")
+    # Each part of integrations is started by its __main__.py.
+    shared = ("__init__.py", "__main__.py")
+    paths = [*MODULES, *INTEGRATIONS]
+    names = Counter(path.name for path in paths if path.name not in shared)
     assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_a_class_name_stands_for_one_thing() -> None:
     classes: dict[str, list[str]] = {}
-    for path in MODULES:
+    for path in [*MODULES, *INTEGRATIONS]:
         for node in ast.parse(path.read_text(encoding="utf8")).body:
             if isinstance(node, ast.ClassDef):
                 classes.setdefault(node.name, []).append(name_of(path))

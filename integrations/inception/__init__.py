@@ -1,0 +1,2 @@
+"""An external recommender for INCEpTION. Source: ours, after INCEpTION's description of
+that interface (developer guide, external recommender)."""
