@@ -20,7 +20,15 @@ from wasabi import msg
 
 from spacy_instructner.files import write_whole
 
-from . import base, claims, second_base, sentences, studies, without_shots
+from . import (
+    base,
+    claims,
+    interpolation,
+    second_base,
+    sentences,
+    studies,
+    without_shots,
+)
 from .reliability import tables as reliability
 from .speed import plots as speed_plots
 from .speed import tables as speed
@@ -36,6 +44,7 @@ SECTIONS: dict[str, Callable[[str, str], str]] = {
     **dict.fromkeys(studies.STUDIES, studies.section),
     "base": base.section,
     "claims": claims.section,
+    "interpolation": interpolation.section,
     "reliability": reliability.section,
     "second_base": second_base.section,
     "sentences": sentences.section,
