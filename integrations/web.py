@@ -16,7 +16,7 @@ from wasabi import msg
 
 from spacy_instructner.cli.serve import is_loopback
 from spacy_instructner.corpus.pipelines import Pipeline
-from spacy_instructner.serving.app import Guard
+from spacy_instructner.serving.page_guard import Guard
 
 from .project_pipelines import ProjectPipelines
 
