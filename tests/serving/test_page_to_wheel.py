@@ -98,7 +98,8 @@ def test_from_a_dropped_file_to_a_wheel_in_a_new_environment(
     wheel = tmp_path / download.value.suggested_filename
     download.value.save_as(wheel)
     assert wheel.name == "en_towns-0.1.0-py3-none-any.whl"
-    text = "Cleo lives in Rome, number 999."
+    text = texts[5]
+    assert text == "Cleo lives in Rome, number 5."
     found = in_a_new_environment(wheel, text, tmp_path)
     assert found == [["Cleo", "PERSON"], ["Rome", "PLACE"]]
 
