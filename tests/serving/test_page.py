@@ -151,6 +151,7 @@ def test_with_the_keyboard_alone(page: Any) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("Enter")
     said(page, "Accepted|Corrected")
+    page.locator("#place:not(:has-text('Text 2 '))").wait_for()
     page.keyboard.press("r")
     said(page, "Rejected")
     page.keyboard.press("u")

@@ -28,15 +28,20 @@ export function Correct({ project, colours, act, say, start, more }) {
   // What was asked last is shown, whatever is answered last.
   const turn = useRef(0);
   const touched = useRef(0);
+  const busy = useRef(false); // Until the next text is there: a quick key must not mean the last one.
   const asked = useRef({});
   const load = async (query = {}, id = more) => {
     const own = (turn.current += 1);
     try {
       const found = await get(id ? `/texts/${id}` : "/next", id ? {} : { tab: TAB, ...query });
       if (turn.current === own) show(found);
-    } catch (error) { if (turn.current === own) setFailed(error.message); }
+    } catch (error) {
+      busy.current = false;
+      if (turn.current === own) setFailed(error.message);
+    }
   };
   const show = (own) => {
+    busy.current = false;
     const draft = recall(`draft ${own.id}`, null);
     const begun = draft && draft.seen === own.seen;
     touched.current += 1;
@@ -123,11 +128,13 @@ export function Correct({ project, colours, act, say, start, more }) {
     return null;
   };
   const decide = async (answer) => {
+    if (busy.current) return;
+    busy.current = true;
     const own = spans.map(({ start: from, end, label: name }) => ({ start: from, end, label: name }));
     const key = (span) => `${span.start} ${span.end} ${span.label}`;
     const changed = own.map(key).sort().join() !== text.spans.map(key).sort().join();
     const done = await act(() => post("/decide", { text: text.id, answer, spans: own, changed, seen: text.seen }));
-    if (!done) { get(`/texts/${text.id}`).then(setText, () => {}); return; }
+    if (!done) { busy.current = false; get(`/texts/${text.id}`).then(setText, () => {}); return; }
     sessionStorage.removeItem(`draft ${text.id}`);
     remember(done.event);
     say(answer === "reject" ? "Rejected." : changed ? "Corrected." : "Accepted.");
