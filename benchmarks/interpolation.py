@@ -25,6 +25,7 @@ from spacy_instructner.evaluation.weight_choice import (
     WeightChoice,
     choose_share,
     f1_counts,
+    fold_config,
 )
 from spacy_instructner.fewshot.draws import draws
 from spacy_instructner.fewshot.grid import GIVEN, Run, read_grid
@@ -85,7 +86,8 @@ def measure(runs: Mapping[str, Run], data: str, seed: int) -> dict[str, Any]:
     nlp.get_pipe(NAME).set_labels(list(meanings), {}, meanings)
     docs = draws(other, blank).test[:OTHER_TEXTS]
     row["other"] = f1_by_share(nlp, start, docs)
-    crossed = WeightChoice(SHARES, 2, 500).cross_fit(begun, pipe, drawn.support)
+    config = fold_config(begun, pipe, 2)
+    crossed = WeightChoice(SHARES, 2, 500).cross_fit(config, NAME, drawn.support)
     row["crossed"] = {f"{share:g}": f1 for share, f1 in crossed.items()}
     return {**row, "machine": machine()}
 

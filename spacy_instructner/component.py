@@ -330,11 +330,11 @@ class InstructionNERPipe(TrainablePipe):
                 self._label_set(None)
             # Now: the file that they come from may be gone when they are shown.
             self.state.demonstrations(self.task.examples, self.vocab, again=True)
+            chosen = interpolation and interpolation(nlp, self, get_examples)
             self.state.forget_training()
             begin_afresh(self.model)
-            if interpolation is not None:
-                share = interpolation(nlp, self, get_examples)
-                self.state.interpolate(self.model, share)
+            if chosen:
+                self.state.interpolate(self.model, chosen)
         if found.incomplete and self.labels:
             ids = self.answer_ids(found.incomplete)
             warn_of_lost(found.misaligned, found.unlabelled, ids)

@@ -208,7 +208,7 @@ class State:
             cfg.update(overridden(cfg, before, given))
             words = cfg["label_names"], cfg["label_definitions"]
             make_label_set(cfg["labels"], *words, cfg["known_labels"])
-        self.forget_calibration()
+        self.forget_training()
         self.cfg.update(cfg)
         self.labels_given = bool(self.cfg["labels"])
         self.as_configured = False

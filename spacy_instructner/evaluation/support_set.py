@@ -4,7 +4,7 @@ import io
 import random
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ def train_on(
     overrides: Mapping[str, Any],
     learn: bool = True,
     quiet: bool = False,
+    on_begin: Callable[[Language], None] = lambda nlp: None,
 ) -> Language:
     """Train a pipeline as `spacy train` does, where spaCy computes now.
 
@@ -70,6 +71,7 @@ def train_on(
     overrides (Mapping[str, Any]): settings by their paths.
     learn (bool): whether to train the pipeline after initializing it.
     quiet (bool): whether to print nothing.
+    on_begin (Callable): gets the pipeline before the first step.
     RETURNS (Language): the pipeline after the last step. Raises ValueError as
         `support_overrides`, and whatever training raises."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -81,6 +83,7 @@ def train_on(
         read = load_config(path, overrides={**own, **overrides}, interpolate=False)
         gpu = present_gpu()
         nlp = init_nlp(read, use_gpu=gpu)
+        on_begin(nlp)
         if not learn:
             return nlp
         out = io.StringIO() if quiet else sys.stdout

@@ -13,6 +13,7 @@ WiSE-FT chooses nothing (0.5); the choice by cross-fitting is ours.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, cast
 
 from confection import Config
@@ -22,8 +23,8 @@ from spacy.training import Example
 from spacy.util import logger
 
 from ..component import InstructionNERPipe
-from ..models.thinc_model import get_backbone, interpolate
-from ..models.weight_interpolation import trained_weights
+from ..models.thinc_model import check_interpolated, get_backbone, interpolate
+from ..models.weight_interpolation import Named, trained_weights
 from ..state import InterpolationChoice
 from .metrics import Counts, count, total
 from .predicted_texts import predict_texts
@@ -39,7 +40,8 @@ def build_interpolation_v1(
     """Registered as `spacy-instructner.Interpolation.v1`; `interpolation` of
     `[initialize.components.instruction_ner]`.
 
-    shares (Sequence[float]): how much of what was learned may be taken, from 0 to 1.
+    shares (Sequence[float]): how much of what was learned may be taken, from 0 to 1. One
+        alone is taken without being asked about.
     folds (int): parts that the training texts are divided into. Each is asked once, by
         what the others taught. With two parts, that takes as long as the training itself,
         and with more (folds - 1) times as long.
@@ -78,26 +80,30 @@ class WeightChoice:
             with.
         get_examples (Callable): the training data. Raises ValueError without a pipeline,
             and whatever training raises."""
+        # What cannot be interpolated fails here, not after minutes of training.
+        check_interpolated(pipe.model)
+        if len(self.shares) == 1:
+            return {"share": self.shares[0], "f1": {}}
         if nlp is None:
             raise ValueError(
                 "`interpolation` trains on parts of the data by the pipeline's config: "
                 "initialize the component by `nlp.initialize` or `spacy train`."
             )
-        # What cannot be interpolated fails here, not after minutes of training.
-        interpolate(pipe.model, 1.0)
-        support = [example.reference for example in get_examples()]
+        config = fold_config(nlp, pipe, self.folds)
+        examples = islice(get_examples(), self.most_texts + 1)
+        support = [example.reference for example in examples]
         different = len({doc.text for doc in support})
-        if not self.folds <= different <= self.most_texts:
+        stream = config.interpolate()["training"]["max_epochs"] < 0
+        if stream or len(support) > self.most_texts or different < self.folds:
             logger.info(
-                "%s takes all of what it learns: %d texts are not divided into %d parts "
-                "(most_texts: %d)",
+                "%s takes all of what it learns: its texts are a stream, more than %d, or "
+                "fewer than %d parts",
                 pipe.name,
-                different,
-                self.folds,
                 self.most_texts,
+                self.folds,
             )
             return {"share": 1.0, "f1": {}}
-        f1 = self.cross_fit(nlp, pipe, support)
+        f1 = self.cross_fit(config, pipe.name, support)
         share = choose_share(f1)
         by_share = ", ".join(f"{each:g}: {100 * own:.1f}" for each, own in f1.items())
         logger.info(
@@ -113,33 +119,50 @@ class WeightChoice:
         }
 
     def cross_fit(
-        self, nlp: Language, pipe: InstructionNERPipe, support: Sequence[Doc]
+        self, config: Config, name: str, support: Sequence[Doc]
     ) -> dict[float, float]:
-        """F1 of all texts by share, each part asked by what the others taught."""
-        start = trained_weights(get_backbone(pipe.model))
-        config = fold_config(nlp, pipe, self.folds)
+        """F1 of all texts by share, each part asked by what the others taught. config: for
+        the parts; name: of the component."""
         seed = config.interpolate()["training"]["seed"] or 0
         counts = dict.fromkeys(self.shares, Counts(0, 0, 0))
         for rest, held_out in folds(support, self.folds, seed):
-            learned = train_on(config, rest, {}, quiet=True)
-            own = cast(InstructionNERPipe, learned.get_pipe(pipe.name))
+            starts: list[Named] = []
+
+            def keep(nlp: Language, starts: list[Named] = starts) -> None:
+                begun = cast(InstructionNERPipe, nlp.get_pipe(name))
+                starts.append(trained_weights(get_backbone(begun.model)))
+
+            learned = train_on(config, rest, {}, quiet=True, on_begin=keep)
+            own = cast(InstructionNERPipe, learned.get_pipe(name))
             for share in self.shares:
-                interpolate(own.model, share, start)
+                interpolate(own.model, share, starts[0])
                 counts[share] += f1_counts(learned, held_out)
         return {share: each.f1 for share, each in counts.items()}
 
 
 def fold_config(nlp: Language, pipe: InstructionNERPipe, parts: int) -> Config:
     """The config of a pipeline, for all but one part of its training texts: as long for
-    each text, without choosing anything again, and quiet."""
+    each text, without choosing anything again, and quiet. Raises ValueError for frozen
+    components, which have no weights in a pipeline that is made anew."""
     config = nlp.config.copy()
+    known = config.interpolate()["training"]
+    if frozen := known["frozen_components"]:
+        raise ValueError(
+            f"`interpolation` trains the pipeline anew on parts of the data, where {frozen}"
+            " would have no weights, as they are frozen. Leave `interpolation` out, or give "
+            "it one of the `shares` alone."
+        )
     config["components"][pipe.name] |= {key: pipe.cfg[key] for key in WORDS}
     config["components"][pipe.name]["bundle"] = "adapter"
     config["initialize"]["components"].pop(pipe.name, None)
+    for block in config["initialize"]["components"].values():
+        block.pop("interpolation", None)
     training = config["training"]
-    if training["max_steps"]:
-        training["max_steps"] = math.ceil(training["max_steps"] * (parts - 1) / parts)
+    if steps := known["max_steps"]:
+        training["max_steps"] = math.ceil(steps * (parts - 1) / parts)
+        # Scored once, and not ended by it.
         training["eval_frequency"] = training["max_steps"]
+        training["patience"] = 0
     training["before_to_disk"] = None
     training["logger"] = {
         "@loggers": "spacy.ConsoleLogger.v3",
@@ -158,5 +181,8 @@ def f1_counts(nlp: Language, docs: Sequence[Doc]) -> Counts:
 
 def choose_share(f1: Mapping[float, float]) -> float:
     """The share with the best F1; of equal ones, the smallest: what was known before holds
-    for more texts than those that were asked. 1 where nothing was asked."""
-    return max(f1, key=lambda share: (f1[share], -share)) if f1 else 1.0
+    for more texts than those that were asked. 1 where nothing was found at any share, which
+    says nothing."""
+    if not any(f1.values()):
+        return 1.0
+    return max(f1, key=lambda share: (f1[share], -share))

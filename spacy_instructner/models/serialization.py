@@ -15,11 +15,11 @@ from . import storage
 from .pretrained_adapters import AUTO
 from .thinc_model import (
     ModelConfig,
-    get_backbone,
     has_backbone,
     load_backbone,
     put_backbone,
     shim_of,
+    used_backbone,
 )
 
 MAX_BYTES = 2 * 2**30
@@ -35,10 +35,9 @@ def save_model(model: Model, folder: Path, bundle: str) -> None:
     if has_backbone(model):
         # Not half of an update.
         with shim_of(model).lock:
-            backbone, identity = get_backbone(model), model.attrs["identity"]
+            backbone, identity = used_backbone(model), model.attrs["identity"]
             config: ModelConfig = model.attrs["config"]
-            with shim_of(model).interpolation.applied(backbone):
-                storage.save(backbone, config.kind, identity, aside, bundle)
+            storage.save(backbone, config.kind, identity, aside, bundle)
     if aside.exists():
         put_folder(aside, folder)
     elif folder.exists():

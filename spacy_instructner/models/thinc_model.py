@@ -195,13 +195,28 @@ def get_inference_backbone(model: Model) -> Backbone:
     inference = shim.inference
     if inference is None:
         with shim.lock:
-            backbone = get_backbone(model)
-            inference = shim.inference
-            if inference is None:
-                with shim.interpolation.applied(backbone):
-                    inference = backbone.inference_copy()
+            inference = shim.inference or used_backbone(model).inference_copy()
             shim.inference = inference
     return inference
+
+
+def used_backbone(model: Model) -> Backbone:
+    """The backbone with the weights that annotate and are saved: the one that learns, or,
+    where they lie before that, another over the same base. Call it with the shim's lock."""
+    backbone, config = get_backbone(model), model.attrs["config"]
+    mixed = shim_of(model).interpolation.mixed(backbone)
+    if mixed is None:
+        return backbone
+    other = backbone.without_adapter()
+    # What training draws next stays what it would be.
+    with torch.random.fork_rng(devices=[]):
+        other.add_adapter(config.adapter)
+        if backbone.head is not None:
+            other.add_head(backbone.head.config)
+    own = dict(other.named_parameters())
+    for name, weights in mixed.items():
+        own[name].data.copy_(weights)
+    return other
 
 
 def invalidate_inference_backbone(model: Model) -> None:
@@ -214,23 +229,27 @@ def interpolate(model: Model, share: float, start: Named | None = None) -> None:
     """Annotate with, and save, weights between the start of training and what it has
     reached, from now on.
 
-    share: of what was learned, from 0 to 1; start: the trained weights to begin from, by
-    name; None for those that are there before the next update. Raises ValueError for
-    another share, and for a model without an adapter, whose start would take as much
-    memory as the model."""
+    share: of what was learned, from 0 to 1; start: the weights to begin from, by name; None
+    for those of before, or those that the next update finds. Raises ValueError for another
+    share, and as `check_interpolated`."""
     if not 0.0 <= share <= 1.0:
         raise ValueError(f"A share of what was learned is from 0 to 1, not {share}.")
-    if model.attrs["config"].adapter is None:
-        raise ValueError(
-            "Weights are interpolated where an adapter is trained, and the model has none."
-            " Set the model's `adapter`, or leave out `interpolation`."
-        )
+    check_interpolated(model)
     shim = shim_of(model)
     with shim.lock:
         shim.inference = None
         shim.interpolation.share = share
         if start is not None:
             shim.interpolation.start = start
+
+
+def check_interpolated(model: Model) -> None:
+    """Raises ValueError without an adapter: the start would be as large as the model."""
+    if model.attrs["config"].adapter is None:
+        raise ValueError(
+            "Weights are interpolated where an adapter is trained, and the model has none."
+            " Set the model's `adapter`, or leave out `interpolation`."
+        )
 
 
 def drop_gradients(model: Model) -> None:

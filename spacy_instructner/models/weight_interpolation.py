@@ -8,9 +8,6 @@ more than all of it, and more than none. Source: WiSE-FT (Wortsman et al. 2022,
 arXiv:2109.01903); that only an adapter and its head are mixed: ours.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import nn
 
@@ -32,23 +29,18 @@ class WeightInterpolation:
         if self.share < 1.0 and self.start is None:
             self.start = trained_weights(model)
 
-    @contextmanager
-    def applied(self, model: nn.Module) -> Iterator[None]:
-        """The mixed weights for a while, then again those that were learned."""
+    def mixed(self, model: nn.Module) -> Named | None:
+        """The weights in between, by name; None where they are those of the model, which
+        stays as it is."""
         start = self.start
         if start is None or self.share >= 1.0:
-            yield
-            return
-        named = {n: each for n, each in model.named_parameters() if n in start}
-        learned = {name: each.data for name, each in named.items()}
-        try:
-            for name, each in named.items():
-                # Exactly the start where nothing of what was learned is wanted.
-                each.data = torch.lerp(start[name], learned[name], self.share)
-            yield
-        finally:
-            for name, each in named.items():
-                each.data = learned[name]
+            return None
+        learned = {name: each.detach() for name, each in model.named_parameters()}
+        # Exactly the start where nothing of what was learned is wanted.
+        return {
+            name: torch.lerp(begun, learned[name], self.share)
+            for name, begun in start.items()
+        }
 
 
 def trained_weights(model: nn.Module) -> Named:

@@ -8,11 +8,12 @@ import spacy
 from confection import Config
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
+from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 
 from helpers.calibration import TEXTS
-from helpers.pipelines import MakeNLP
+from helpers.pipelines import LORA, MakeNLP
 from helpers.places import ROOT
 from helpers.training import adapter, examples
 from spacy_instructner.evaluation import weight_choice
@@ -22,6 +23,7 @@ from spacy_instructner.evaluation.weight_choice import (
     choose_share,
     fold_config,
 )
+from spacy_instructner.models.thinc_model import shim_of
 
 NAME = "instruction_ner"
 SHARES = {"0": 0.0, "0.5": 0.5, "1": 1.0}
@@ -110,7 +112,7 @@ def test_the_parts_are_trained_as_the_whole_would_be(
 
     def look(own: Config, rest: list[Doc], overrides: Any, **more: Any) -> Language:
         seen.append(({doc.text for doc in rest}, own))
-        assert more == {"quiet": True}
+        assert more["quiet"]
         return train_on(own, rest, overrides, **more)
 
     monkeypatch.setattr(weight_choice, "train_on", look)
@@ -151,6 +153,56 @@ def test_of_equal_shares_the_smallest_is_taken() -> None:
     assert choose_share({0.0: 0.5, 0.5: 0.6, 1.0: 0.6}) == 0.5
     assert choose_share({0.0: 0.6, 0.5: 0.6, 1.0: 0.6}) == 0.0
     assert choose_share({0.0: 0.1, 1.0: 0.7}) == 1.0
+    # Nothing was found by anyone, which says nothing.
+    assert choose_share({0.0: 0.0, 1.0: 0.0}) == 1.0
+
+
+def test_one_share_is_taken_without_training(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config["initialize"]["components"][NAME]["interpolation"]["shares"] = [0.75]
+    monkeypatch.setattr(weight_choice, "train_on", None)
+    nlp = init_nlp(config)
+    pipe = nlp.get_pipe(NAME)
+    assert pipe.cfg["interpolation"] == {"share": 0.75, "f1": {}}
+    assert shim_of(pipe.model).interpolation.share == 0.75
+
+
+def test_steps_of_a_variable_and_patience(config: Config) -> None:
+    config["vars"] = {"steps": 4}
+    config["training"]["max_steps"] = "${vars.steps}"
+    config["training"]["patience"] = 1
+    config["training"]["eval_frequency"] = 1
+    nlp = init_nlp(config)
+    own = fold_config(nlp, nlp.get_pipe(NAME), 2)["training"]
+    assert (own["max_steps"], own["eval_frequency"], own["patience"]) == (2, 2, 0)
+    # Epochs end as they would.
+    config["training"].update(max_steps=0, max_epochs=1)
+    nlp = init_nlp(config)
+    own = fold_config(nlp, nlp.get_pipe(NAME), 2)["training"]
+    assert (own["max_steps"], own["patience"]) == (0, 1)
+
+
+def test_where_it_fails_the_component_stays_as_it_was(
+    config: Config, support: list[Doc], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nlp = init_nlp(config)
+    pipe = nlp.get_pipe(NAME)
+    before, kept = adapter(nlp), dict(pipe.cfg)
+    share = shim_of(pipe.model).interpolation.share
+
+    def fail(*args: Any, **more: Any) -> Language:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(weight_choice, "train_on", fail)
+    with pytest.raises(KeyboardInterrupt):
+        nlp.initialize(lambda: [Example(doc.copy(), doc) for doc in support])
+    assert pipe.cfg == kept
+    assert all(each.equal(before[name]) for name, each in adapter(nlp).items())
+    assert shim_of(pipe.model).interpolation.share == share
+    nlp.config["training"]["frozen_components"] = ["tagger"]
+    with pytest.raises(ValueError, match="would have no weights"):
+        fold_config(nlp, pipe, 2)
 
 
 def test_what_cannot_be_chosen_is_told(make_nlp: MakeNLP, config: Config) -> None:
@@ -158,7 +210,7 @@ def test_what_cannot_be_chosen_is_told(make_nlp: MakeNLP, config: Config) -> Non
         with pytest.raises(ValueError):
             build_interpolation_v1(**settings)
     choice = build_interpolation_v1()
-    nlp = make_nlp(labels=[])
+    nlp = make_nlp(labels=[], model={"adapter": LORA})
     pipe = nlp.get_pipe(NAME)
     with pytest.raises(ValueError, match="initialize the component by"):
         pipe.initialize(lambda: examples(nlp), interpolation=choice)

@@ -16,6 +16,8 @@ from hypothesis import strategies as some  # noqa: E402
 
 from helpers.serving_api import annotate, api_client, results  # noqa: E402
 
+# What they all together did is looked at in the end: one process runs them.
+pytestmark = pytest.mark.xdist_group("api-odd-input")
 # Half characters, NUL, marks that combine, both directions of writing, emoji of several.
 ODD = some.sampled_from(
     "\ud800\udfff\0\n\r\t\u2028\ufeff\u200f\u0301eİß𝔸👩\u200d👧ก؟ ._-{}<|\\\"'"
