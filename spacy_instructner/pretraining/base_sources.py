@@ -148,15 +148,24 @@ def _with_parents(
     folder: SpanFolder, source: str, parents: Mapping[str, frozenset[str]]
 ) -> SpanFolder:
     """Texts in which each mention has the labels that hold its own, too. Raises ValueError
-    for a parent that the source has as a label of its own."""
+    for a parent that the source has as a label of its own, and for one that holds what is
+    neither a label nor a parent before it."""
     if not parents:
         return folder
     texts = (*folder.train, *folder.dev)
-    if own := sorted({label for text in texts for label in text.labels} & set(parents)):
+    known = {label for text in texts for label in text.labels}
+    if own := sorted(known & set(parents)):
         raise ValueError(
             f"The source {source!r} has labels that are called as parents are: {own}. Give "
             "the parents other names."
         )
+    for parent, held in parents.items():
+        if unknown := sorted(held - known):
+            raise ValueError(
+                f"In the source {source!r}, {parent!r} holds {unknown}, which are neither "
+                "labels of it nor parents that stand before this one."
+            )
+        known.add(parent)
     return SpanFolder(
         folder.language,
         [with_parents(text, parents) for text in folder.train],

@@ -192,6 +192,11 @@ def test_labels_hold_others_of_their_source(base: Path) -> None:
     write_json(catalog, {"groups": {"a": 1.0}, "sources": sources})
     with pytest.raises(ValueError, match="'places' has labels that are called as"):
         draws(base, catalog=catalog).read(NLP)
+    for wrong in ({"town": ["vilage"]}, {"spot": ["town"], "town": ["city"]}):
+        sources["places"] = {"group": "a", "parents": wrong}
+        write_json(catalog, {"groups": {"a": 1.0}, "sources": sources})
+        with pytest.raises(ValueError, match="neither labels of it nor parents"):
+            draws(base, catalog=catalog).read(NLP)
 
 
 def test_joined_texts_ask_for_what_each_of_them_knows(base: Path) -> None:
