@@ -146,10 +146,11 @@ class ProjectFolder:
                     "The labels were changed in another tab. They are shown as they are now."
                 )
             names = {own.name for own in named}
+            # All at once, so that names may be swapped, or move up by one.
             kept = {
                 old: new
                 for old, new in renamed.items()
-                if old in self.state.labels and new in names and old not in names
+                if old in self.state.labels and new in names and old != new
             }
             self._add("labels", labels=[asdict(own) for own in named], renamed=kept)
 
