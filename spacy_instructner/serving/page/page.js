@@ -72,6 +72,10 @@ function App() {
       say(own.error || (own.stopped ? `${what} was stopped.` : `${what} is done.`), Boolean(own.error));
     } catch (error) {
       say(error.message, true);
+      setJob({ ...own, done: true });
+      // It may still be under way: the next look follows it again.
+      following.current = 0;
+      return;
     }
     setJob({ ...own, done: true });
     await refresh().catch((error) => say(error.message, true));
