@@ -46,6 +46,7 @@ class ProjectDesk:
                 own = status(state, text)
                 counts[own] = counts.get(own, 0) + 1
             return {
+                "id": project.id,
                 "folder": str(project.folder),
                 "temporary": self.temporary,
                 "torn": project.torn,

@@ -6,14 +6,20 @@ import { Alike } from "./alike.js";
 import { STATUS } from "./texts.js";
 import { isTyping } from "./help.js";
 
-// What this tab did, the last thing last, and what it has begun to correct: a reload keeps both.
-const kept = (name, value) => sessionStorage.setItem(name, JSON.stringify(value));
-const recall = (name, otherwise) => JSON.parse(sessionStorage.getItem(name) ?? "null") ?? otherwise;
-const remember = (event) => kept("events", [...recall("events", []), event].slice(-500));
+// What this tab did, the last thing last, and what it has begun to correct: a reload keeps both,
+// and another project at this address has its own.
+const memory = (id) => {
+  const kept = (name, value) => sessionStorage.setItem(`${id} ${name}`, JSON.stringify(value));
+  const recall = (name, otherwise) => JSON.parse(sessionStorage.getItem(`${id} ${name}`) ?? "null") ?? otherwise;
+  const forget = (name) => sessionStorage.removeItem(`${id} ${name}`);
+  const remember = (event) => kept("events", [...recall("events", []), event].slice(-500));
+  return { kept, recall, forget, remember };
+};
 const [SAVING, LOADING] = ["saving", "loading"];
 const overlap = (a, b) => a.start < b.end && b.start < a.end;
 
 export function Correct({ project, colours, act, say, start, more }) {
+  const { kept, recall, forget, remember } = memory(project.id);
   const [text, setText] = useState(null);
   const [spans, setSpans] = useState([]);
   const [past, setPast] = useState([]);
@@ -145,12 +151,12 @@ export function Correct({ project, colours, act, say, start, more }) {
     const late = async () => {
       const found = await get(`/texts/${text.id}`).catch(() => null);
       if (!found || turn.current !== asking) return;
-      sessionStorage.removeItem(`draft ${text.id}`);
+      forget(`draft ${text.id}`);
       show({ ...text, ...found });
     };
     const done = await act(() => post("/decide", { text: text.id, answer, spans: own, changed, seen: text.seen }), late);
     if (done) {
-      sessionStorage.removeItem(`draft ${text.id}`);
+      forget(`draft ${text.id}`);
       remember(done.event);
       say(answer === "reject" ? "Rejected." : changed ? "Corrected." : "Accepted.");
     }
@@ -168,7 +174,7 @@ export function Correct({ project, colours, act, say, start, more }) {
       setSpans(before);
       setPast(past.slice(0, -1));
       if (past.length > 1) kept(`draft ${text.id}`, { seen: text.seen, spans: before });
-      else sessionStorage.removeItem(`draft ${text.id}`);
+      else forget(`draft ${text.id}`);
       setChosen(null);
       return;
     }

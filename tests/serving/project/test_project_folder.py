@@ -202,7 +202,11 @@ def test_renamed_labels_take_decisions_along(project: ProjectFolder) -> None:
         # A chain: the old name of one is the new name of another.
         (("PLACE", "TOWN"), {"PERSON": "PLACE", "PLACE": "TOWN"}, ("PLACE", "TOWN")),
         # A swap.
-        (("PLACE", "PERSON"), {"PERSON": "PLACE", "PLACE": "PERSON"}, ("PLACE", "PERSON")),
+        (
+            ("PLACE", "PERSON"),
+            {"PERSON": "PLACE", "PLACE": "PERSON"},
+            ("PLACE", "PERSON"),
+        ),
         # The old name is given to a new label.
         (("WHO", "PLACE", "PERSON"), {"PERSON": "WHO"}, ("WHO", "PLACE")),
         # A name that stays.
@@ -304,6 +308,18 @@ def test_folders(tmp_path: Path, project: ProjectFolder) -> None:
         replayed([{"kind": "unknown"}])
     with pytest.raises(ValueError, match="Event 1"):
         replayed([{"kind": "threshold"}])
+
+
+def test_projects_are_told_apart(tmp_path: Path, project: ProjectFolder) -> None:
+    own = project.id
+    other = ProjectFolder(tmp_path / "other")
+    other.set_base("en_x-0.0.0", "abc", 0.4, MEANINGS)
+    assert other.id != own
+    other.close()
+    project.close()
+    again = ProjectFolder(project.folder)
+    assert again.id == own
+    again.close()
 
 
 def test_the_same_text_comes_once(project: ProjectFolder) -> None:
