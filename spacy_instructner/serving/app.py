@@ -14,6 +14,7 @@ Source: ours.
 
 import asyncio
 import json
+import math
 import mimetypes
 import tempfile
 import time
@@ -58,7 +59,8 @@ class Limits:
     characters: of a text; labels: of a request; meaning: characters of a label or of its
     definition; seconds: until an answer ends, waiting included; waiting: requests at a
     time; examples: to train on; bytes: of a request; upload: bytes of a file; sending:
-    seconds to send a request in."""
+    seconds to send a request in. Raises ValueError for limits under which nothing would
+    be answered."""
 
     characters: int = 20_000
     labels: int = 50
@@ -69,6 +71,11 @@ class Limits:
     bytes: int = 4_000_000
     upload: int = 50_000_000
     sending: float = 60.0
+
+    def __post_init__(self) -> None:
+        for limit, value in asdict(self).items():
+            if not 0 < value < math.inf:
+                raise ValueError(f"`{limit}` must be a number above 0, not {value}.")
 
 
 class AnnotateRequest(BaseModel):
