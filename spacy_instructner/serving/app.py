@@ -40,12 +40,13 @@ from starlette.types import Receive, Scope, Send
 from ..corpus.chunk import pipeline_name
 from ..corpus.pipelines import fingerprint
 from ..files import to_json
+from .jobs import JobUnderWay
 from .page_guard import Guard, TokenGate, check_token
 from .project.project_folder import ProjectFolder
 from .project_desk import ProjectDesk
 from .project_models import ProjectModels
 from .project_routes import make_routes
-from .session import Event, PipelineSession
+from .session import TRAINING, Event, PipelineSession
 
 # Windows may call scripts something that browsers do not run.
 mimetypes.add_type("text/javascript", ".js")
@@ -260,7 +261,11 @@ def _add_answers(
             raise HTTPException(413, f"Train on at most {limits.examples} examples.")
         for row in body.examples:
             check_text(row.text, limits)
-        trainings.take("A training is under way. Wait until it has ended.")
+        try:
+            session.check_free()
+        except JobUnderWay as error:
+            raise HTTPException(503, str(error), {"retry-after": "10"}) from error
+        trainings.take(TRAINING)
         rows = [row.model_dump() for row in body.examples]
         return trainings.stream(request, session.finetune(rows, body.labels))
 
