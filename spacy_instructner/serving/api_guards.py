@@ -5,10 +5,9 @@ body is read, and a body is read up to a limit, for so many seconds."""
 
 import asyncio
 import hmac
-import math
 import re
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,15 +30,10 @@ class ApiLimits(Limits):
     """The largest requests that are answered, as those of the page.
 
     texts: of a request; waiting: texts in the queue, and requests that are under way, at a
-    time. Raises ValueError for limits under which nothing would be answered."""
+    time. Raises ValueError as `Limits`."""
 
     texts: int = 64
     waiting: int = 256
-
-    def __post_init__(self) -> None:
-        for limit, value in asdict(self).items():
-            if not 0 < value < math.inf:
-                raise ValueError(f"`{limit}` must be a number above 0, not {value}.")
 
     @property
     def most_texts(self) -> int:

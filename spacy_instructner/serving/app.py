@@ -14,6 +14,7 @@ Source: ours.
 
 import asyncio
 import json
+import math
 import mimetypes
 import tempfile
 import time
@@ -39,12 +40,13 @@ from starlette.types import Receive, Scope, Send
 from ..corpus.chunk import pipeline_name
 from ..corpus.pipelines import fingerprint
 from ..files import to_json
+from .jobs import JobUnderWay
 from .page_guard import Guard, TokenGate, check_token
 from .project.project_folder import ProjectFolder
 from .project_desk import ProjectDesk
 from .project_models import ProjectModels
 from .project_routes import make_routes
-from .session import Event, PipelineSession
+from .session import TRAINING, Event, PipelineSession
 
 # Windows may call scripts something that browsers do not run.
 mimetypes.add_type("text/javascript", ".js")
@@ -58,7 +60,8 @@ class Limits:
     characters: of a text; labels: of a request; meaning: characters of a label or of its
     definition; seconds: until an answer ends, waiting included; waiting: requests at a
     time; examples: to train on; bytes: of a request; upload: bytes of a file; sending:
-    seconds to send a request in."""
+    seconds to send a request in. Raises ValueError for limits under which nothing would
+    be answered."""
 
     characters: int = 20_000
     labels: int = 50
@@ -69,6 +72,11 @@ class Limits:
     bytes: int = 4_000_000
     upload: int = 50_000_000
     sending: float = 60.0
+
+    def __post_init__(self) -> None:
+        for limit, value in asdict(self).items():
+            if not 0 < value < math.inf:
+                raise ValueError(f"`{limit}` must be a number above 0, not {value}.")
 
 
 class AnnotateRequest(BaseModel):
@@ -253,7 +261,11 @@ def _add_answers(
             raise HTTPException(413, f"Train on at most {limits.examples} examples.")
         for row in body.examples:
             check_text(row.text, limits)
-        trainings.take("A training is under way. Wait until it has ended.")
+        try:
+            session.check_free()
+        except JobUnderWay as error:
+            raise HTTPException(503, str(error), {"retry-after": "10"}) from error
+        trainings.take(TRAINING)
         rows = [row.model_dump() for row in body.examples]
         return trainings.stream(request, session.finetune(rows, body.labels))
 

@@ -68,6 +68,11 @@ class JobRunner:
         if wait and self._thread is not None:
             self._thread.join(wait)
 
+    def join(self) -> None:
+        """Wait until no job is under way."""
+        if self._thread is not None:
+            self._thread.join()
+
 
 def _run(job: BackgroundJob, make: Callable[[], Iterator[Event]]) -> None:
     try:

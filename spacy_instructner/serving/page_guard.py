@@ -168,7 +168,7 @@ class TokenGate:
         elif scope["type"] != "http" or scope["path"] == HEALTH:
             await self.app(scope, receive, send)
         elif self._opens(scope):
-            await self._open(send)
+            await self._open(headers_of(scope), send)
         elif self._is_known(headers_of(scope)):
             await self.app(scope, receive, send)
         else:
@@ -194,7 +194,7 @@ class TokenGate:
         if kind.lower() == "bearer" and self._is_token(given.strip()):
             return True
         try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+            cookie = SimpleCookie(headers.get("cookie", "")).get(cookie_name(headers))
         except CookieError:
             return False
         value = "" if cookie is None else cookie.value
@@ -202,16 +202,17 @@ class TokenGate:
             value.encode("utf8", "replace"), self.cookie.encode()
         )
 
-    async def _open(self, send: Send) -> None:
+    async def _open(self, headers: dict[str, str], send: Send) -> None:
         # A page, not a redirection: a browser that comes from elsewhere sends a strict
         # cookie only with what our own page asks for.
-        kept = f"{COOKIE}={self.cookie}; HttpOnly; SameSite=Strict; Path=/"
-        headers = [
+        name = cookie_name(headers)
+        kept = f"{name}={self.cookie}; HttpOnly; SameSite=Strict; Path=/"
+        own = [
             (b"content-type", b"text/html; charset=utf-8"),
             (b"set-cookie", kept.encode()),
         ]
         send = guarded(send, True)
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.start", "status": 200, "headers": own})
         await send({"type": "http.response.body", "body": OPENED})
 
 
@@ -228,6 +229,16 @@ def check_token(token: str) -> None:
 
 def headers_of(scope: Scope) -> dict[str, str]:
     return {name.decode("latin1"): v.decode("latin1") for name, v in scope["headers"]}
+
+
+def cookie_name(headers: dict[str, str]) -> str:
+    """Browsers send a cookie to all ports of a machine, where other servers may have theirs:
+    each port, as the browser names it, has a name of its own."""
+    try:
+        port = urlsplit(f"//{headers.get('host', '')}").port
+    except ValueError:
+        port = None
+    return COOKIE if port is None else f"{COOKIE}_{port}"
 
 
 def _length(headers: dict[str, str]) -> int:

@@ -33,7 +33,9 @@ class ProjectDesk:
 
     def close(self) -> None:
         """End what is under way, and let others open the project."""
-        self.jobs.stop(10.0)
+        # A job writes to the project to its end.
+        self.jobs.stop()
+        self.jobs.join()
         self.project.close()
 
     def view(self) -> dict[str, Any]:
@@ -46,6 +48,7 @@ class ProjectDesk:
                 own = status(state, text)
                 counts[own] = counts.get(own, 0) + 1
             return {
+                "id": project.id,
                 "folder": str(project.folder),
                 "temporary": self.temporary,
                 "torn": project.torn,

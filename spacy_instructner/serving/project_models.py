@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from spacy.cli._util import setup_gpu
 from spacy.cli.package import package
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -80,6 +81,8 @@ class ProjectModels:
         pipeline = self.session.pipeline
         if model and not self.folder(model).is_dir():
             raise OSError(f"The folder of model {model} is gone: {self.folder(model)}.")
+        # spaCy chooses the GPU for each thread.
+        setup_gpu(pipeline.gpu, silent=True)
         return load_model(self.folder(model)) if model else pipeline.load()
 
     def get(self, model: int) -> Language:
@@ -92,8 +95,9 @@ class ProjectModels:
         if model and model not in self.project.state.models:
             raise KeyError(f"There is no model {model}.")
         nlp = self.get(model)
-        self.project.use(model)
-        self.session.nlp = nlp
+        with self.project.lock:
+            self.project.use(model)
+            self.session.nlp = nlp
 
     # Annotating.
 
@@ -132,7 +136,11 @@ class ProjectModels:
         YIELDS (Event): {"phase": "train", "step", "of", "loss"}, {"trained": number},
             those of `annotate`, {"phase": "measure", "part", "parts", "step", "of",
             "loss"}, {"measured": {"f1", ...}}. Raises ValueError for texts that cannot
-            be learned from."""
+            be learned from, and JobUnderWay while another training is under way."""
+        with self.session.training():
+            yield from self._train(parts)
+
+    def _train(self, parts: int) -> Iterator[Event]:
         project, began = self.project, time.monotonic()
         with project.lock:
             state = project.state
@@ -148,15 +156,17 @@ class ProjectModels:
                 f"{len(rows)} texts cannot be held out in {parts} parts. Accept more."
             )
         losses: list[float] = []
-        for event in self.session.finetune(rows, meanings):
-            if "step" in event:
-                losses.append(event["loss"])
-                yield {"phase": "train", **event}
-        nlp = self.session.nlp
+        steps = self.session.learn(rows, meanings)
+        nlp = yield from _heard(steps, losses)
         save_pipeline(nlp, self.folder(number))
         seconds = round(time.monotonic() - began, 1)
-        project.add_training(number, len(rows), list(meanings), losses, seconds)
+        # Nobody is answered by a model that the project does not know.
+        with project.lock:
+            project.add_training(number, len(rows), list(meanings), losses, seconds)
+            self.session.nlp = nlp
         self._loaded.get(number, lambda: nlp)
+        if self.session.save_to is not None:
+            save_pipeline(nlp, self.session.save_to)
         yield {"trained": number, "seconds": seconds}
         yield from self.annotate(number)
         if parts:
@@ -224,6 +234,20 @@ class ProjectModels:
         folder = self.project.folder / FILES
         found = folder.iterdir() if folder.is_dir() else ()
         return sorted(each.name for each in found if each.is_file())
+
+
+def _heard(
+    steps: Generator[Event, None, Language], losses: list[float]
+) -> Generator[Event, None, Language]:
+    """The steps of a training as events, their losses written down. RETURNS (Language): what
+    it trained."""
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as done:
+            return cast(Language, done.value)
+        losses.append(event["loss"])
+        yield {"phase": "train", **event}
 
 
 def find_in(

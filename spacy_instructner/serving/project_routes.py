@@ -298,6 +298,7 @@ def _add_jobs(router: APIRouter, desk: ProjectDesk) -> None:
     @router.post("/train")
     def train(body: TrainRow) -> dict[str, Any]:
         """Train on what was accepted."""
+        told(models.session.check_free)
         act = partial(models.train, body.parts)
         return told(lambda: jobs.start("training", act)).view()
 

@@ -1,8 +1,10 @@
 """The pipeline behind the page, whose answers are streams of events. Source: ours."""
 
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,11 +23,13 @@ from ..formats.text_files import repaired
 from ..models.thinc_model import get_inference_backbone
 from ..tasks.labels import LABELS_KEY
 from .finetune import finetune
+from .jobs import JobUnderWay
 
 Event = dict[str, Any]
 # Largest number of characters in a piece. Texts are annotated line by line, and longer
 # lines in pieces.
 PIECE = 2000
+TRAINING = "A training is under way. Wait until it has ended."
 
 
 class PipelineSession:
@@ -47,6 +51,8 @@ class PipelineSession:
         if save_to is not None:
             check_output(save_to, Path(pipeline.name))
         self.pipeline, self.save_to = pipeline, save_to
+        # A plain one: whoever closes a training may be another thread.
+        self._training = threading.Lock()
         self.nlp = pipeline.load()
         ours = [n for n, p in self.nlp.pipeline if isinstance(p, InstructionNERPipe)]
         if not ours:
@@ -95,6 +101,21 @@ class PipelineSession:
                 event["error"] = f"{type(error).__name__}: {error}"
             yield event
 
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """While one trains, no other does. Raises JobUnderWay where one does."""
+        if not self._training.acquire(blocking=False):
+            raise JobUnderWay(TRAINING)
+        try:
+            yield
+        finally:
+            self._training.release()
+
+    def check_free(self) -> None:
+        """Raises JobUnderWay while a training is under way."""
+        if self._training.locked():
+            raise JobUnderWay(TRAINING)
+
     def finetune(
         self, rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]
     ) -> Iterator[Event]:
@@ -104,16 +125,28 @@ class PipelineSession:
         rows (Sequence[Mapping]): {"text", "spans": [{"start", "end", "label"}]}.
         labels (Mapping[str, str]): the definition of each label, "" where there is none.
         YIELDS (Event): {"step", "of", "loss"} for each update; at the end {"seconds",
-            "saved"}. Raises ValueError for rows that cannot be learned from.
+            "saved"}. Raises ValueError for rows that cannot be learned from, and
+            JobUnderWay while another training is under way.
         """
         began = time.monotonic()
+        with self.training():
+            self.nlp = nlp = yield from self.learn(rows, labels)
+            saved = None if self.save_to is None else save_pipeline(nlp, self.save_to)
+        yield {"seconds": round(time.monotonic() - began, 1), "saved": saved}
+
+    def learn(
+        self, rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]
+    ) -> Generator[Event, None, Language]:
+        """Train a fresh copy of the pipeline, as `finetune`, and answer with the present one
+        all the same. Hold `training` meanwhile.
+
+        YIELDS (Event): {"step", "of", "loss"} for each update. RETURNS (Language): the
+            copy. Raises ValueError for rows that cannot be learned from."""
         nlp = self.pipeline.load()
         docs = read_corrected(rows, labels, nlp)
         for step, of, loss in finetune(nlp, self.name, docs, labels):
             yield {"step": step, "of": of, "loss": round(loss, 4)}
-        self.nlp = nlp
-        saved = None if self.save_to is None else save_pipeline(nlp, self.save_to)
-        yield {"seconds": round(time.monotonic() - began, 1), "saved": saved}
+        return nlp
 
 
 def annotate_piece(

@@ -168,6 +168,16 @@ def test_many_ask_at_once_while_one_trains(client: Any, folder: Path) -> None:
         assert given and all(answer in (before[at], after[at]) for answer in given)
 
 
+@pytest.mark.parametrize("name", ["characters", "waiting", "seconds", "sending"])
+def test_limits_under_which_nothing_is_answered(name: str) -> None:
+    pytest.importorskip("fastapi")
+    from spacy_instructner.serving.app import Limits
+
+    for value in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"`{name}` must be a number above 0"):
+            Limits(**{name: value})
+
+
 PAGE = Path(spacy_instructner.__file__).parent / "serving" / "page"
 # What others wrote, as they published it: htm 3.1.1 with preact, and its licences.
 OF_OTHERS = {

@@ -61,6 +61,17 @@ def test_a_job_is_stopped_after_its_step() -> None:
     assert closed == [1]
 
 
+def test_who_waits_for_a_job_waits_to_its_end() -> None:
+    runner, may_go, closed = JobRunner(), threading.Event(), list[int]()
+    runner.join()  # There is none.
+    runner.start("training", lambda: steps(may_go, closed))
+    runner.stop()
+    timer = threading.Timer(0.3, may_go.set)
+    timer.start()
+    runner.join()
+    assert closed == [1] and runner.job is not None and runner.job.done
+
+
 def test_an_error_ends_a_job_and_is_told() -> None:
     def fails() -> Iterator[dict[str, Any]]:
         yield {"step": 1}

@@ -186,8 +186,7 @@ def test_two_tabs(page: Any, address: str) -> None:
         own.locator("#text").wait_for()
     places = [own.inner_text("#place").split(" of ")[0] for own in (page, other)]
     assert places[0] != places[1]
-    with urlopen(f"{address}/api/project") as answer:
-        assert json.load(answer)["counts"] == {"new": 3, "rejected": 1}
+    assert there(address)["counts"] == {"new": 3, "rejected": 1}
 
 
 def test_a_late_answer_changes_no_other_text(page: Any, address: str) -> None:
@@ -223,8 +222,7 @@ def test_labels_and_a_text_to_try(page: Any, address: str) -> None:
     page.locator(".name").first.fill("WHO")
     page.locator(".name").first.press("Tab")
     page.locator("nav", has_text="Labels 3").wait_for()
-    with urlopen(f"{address}/api/project") as answer:
-        labels = json.load(answer)["labels"]
+    labels = there(address)["labels"]
     assert [own["name"] for own in labels] == ["WHO", "PLACE", "ORG"]
     assert labels[0]["meaning"] == "somebody's name"
     page.fill("#try", HTML)
@@ -282,3 +280,120 @@ def test_the_older_endpoints_still_answer(address: str) -> None:
     with urlopen(Request(f"{address}/api/annotate", body, headers)) as answer:
         (event,) = map(json.loads, answer)
     assert event["tokens"] == [[0, 4]]
+
+
+def test_a_key_that_is_held_down_decides_once(page: Any, address: str) -> None:
+    bring(page, ["Anna one.", "Bo two.", "Cy three."])
+    go(page, "Correct")
+    page.locator("#text").wait_for()
+    first = page.inner_text("#text")
+    for _ in range(3):
+        page.keyboard.down("r")
+        page.wait_for_timeout(300)
+    page.keyboard.up("r")
+    page.locator(f"#text:not(:has-text('{first}'))").wait_for()
+    assert there(address)["counts"] == {"new": 2, "rejected": 1}
+
+
+def test_who_is_late_sees_what_the_other_tab_decided(page: Any, address: str) -> None:
+    """Accepting twice must not replace unseen what somebody else has said."""
+    bring(page, ["Anna one.", "Bo two."])
+    open_text(page, 1)
+    mark_words(page, "one", "PLACE")
+    seen = there(address, "/texts/1")["seen"]
+    span = {"start": 0, "end": 4, "label": "PERSON"}
+    own = {"text": 1, "answer": "accept", "spans": [span], "changed": True}
+    posted(f"{address}/api/project/decide", {**own, "seen": seen})
+    page.keyboard.press("a")
+    said(page, "another tab")
+    page.locator("#place", has_text="corrected").wait_for()
+    assert entities(page) == [["Anna", "PERSON"]]
+    page.reload()
+    page.locator("#text mark").wait_for()
+    assert entities(page) == [["Anna", "PERSON"]]
+    page.keyboard.press("a")
+    said(page, "Accepted")
+    spans = there(address, "/texts/1")["spans"]
+    assert [(s["start"], s["end"], s["label"]) for s in spans] == [(0, 4, "PERSON")]
+
+
+def test_what_could_not_be_undone_can_be_undone_later(page: Any, address: str) -> None:
+    bring(page, ["Anna one.", "Bo two."])
+    for number in (1, 2):
+        open_text(page, number)
+        page.click("#reject")
+        said(page, "Rejected")
+        page.locator(f"#place:has-text('Text {number} ')").wait_for(state="detached")
+    open_text(page, 1)
+    page.route("**/api/project/undo", lambda route: route.abort())
+    page.click("#undo")
+    said(page, "does not answer")
+    page.unroute("**/api/project/undo")
+    page.click("#undo")
+    said(page, "Undone")
+    page.locator("#place", has_text="Text 2 ").wait_for()
+    assert there(address)["counts"] == {"new": 1, "rejected": 1}
+
+
+def test_a_label_of_another_tab_is_not_lost(page: Any, address: str) -> None:
+    go(page, "Labels")
+    page.locator(".name").first.fill("WHO")
+    page.locator(".name").first.focus()
+    labels = [{"name": n, "was": n} for n in ("PERSON", "PLACE")]
+    posted(f"{address}/api/project/labels", {"labels": [*labels, {"name": "ORG"}]})
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.locator("nav", has_text="Labels 3").wait_for()
+    page.locator(".name").first.press("Tab")
+    said(page, "another tab")
+    page.locator(".name").nth(2).wait_for()
+    names = [page.locator(".name").nth(at).input_value() for at in range(3)]
+    assert names == ["PERSON", "PLACE", "ORG"]
+    page.locator(".name").first.fill("WHO")
+    page.locator(".name").first.press("Tab")
+    page.locator("#labels .name[aria-label='Name of WHO']").wait_for()
+    page.wait_for_timeout(500)
+    names = [own["name"] for own in there(address)["labels"]]
+    assert names == ["WHO", "PLACE", "ORG"]
+
+
+def test_a_job_whose_stream_broke_is_followed_again(page: Any, address: str) -> None:
+    bring(page, ["Anna one.", "Bo two."])
+    go(page, "Labels")
+    job = {"kind": "annotation", "number": 7, "done": False, "last": {}}
+    own = {**there(address), "job": job}
+    page.route("**/api/project", lambda route: route.fulfill(json=own))
+    asked: list[str] = []
+
+    def broken(route: Any) -> None:
+        asked.append(route.request.url)
+        route.abort()
+
+    page.route("**/api/project/job", broken)
+    for times in (1, 2):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        said(page, "does not answer")
+        page.wait_for_timeout(500)
+        assert len(asked) == times
+
+
+def test_another_project_has_drafts_of_its_own(page: Any, address: str) -> None:
+    bring(page, ["Anna one."])
+    open_text(page, 1)
+    mark_words(page, "one", "PLACE")
+    page.reload()
+    page.locator("#text mark").wait_for()
+    own = {**there(address), "id": "other"}
+    page.route("**/api/project", lambda route: route.fulfill(json=own))
+    page.reload()
+    page.locator("#text").wait_for()
+    assert page.inner_text("#text") == "Anna one." and entities(page) == []
+
+
+def there(address: str, path: str = "") -> Any:
+    with urlopen(f"{address}/api/project{path}") as answer:
+        return json.load(answer)
+
+
+def posted(address: str, body: Any) -> None:
+    headers = {"content-type": "application/json"}
+    urlopen(Request(address, json.dumps(body).encode(), headers)).close()

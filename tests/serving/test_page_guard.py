@@ -72,8 +72,8 @@ def test_nobody_gets_in_without_the_token(folder: Path, tmp_path: Path) -> None:
                     {"authorization": "Bearer wrong"},
                     {"authorization": f"Basic {TOKEN}"},
                     {"authorization": "Bearer"},
-                    {"cookie": "spacy_instructner=" + TOKEN},
-                    {"cookie": "spacy_instructner=\u00e9"},
+                    {"cookie": "spacy_instructner_8000=" + TOKEN},
+                    {"cookie": "spacy_instructner_8000=\u00e9"},
                     {"cookie": "\x01=;;;=,"},
                 ):
                     coded = {k: v.encode("latin1") for k, v in own.items()}
@@ -91,6 +91,19 @@ def test_nobody_gets_in_without_the_token(folder: Path, tmp_path: Path) -> None:
         assert "<title>" in client.get("/").text
         client.cookies.clear()
         assert client.get(API).status_code == 401
+        # A server at another port of this machine has a cookie of its own.
+        assert kept.startswith("spacy_instructner_8000=")
+        value = kept.partition("=")[2].partition(";")[0]
+        for port, status in (("8000", 200), ("8001", 401)):
+            own = {"cookie": f"spacy_instructner_{port}={value}"}
+            assert client.get(API, headers=own).status_code == status, port
+        for host, name in (
+            ("localhost", "spacy_instructner"),
+            ("localhost:8001", "spacy_instructner_8001"),
+        ):
+            own = {"host": host}
+            opened = client.get("/", params={"token": TOKEN}, headers=own)
+            assert opened.headers["set-cookie"].partition("=")[0] == name
 
 
 def test_paths_lead_nowhere_else(folder: Path, tmp_path: Path) -> None:

@@ -218,6 +218,36 @@ def test_a_threshold_says_what_it_hides_and_shows(client: Any) -> None:
     refused(client.get(f"{API}/threshold?value=nan"), 422, "from 0 to 1")
 
 
+def test_trainings_exclude_each_other(client: Any, monkeypatch: Any) -> None:
+    desk = client.app.state.desk
+    post(client, "/texts", texts=TEXTS)
+    accept(client, 1, ("Anna", "PERSON"))
+    own = {"text": "Anna", "spans": [{"start": 0, "end": 4, "label": "PERSON"}]}
+    lesson = {"examples": [own], "labels": LABELS}
+    with desk.models.session.training():
+        refused(client.post(f"{API}/train", json={}), 409, "A training is under way")
+        refused(client.post("/api/train", json=lesson), 503, "A training is under way")
+    # What cannot be saved is not used, and the next one has its turn.
+    before = desk.models.session.nlp
+
+    def full(*given: Any) -> None:
+        raise OSError("No space left on device")
+
+    def few(nlp: Any, *given: Any) -> Iterator[tuple[int, int, float]]:
+        yield 1, 1, 0.5
+
+    monkeypatch.setattr("spacy_instructner.serving.session.finetune", few)
+    with monkeypatch.context() as patched:
+        patched.setattr("spacy_instructner.serving.project_models.save_pipeline", full)
+        post(client, "/train")
+        assert "No space left" in follow(client)[-1]["error"]
+    assert desk.models.session.nlp is before and get(client)["using"] == 0
+    post(client, "/train")
+    assert {"trained": 1} in [{"trained": e.get("trained")} for e in follow(client)]
+    assert desk.models.session.nlp is desk.models.get(1) is not before
+    assert get(client)["models"][0]["losses"] == [0.5]
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("tiny_settings")
 def test_from_decisions_to_a_pipeline(

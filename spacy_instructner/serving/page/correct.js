@@ -6,13 +6,20 @@ import { Alike } from "./alike.js";
 import { STATUS } from "./texts.js";
 import { isTyping } from "./help.js";
 
-// What this tab did, the last thing last, and what it has begun to correct: a reload keeps both.
-const kept = (name, value) => sessionStorage.setItem(name, JSON.stringify(value));
-const recall = (name, otherwise) => JSON.parse(sessionStorage.getItem(name) ?? "null") ?? otherwise;
-const remember = (event) => kept("events", [...recall("events", []), event].slice(-500));
+// What this tab did, the last thing last, and what it has begun to correct: a reload keeps both,
+// and another project at this address has its own.
+const memory = (id) => {
+  const kept = (name, value) => sessionStorage.setItem(`${id} ${name}`, JSON.stringify(value));
+  const recall = (name, otherwise) => JSON.parse(sessionStorage.getItem(`${id} ${name}`) ?? "null") ?? otherwise;
+  const forget = (name) => sessionStorage.removeItem(`${id} ${name}`);
+  const remember = (event) => kept("events", [...recall("events", []), event].slice(-500));
+  return { kept, recall, forget, remember };
+};
+const [SAVING, LOADING] = ["saving", "loading"];
 const overlap = (a, b) => a.start < b.end && b.start < a.end;
 
 export function Correct({ project, colours, act, say, start, more }) {
+  const { kept, recall, forget, remember } = memory(project.id);
   const [text, setText] = useState(null);
   const [spans, setSpans] = useState([]);
   const [past, setPast] = useState([]);
@@ -28,20 +35,22 @@ export function Correct({ project, colours, act, say, start, more }) {
   // What was asked last is shown, whatever is answered last.
   const turn = useRef(0);
   const touched = useRef(0);
-  const busy = useRef(false); // Until the next text is there: a quick key must not mean the last one.
+  // While something is saved, and until the next text is there: a quick key must not mean the
+  // last one.
+  const busy = useRef("");
   const asked = useRef({});
   const load = async (query = {}, id = more) => {
     const own = (turn.current += 1);
+    busy.current = LOADING;
     try {
       const found = await get(id ? `/texts/${id}` : "/next", id ? {} : { tab: TAB, ...query });
       if (turn.current === own) show(found);
     } catch (error) {
-      busy.current = false;
-      if (turn.current === own) setFailed(error.message);
+      if (turn.current === own) { busy.current = ""; setFailed(error.message); }
     }
   };
   const show = (own) => {
-    busy.current = false;
+    busy.current = "";
     const draft = recall(`draft ${own.id}`, null);
     const begun = draft && draft.seen === own.seen;
     touched.current += 1;
@@ -70,6 +79,7 @@ export function Correct({ project, colours, act, say, start, more }) {
   }, [project.revision]);
 
   const change = (next, said) => {
+    if (busy.current) return;
     touched.current += 1;
     setPast([...past, spans]);
     setSpans(next);
@@ -121,39 +131,69 @@ export function Correct({ project, colours, act, say, start, more }) {
     add({ start: text.words[found[0]][0], end: text.words[found[1]][1] }, active);
   };
   const further = (query) => {
+    busy.current = LOADING;
     if (!more) return load(query, "");
     asked.current = query;
     history.replaceState(null, "", "#correct");
     dispatchEvent(new HashChangeEvent("hashchange"));
     return null;
   };
+  const next = () => { if (!busy.current) further({ skip: text.id }); };
   const decide = async (answer) => {
     if (busy.current) return;
-    busy.current = true;
+    busy.current = SAVING;
+    const asking = turn.current;
     const own = spans.map(({ start: from, end, label: name }) => ({ start: from, end, label: name }));
     const key = (span) => `${span.start} ${span.end} ${span.label}`;
     const changed = own.map(key).sort().join() !== text.spans.map(key).sort().join();
-    const done = await act(() => post("/decide", { text: text.id, answer, spans: own, changed, seen: text.seen }));
-    if (!done) { busy.current = false; get(`/texts/${text.id}`).then(setText, () => {}); return; }
-    sessionStorage.removeItem(`draft ${text.id}`);
-    remember(done.event);
-    say(answer === "reject" ? "Rejected." : changed ? "Corrected." : "Accepted.");
-    await further();
+    // Where another tab was faster, its entities are shown, and nothing that was begun here:
+    // whoever accepts then has seen them.
+    const late = async () => {
+      const found = await get(`/texts/${text.id}`).catch(() => null);
+      if (!found || turn.current !== asking) return;
+      forget(`draft ${text.id}`);
+      show({ ...text, ...found });
+    };
+    const done = await act(() => post("/decide", { text: text.id, answer, spans: own, changed, seen: text.seen }), late);
+    if (done) {
+      forget(`draft ${text.id}`);
+      remember(done.event);
+      say(answer === "reject" ? "Rejected." : changed ? "Corrected." : "Accepted.");
+    }
+    // Unless somebody has gone to another text meanwhile.
+    if (turn.current !== asking) return;
+    if (done) await further();
+    else busy.current = "";
   };
   const undo = async () => {
-    if (past.length) {
+    if (busy.current === SAVING) return;
+    // Until the next text is there, what was decided is undone, and no step before it.
+    if (past.length && !busy.current) {
+      touched.current += 1;
       const before = past[past.length - 1];
       setSpans(before);
       setPast(past.slice(0, -1));
       if (past.length > 1) kept(`draft ${text.id}`, { seen: text.seen, spans: before });
-      else sessionStorage.removeItem(`draft ${text.id}`);
+      else forget(`draft ${text.id}`);
       setChosen(null);
       return;
     }
     const events = recall("events", []);
-    const done = await act(() => post("/undo", { of: events.pop() ?? null }));
-    kept("events", events);
-    if (!done) return;
+    const [of, before] = [events.pop() ?? null, busy.current];
+    busy.current = SAVING;
+    const done = await act(async () => {
+      try {
+        const undone = await post("/undo", { of });
+        kept("events", events);
+        return undone;
+      } catch (error) {
+        // What is there no longer is forgotten; what the server did not hear of is kept.
+        if (error.status === 422) kept("events", events);
+        throw error;
+      }
+    });
+    if (!done) { if (busy.current === SAVING) busy.current = before; return; }
+    busy.current = LOADING;
     say("Undone.");
     location.hash = `correct/${done.texts[0]}`;
     if (String(more) === String(done.texts[0])) await load({}, more);
@@ -166,7 +206,7 @@ export function Correct({ project, colours, act, say, start, more }) {
       const button = key.target.closest?.("button, a, mark, summary");
       const reads = region.current && getComputedStyle(region.current).direction === "rtl" ? -1 : 1;
       const acts = {
-        a: () => decide("accept"), r: () => decide("reject"), n: () => further({ skip: text.id }), u: undo,
+        a: () => decide("accept"), r: () => decide("reject"), n: next, u: undo,
         m: () => setAlike(!alike), Escape: () => { setCursor(null); setChosen(null); setAlike(false); },
         Delete: remove, Backspace: remove,
         ArrowRight: () => walk(reads, key.shiftKey), ArrowLeft: () => walk(-reads, key.shiftKey),
@@ -174,9 +214,10 @@ export function Correct({ project, colours, act, say, start, more }) {
       };
       const number = Number(key.key);
       const own = number >= 1 && number <= names.length ? () => pick(names[number - 1]) : acts[key.key.length === 1 ? key.key.toLowerCase() : key.key];
-      if (!own) return;
-      key.preventDefault();
-      own();
+      // A key that is held down decides once.
+      const held = key.repeat && !key.key.startsWith("Arrow");
+      if (own || (held && key.key === "Enter")) key.preventDefault();
+      if (own && !held) own();
     };
     addEventListener("keydown", pressed);
     document.addEventListener("mouseup", marking);
@@ -220,7 +261,7 @@ export function Correct({ project, colours, act, say, start, more }) {
     <div class="row actions">
       <button id="accept" class="main" onClick=${() => decide("accept")}>Accept <kbd>A</kbd></button>
       <button id="reject" onClick=${() => decide("reject")}>Reject <kbd>R</kbd></button>
-      <button id="next" onClick=${() => further({ skip: text.id })}>Next <kbd>N</kbd></button>
+      <button id="next" onClick=${next}>Next <kbd>N</kbd></button>
       <button id="undo" onClick=${undo}>Undo <kbd>U</kbd></button>
       <button id="remove" disabled=${!chosen && !marked} onClick=${remove}>Remove <kbd>Del</kbd></button>
       <button id="alike" disabled=${!panel} aria-expanded=${String(alike && Boolean(panel))} onClick=${() => setAlike(!alike)}>All alike <kbd>M</kbd></button>

@@ -22,19 +22,32 @@ export function Labels(props) {
 }
 
 function Rows({ project, act }) {
-  const stored = project.labels.map((own) => ({ ...own, was: own.name }));
-  const [rows, setRows] = useState(stored);
+  const stored = (labels) => labels.map((own) => ({ ...own, was: own.name }));
+  const [rows, setRows] = useState(stored(project.labels));
   const names = project.labels.map((own) => own.name);
   // As it is in the project, unless somebody has begun to write.
   const dirty = useRef(false);
-  useEffect(() => { if (!dirty.current) setRows(stored); }, [project.revision]);
+  // The names that the rows began with: what another tab added since is none that was removed here.
+  const seen = useRef(names);
+  const take = (labels, more = []) => {
+    seen.current = labels.map((own) => own.name);
+    setRows([...stored(labels), ...more]);
+  };
+  useEffect(() => { if (!dirty.current) take(project.labels); }, [project.revision]);
   const edit = (i, more) => { dirty.current = true; setRows(rows.map((row, at) => (at === i ? { ...row, ...more } : row))); };
   const save = async (next = rows) => {
     const labels = next.filter((row) => row.name.trim() || row.was);
-    const done = await act(() => post("/labels", { labels, seen: names }));
+    // Where another tab was faster, its labels are shown, and those that are new here.
+    const late = (now) => {
+      const fresh = next.filter((row) => !row.was && !now.labels.some((own) => own.name === row.name.trim()));
+      dirty.current = fresh.length > 0;
+      take(now.labels, fresh);
+    };
+    const done = await act(() => post("/labels", { labels, seen: seen.current }), late);
     if (!done) return;
     dirty.current = next.some((row) => !row.name.trim());
-    if (!dirty.current) setRows(done.labels.map((own) => ({ ...own, was: own.name })));
+    seen.current = done.labels.map((own) => own.name);
+    if (!dirty.current) take(done.labels);
     else setRows(next.map((row) => ({ ...row, was: row.name.trim() })));
   };
   const remove = (i) => { const next = rows.filter((_, at) => at !== i); setRows(next); save(next); };

@@ -28,17 +28,21 @@ function App() {
   const following = useRef(0);
 
   const say = (text, bad = false) => setNote({ text, bad, time: Date.now() });
-  // Does something, says what went wrong, and shows what there is afterwards.
-  const act = async (make) => {
+  // Does something, says what went wrong, and shows what there is afterwards. late: what to do
+  // where another tab was faster.
+  const act = async (make, late = () => {}) => {
+    let done;
     try {
-      const done = await make();
-      await refresh();
-      return done;
+      done = await make();
     } catch (error) {
       say(error.message, true);
-      if (error.status === 409) await refresh().catch(() => {});
+      const now = error.status === 409 && await refresh().catch(() => null);
+      if (now) await late(now);
       return null;
     }
+    // What is done is done, whether it can be shown or not.
+    await refresh().catch((error) => setFatal(error.message));
+    return done;
   };
   const refresh = async () => {
     const own = await get("");
@@ -68,6 +72,10 @@ function App() {
       say(own.error || (own.stopped ? `${what} was stopped.` : `${what} is done.`), Boolean(own.error));
     } catch (error) {
       say(error.message, true);
+      setJob({ ...own, done: true });
+      // It may still be under way: the next look follows it again.
+      following.current = 0;
+      return;
     }
     setJob({ ...own, done: true });
     await refresh().catch((error) => say(error.message, true));

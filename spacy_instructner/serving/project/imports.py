@@ -2,19 +2,22 @@
 the last. Source: ours; Word files are read by python-docx.
 """
 
+import gzip
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...corpus.texts import TextSource
-from ...formats.text_files import repaired, suffix_of
+from ...formats.text_files import TORN, is_packed, repaired, suffix_of
 
 DOCX = ".docx"
 # How .txt files are cut.
 CUTS = ("lines", "paragraphs", "whole")
-# A Word file is a zip of XML, which may be far larger than it looks.
+# A Word file is a zip of XML, which may be far larger than it looks; so may a gzipped one.
 MOST_UNPACKED = 200_000_000
+# Bytes that are unpacked at a time, to count them.
+PART = 2**20
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,11 @@ def read_texts(
     column (str): where .csv and .jsonl files have their texts.
     longest (int): characters of a text; longer ones are left out.
     RETURNS (ImportedFile): the texts, without blank ones. Raises ValueError for a file of
-        another kind or in another encoding, and ImportError without python-docx."""
+        another kind, in another encoding or too large, and ImportError without python-docx."""
     if cut not in CUTS:
         raise ValueError(f"Cut texts by one of {', '.join(CUTS)}, not {cut!r}.")
     found = ImportedFile()
+    check_unpacked(path)
     if suffix_of(path) == DOCX:
         lines = [(str(at), line) for at, line in enumerate(docx_lines(path), 1)]
         given = cut_lines(lines, cut)
@@ -71,6 +75,24 @@ def read_texts(
         elif text.strip():
             found.texts.append(ImportedText(text, name))
     return found
+
+
+def check_unpacked(path: Path) -> None:
+    """Raises ValueError for a gzipped file that is too large when unpacked."""
+    if not is_packed(path):
+        return
+    size = 0
+    try:
+        with gzip.open(path) as file_:
+            while part := file_.read(PART):
+                size += len(part)
+                if size > MOST_UNPACKED:
+                    raise ValueError(
+                        f"{path} has more than {MOST_UNPACKED} bytes when unpacked. "
+                        "Bring it in several files."
+                    )
+    except TORN:
+        return  # Reading raises the error, and says where.
 
 
 def text_lines(path: Path) -> Iterator[tuple[str, str]]:

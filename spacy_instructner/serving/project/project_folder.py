@@ -6,6 +6,7 @@ threads may read and change it; one process at a time may open it. Source: ours.
     files/          what was packed for download
 """
 
+import hashlib
 import re
 import threading
 import time
@@ -75,6 +76,8 @@ class ProjectFolder:
             self._own.release()
             raise
         self.torn = self._journal.torn
+        first = self._journal.events[:1]
+        self._began = str(first[0].get("at", "")) if first else ""
         self._known = {text.text for text in self.state.texts.values()}
 
     def close(self) -> None:
@@ -83,11 +86,18 @@ class ProjectFolder:
             self._journal.close()
             self._own.release()
 
+    @property
+    def id(self) -> str:
+        """Tells it from others, and is the same whenever it is opened."""
+        own = repr((str(self.folder.resolve()), self._began))
+        return hashlib.sha256(own.encode("utf8", "backslashreplace")).hexdigest()[:16]
+
     def _add(self, kind: str, **event: Any) -> int:
         """Write an event, then let it count. RETURNS (int): its number."""
         own = {"kind": kind, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         own |= event
         self._journal.append(own)
+        self._began = self._began or own["at"]
         self.state.apply(own)
         return self.state.revision
 
@@ -146,10 +156,11 @@ class ProjectFolder:
                     "The labels were changed in another tab. They are shown as they are now."
                 )
             names = {own.name for own in named}
+            # All at once, so that names may be swapped, or move up by one.
             kept = {
                 old: new
                 for old, new in renamed.items()
-                if old in self.state.labels and new in names and old not in names
+                if old in self.state.labels and new in names and old != new
             }
             self._add("labels", labels=[asdict(own) for own in named], renamed=kept)
 

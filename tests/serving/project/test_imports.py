@@ -41,6 +41,27 @@ def test_tables_and_lines_of_json(tmp_path: Path) -> None:
     assert len(found.problems) == 1 and "line 3" in found.problems[0]
 
 
+def test_ids_that_no_file_can_hold(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": "x\\ud83d", "text": "a"}\n{"id": "y", "text": "b"}\n')
+    assert texts(path) == [("x\ufffd", "a"), ("y", "b")]
+
+
+def test_a_gzipped_file_that_would_fill_the_memory(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("spacy_instructner.serving.project.imports.MOST_UNPACKED", 1000)
+    path = tmp_path / "a.txt.gz"
+    path.write_bytes(gzip.compress(b"x" * 1000))
+    assert [len(text) for _, text in texts(path)] == [1000]
+    path.write_bytes(gzip.compress(b"x" * 1001))
+    with pytest.raises(ValueError, match="more than 1000 bytes when unpacked"):
+        read_texts(path)
+    path.write_bytes(gzip.compress(b"x" * 100)[:-4])
+    with pytest.raises(ValueError, match="cannot be read any further"):
+        read_texts(path)
+
+
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     for name, content, said in (
         ("a.txt", "é".encode("latin1"), "not UTF-8"),

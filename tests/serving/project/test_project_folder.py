@@ -196,6 +196,39 @@ def test_renamed_labels_take_decisions_along(project: ProjectFolder) -> None:
     assert project.state.decided(1, []) == [(0, 4, "WHO"), (18, 23, "PLACE")]
 
 
+@pytest.mark.parametrize(
+    "names, renamed, expected",
+    [
+        # A chain: the old name of one is the new name of another.
+        (("PLACE", "TOWN"), {"PERSON": "PLACE", "PLACE": "TOWN"}, ("PLACE", "TOWN")),
+        # A swap.
+        (
+            ("PLACE", "PERSON"),
+            {"PERSON": "PLACE", "PLACE": "PERSON"},
+            ("PLACE", "PERSON"),
+        ),
+        # The old name is given to a new label.
+        (("WHO", "PLACE", "PERSON"), {"PERSON": "WHO"}, ("WHO", "PLACE")),
+        # A name that stays.
+        (("PERSON", "PLACE"), {"PERSON": "PERSON"}, ("PERSON", "PLACE")),
+    ],
+)
+def test_labels_that_take_each_others_names(
+    project: ProjectFolder,
+    names: tuple[str, ...],
+    renamed: dict[str, str],
+    expected: tuple[str, str],
+) -> None:
+    project.decide(1, "accept", [(0, 4, "PERSON"), (18, 23, "PLACE")], True, 3)
+    project.set_labels([ProjectLabel(n, "", COLOURS[0]) for n in names], renamed)
+    shown = [(0, 4, expected[0]), (18, 23, expected[1])]
+    assert project.state.decided(1, []) == shown
+    project.close()
+    again = ProjectFolder(project.folder)
+    assert again.state.decided(1, []) == shown
+    again.close()
+
+
 def test_findings_are_of_a_model_and_of_labels(project: ProjectFolder) -> None:
     found(0, 1, 0.5)(project)
     assert project.state.finding(1).spans == ((0, 2, "PERSON", 0.5),)  # type: ignore[union-attr]
@@ -275,6 +308,18 @@ def test_folders(tmp_path: Path, project: ProjectFolder) -> None:
         replayed([{"kind": "unknown"}])
     with pytest.raises(ValueError, match="Event 1"):
         replayed([{"kind": "threshold"}])
+
+
+def test_projects_are_told_apart(tmp_path: Path, project: ProjectFolder) -> None:
+    own = project.id
+    other = ProjectFolder(tmp_path / "other")
+    other.set_base("en_x-0.0.0", "abc", 0.4, MEANINGS)
+    assert other.id != own
+    other.close()
+    project.close()
+    again = ProjectFolder(project.folder)
+    assert again.id == own
+    again.close()
 
 
 def test_the_same_text_comes_once(project: ProjectFolder) -> None:
