@@ -16,5 +16,9 @@ class Endpoint:
     @property
     def url(self) -> str:
         """The address, without the token."""
-        shown = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{shown}:{self.port}"
+        return f"http://{in_address(self.host)}:{self.port}"
+
+
+def in_address(host: str) -> str:
+    """A host as it stands in an address: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host

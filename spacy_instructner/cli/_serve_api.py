@@ -25,23 +25,17 @@ def serve_api(
     """Serve until a signal ends it; exit with 1 for options or a pipeline that cannot be
     used.
 
-    limits, batches: of `ApiLimits` and of `BatchSettings`, None for the default."""
+    limits, batches: of `ApiLimits` and of `BatchSettings`; what is not given has its
+    default."""
     try:
         if endpoint.token is not None:
             check_token(endpoint.token)
-        own = ApiLimits(**without_none(limits))
-        settings = BatchSettings(waiting=own.waiting, **without_none(batches))
+        own = ApiLimits(**limits)
+        settings = BatchSettings(waiting=own.waiting, **batches)
         service = Service(partial(BatchAnnotator, pipeline), settings, pipeline.gpu)
-        shown = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-        msg.info(
-            f"http://{shown}:{endpoint.port}", f"{pipeline.name}; stop with Ctrl-C"
-        )
+        msg.info(endpoint.url, f"{pipeline.name}; stop with Ctrl-C")
         address = endpoint.host, endpoint.port
         run_api(service, own, endpoint.names, endpoint.token or "", address)
     except (OSError, ValueError) as error:
         msg.fail(f"Cannot serve {pipeline.name}", str(error))
         raise Exit(1) from error
-
-
-def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}

@@ -68,21 +68,24 @@ def serve_cli(
         )
         raise Exit(1) from error
     from ..corpus.pipelines import Pipeline
-    from ._endpoint import Endpoint
+    from ._endpoint import Endpoint, in_address
 
     pipeline = Pipeline(model, (), code_path, gpu_id)
-    shown = f"[{host}]" if ":" in host else host
-    names = [shown, "localhost", "127.0.0.1", *(name or [])]
+    names = [in_address(host), "localhost", "127.0.0.1", *(name or [])]
     if api_only and token and not name:
         # Whoever has the token may come by any name.
         names = ["*"]
     endpoint = Endpoint(host, port, names, token)
-    limits = {"characters": characters, "seconds": seconds, "waiting": waiting}
-    own = {key: value for key, value in limits.items() if value is not None}
+    limits = given(characters=characters, seconds=seconds, waiting=waiting)
     if api_only:
-        serve_api(pipeline, endpoint, own, {"texts": batch, "wait": batch_wait})
+        serve_api(pipeline, endpoint, limits, given(texts=batch, wait=batch_wait))
     else:
-        serve_page(pipeline, endpoint, own, project, save_to)
+        serve_page(pipeline, endpoint, limits, project, save_to)
+
+
+def given(**settings: float | None) -> dict[str, float]:
+    """Those that are not left to their defaults."""
+    return {key: value for key, value in settings.items() if value is not None}
 
 
 def is_loopback(host: str) -> bool:

@@ -11,6 +11,7 @@ Source: ours.
 import asyncio
 import hashlib
 import hmac
+import re
 import time
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
@@ -35,6 +36,7 @@ UPLOADS = "/api/project/import"
 HEALTH = "/health"
 COOKIE = "spacy_instructner"
 SHORTEST_TOKEN = 16
+TOKEN = re.compile(r"[\x21-\x7e]*")
 OPENED = (
     b"<!doctype html><html lang='en'><meta charset='utf-8'><title>spacy-instructner</title>"
     b"<meta http-equiv='refresh' content='0;url=./'><p><a href='./'>Continue</a></p></html>"
@@ -87,36 +89,22 @@ class Guard:
             await refuse(send, 415, f"Send {wanted}.")
             return
         too_large = f"A request has at most {most} bytes."
-        if _length(headers) > most:
+        if content_length(headers) > most:
             await refuse(send, 413, too_large)
             return
         if upload:
             limited = Limited(receive, most, self.seconds)
             await self.app(scope, limited, send)
             return
-        body = bytearray()
-        until = time.monotonic() + self.seconds
-        while True:
-            try:
-                left = until - time.monotonic()
-                message = await asyncio.wait_for(receive(), max(left, 0.0))
-            except asyncio.TimeoutError:
-                await refuse(send, 408, "The request took too long to send.")
-                return
-            if message["type"] != "http.request":
-                return
-            body += message.get("body", b"")
-            if len(body) > most:
-                await refuse(send, 413, too_large)
-                return
-            if not message.get("more_body"):
-                break
-        whole: list[Message] = [{"type": "http.request", "body": bytes(body)}]
-
-        async def replay() -> Message:
-            return whole.pop() if whole else await receive()
-
-        await self.app(scope, replay, send)
+        try:
+            body = await read_body(receive, most, self.seconds)
+        except asyncio.TimeoutError:
+            await refuse(send, 408, "The request took too long to send.")
+        except OverflowError:
+            await refuse(send, 413, too_large)
+        else:
+            if body is not None:
+                await self.app(scope, replayed(body, receive), send)
 
 
 class UploadRefused(Exception):
@@ -218,13 +206,17 @@ class TokenGate:
 
 def check_token(token: str) -> None:
     """Raises ValueError for a token that can be guessed, or that no header can hold."""
-    if len(token) < SHORTEST_TOKEN or not (token.isascii() and token.isprintable()):
+    if not protects(token):
         raise ValueError(
-            f"A token has at least {SHORTEST_TOKEN} letters, digits and signs. This makes "
-            'one: python -c "import secrets; print(secrets.token_urlsafe(24))"'
+            f"A token has at least {SHORTEST_TOKEN} letters, digits and signs, and no "
+            'spaces. This makes one: python -c "import secrets; '
+            'print(secrets.token_urlsafe(24))"'
         )
-    if any(c.isspace() for c in token):
-        raise ValueError("A token has no spaces.")
+
+
+def protects(token: str) -> bool:
+    """Is a token long enough, and can a header carry it as it is?"""
+    return len(token) >= SHORTEST_TOKEN and bool(TOKEN.fullmatch(token))
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
@@ -241,11 +233,41 @@ def cookie_name(headers: dict[str, str]) -> str:
     return COOKIE if port is None else f"{COOKIE}_{port}"
 
 
-def _length(headers: dict[str, str]) -> int:
+def content_length(headers: dict[str, str]) -> int:
+    """The bytes that a body is said to have, 0 where nothing is said."""
     try:
         return int(headers.get("content-length", "0"))
     except ValueError:
         return 0
+
+
+async def read_body(receive: Receive, most: int, seconds: float) -> bytes | None:
+    """The body of a request; None where the client is gone. Raises OverflowError for more
+    bytes than `most`, and asyncio.TimeoutError for a body that takes longer."""
+
+    async def read() -> bytes | None:
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return None
+            body += message.get("body", b"")
+            if len(body) > most:
+                raise OverflowError
+            if not message.get("more_body"):
+                return bytes(body)
+
+    return await asyncio.wait_for(read(), seconds)
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """`receive`, with a body that was read already before what follows."""
+    whole: list[Message] = [{"type": "http.request", "body": body}]
+
+    async def replay() -> Message:
+        return whole.pop() if whole else await receive()
+
+    return replay
 
 
 def is_own(origin: str | None, host: str) -> bool:
