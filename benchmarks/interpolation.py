@@ -77,17 +77,19 @@ def measure(runs: Mapping[str, Run], data: str, seed: int) -> dict[str, Any]:
     drawn = draws(run, blank)
     overrides = {"system.seed": seed, "paths.definitions": str(run.data.definitions)}
     config = load_config(CONFIG)
-    begun = train_on(config, drawn.support, overrides, learn=False)
-    pipe: Any = begun.get_pipe(NAME)
-    start = trained_weights(get_backbone(pipe.model))
-    nlp = train_on(config, drawn.support, overrides, quiet=True)
+    start: Named = {}
+
+    def keep(nlp: Language) -> None:
+        start.update(trained_weights(get_backbone(nlp.get_pipe(NAME).model)))
+
+    nlp = train_on(config, drawn.support, overrides, quiet=True, on_begin=keep)
+    parts = fold_config(nlp, nlp.get_pipe(NAME), 2)
     row = {"data": data, "seed": seed, "test": f1_by_share(nlp, start, drawn.test)}
     meanings = srsly.read_json(Path(str(other.data.definitions)))
     nlp.get_pipe(NAME).set_labels(list(meanings), {}, meanings)
     docs = draws(other, blank).test[:OTHER_TEXTS]
     row["other"] = f1_by_share(nlp, start, docs)
-    config = fold_config(begun, pipe, 2)
-    crossed = WeightChoice(SHARES, 2, 500).cross_fit(config, NAME, drawn.support)
+    crossed = WeightChoice(SHARES, 2, 500).cross_fit(parts, NAME, drawn.support)
     row["crossed"] = {f"{share:g}": f1 for share, f1 in crossed.items()}
     return {**row, "machine": machine()}
 

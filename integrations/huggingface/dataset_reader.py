@@ -21,7 +21,7 @@ from spacy.util import registry
 from spacy_instructner.corpus.entities import entities_of
 from spacy_instructner.data.blank_docs import without_annotation
 from spacy_instructner.data.sampling import Protocol, draw
-from spacy_instructner.formats.docs import make_doc
+from spacy_instructner.formats.docs import make_docs
 from spacy_instructner.formats.json_rows import read_row_values
 from spacy_instructner.formats.json_spans import SPAN_KEYS
 from spacy_instructner.formats.rows import Problem, left_out
@@ -49,12 +49,8 @@ def dataset_docs(
     features = dataset.features or {}
     named = _named_rows(dataset.with_format(None), features, name)
     rows, problems = read_row_values(named, name)
-    docs = []
-    for row in rows:
-        doc, own = make_doc(row, nlp)
-        docs.append(doc)
-        problems.extend(own)
-    return docs, problems
+    docs, more = make_docs(rows, nlp)
+    return docs, [*problems, *more]
 
 
 def docs_dataset(docs: Iterable[Doc], form: Form = "IOB2") -> "datasets.Dataset":

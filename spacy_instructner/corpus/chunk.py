@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -193,6 +193,14 @@ def task_to_correct(
     id_: str, doc: Doc, spans: Sequence[dict[str, Any]], score: float
 ) -> dict[str, Any]:
     """A task as Prodigy's ner.manual reads it. spans: the rows of the Doc's entities."""
+    return prodigy_task(doc, spans, {"id": id_, "score": round(score, 4)})
+
+
+def prodigy_task(
+    doc: Doc, spans: Sequence[dict[str, Any]], meta: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A text as Prodigy has it. spans: as for `task_to_correct`; meta: what its page
+    shows beside the text."""
     return {
         "text": doc.text,
         "tokens": [
@@ -209,7 +217,7 @@ def task_to_correct(
             {**span, "token_start": ent.start, "token_end": ent.end - 1}
             for span, ent in zip(spans, doc.ents)
         ],
-        "meta": {"id": id_, "score": round(score, 4)},
+        "meta": dict(meta),
     }
 
 

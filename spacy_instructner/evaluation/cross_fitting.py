@@ -16,7 +16,7 @@ from ..calibration import Judged
 from ..corpus.pipelines import find_component
 from .metrics import judged
 from .predicted_texts import PredictedTexts, predict_texts
-from .support_set import folds, train_on
+from .support_set import config_again, folds, train_on
 
 OnPredicted = Callable[[PredictedTexts], None]
 
@@ -66,10 +66,7 @@ def judge_folds(
     RETURNS (list[Judged]): as `judge_texts`, for all parts. Raises ValueError as
         `folds`, `train_on` and `judge_texts`."""
     name, pipe = find_component(nlp)
-    config = nlp.config.copy()
-    own = ("labels", "label_names", "label_definitions", "known_labels")
-    config["components"][name] |= {key: pipe.cfg[key] for key in own}
-    config["initialize"]["components"].pop(name, None)
+    config = config_again(nlp, name, pipe.cfg)
     seed = config.interpolate()["training"]["seed"]
     found: list[Judged] = []
     for rest, held_out in folds(support, count, seed):

@@ -18,6 +18,9 @@ from thinc.api import CupyOps, get_current_ops
 
 from ..formats.outputs import write_docs
 
+# Of a component, what it is asked for.
+WORDS = ("labels", "label_names", "label_definitions", "known_labels")
+
 
 def support_overrides(config: Config, support: str) -> dict[str, Any]:
     """The settings that make a config read this file, all of it, for training and for
@@ -54,6 +57,15 @@ def support_overrides(config: Config, support: str) -> dict[str, Any]:
     if "logger" in config.get("training", {}):
         overrides["training.logger.progress_bar"] = None
     return overrides
+
+
+def config_again(nlp: Language, name: str, cfg: Mapping[str, Any]) -> Config:
+    """The config of a pipeline, for training it anew with the labels and the words for
+    them that its component has now. name, cfg: of the component."""
+    config = nlp.config.copy()
+    config["components"][name] |= {key: cfg[key] for key in WORDS}
+    config["initialize"]["components"].pop(name, None)
+    return config
 
 
 def train_on(

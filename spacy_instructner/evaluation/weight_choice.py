@@ -28,10 +28,9 @@ from ..models.weight_interpolation import Named, trained_weights
 from ..state import InterpolationChoice
 from .metrics import Counts, count, total
 from .predicted_texts import predict_texts
-from .support_set import folds, train_on
+from .support_set import config_again, folds, train_on
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-WORDS = ("labels", "label_names", "label_definitions", "known_labels")
 
 
 def build_interpolation_v1(
@@ -46,8 +45,8 @@ def build_interpolation_v1(
         what the others taught. With two parts, that takes as long as the training itself,
         and with more (folds - 1) times as long.
     most_texts (int): with more texts than this, all of what is learned is taken.
-    RETURNS (InterpolationChoice): see `WeightChoice.choose`. Raises ValueError for shares that are not from 0 to 1, and for
-        fewer than two parts.
+    RETURNS (InterpolationChoice): see `WeightChoice.choose`. Raises ValueError for shares
+        that are not from 0 to 1, and for fewer than two parts.
     """
     if not shares or not all(0.0 <= share <= 1.0 for share in shares):
         raise ValueError(f"`shares` must be from 0 to 1, one at least, not {shares}.")
@@ -144,7 +143,7 @@ def fold_config(nlp: Language, pipe: InstructionNERPipe, parts: int) -> Config:
     """The config of a pipeline, for all but one part of its training texts: as long for
     each text, without choosing anything again, and quiet. Raises ValueError for frozen
     components, which have no weights in a pipeline that is made anew."""
-    config = nlp.config.copy()
+    config = config_again(nlp, pipe.name, pipe.cfg)
     known = config.interpolate()["training"]
     if frozen := known["frozen_components"]:
         raise ValueError(
@@ -152,9 +151,7 @@ def fold_config(nlp: Language, pipe: InstructionNERPipe, parts: int) -> Config:
             " would have no weights, as they are frozen. Leave `interpolation` out, or give "
             "it one of the `shares` alone."
         )
-    config["components"][pipe.name] |= {key: pipe.cfg[key] for key in WORDS}
     config["components"][pipe.name]["bundle"] = "adapter"
-    config["initialize"]["components"].pop(pipe.name, None)
     for block in config["initialize"]["components"].values():
         block.pop("interpolation", None)
     training = config["training"]

@@ -59,12 +59,8 @@ def read_docs(
         rows, problems = read_json_rows(text, str(path), tag_names)
     if not rows and not problems:
         raise ValueError(f"{path}, line 1: the file holds no text.")
-    docs = []
-    for row in rows:
-        doc, own = make_doc(row, nlp)
-        docs.append(doc)
-        problems.extend(own)
-    return docs, problems
+    docs, more = make_docs(rows, nlp)
+    return docs, [*problems, *more]
 
 
 def _read_spacy(path: Path, nlp: Language) -> list[Doc]:
@@ -80,6 +76,17 @@ def is_annotated(path: Path) -> bool:
     """Is a file annotated, by its name? (A .txt or .json file may be anything.)"""
     suffix = suffix_of(path)
     return path.is_file() and suffix in (*JSONL, *CONLL) and suffix != ".txt"
+
+
+def make_docs(rows: Iterable[Row], nlp: Language) -> tuple[list[Doc], list[Problem]]:
+    """Rows as Docs, and what of them could not be kept. Raises ValueError as `make_doc`."""
+    docs: list[Doc] = []
+    problems: list[Problem] = []
+    for row in rows:
+        doc, own = make_doc(row, nlp)
+        docs.append(doc)
+        problems.extend(own)
+    return docs, problems
 
 
 def make_doc(row: Row, nlp: Language) -> tuple[Doc, list[Problem]]:

@@ -15,9 +15,21 @@ from urllib.request import urlopen
 import pytest
 
 from spacy_instructner.corpus.pipelines import Pipeline
+from spacy_instructner.serving import finetune
 from spacy_instructner.serving.session import PipelineSession
 
 LABELS = {"PERSON": "somebody's name", "PLACE": ""}
+
+
+def train_longer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A random model of two layers takes more than the default one. folder: for the
+    settings of its training."""
+    text = finetune.SETTINGS.read_text(encoding="utf8")
+    assert text.count("= 0.001\n") == 1 and text.count("max_steps = 80\n") == 1
+    text = text.replace("= 0.001\n", "= 0.005\n")
+    own = folder / "training.cfg"
+    own.write_text(text.replace("max_steps = 80\n", "max_steps = 150\n"))
+    monkeypatch.setattr(finetune, "SETTINGS", own)
 
 
 def later() -> float:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import spacy
 
+from helpers.serving import train_longer
 from spacy_instructner.corpus.pipelines import Pipeline
-from spacy_instructner.serving import finetune
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +32,7 @@ def base(tiny_causal: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick_settings(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A random model of two layers takes more than the default one."""
-    text = finetune.SETTINGS.read_text(encoding="utf8")
-    assert text.count("= 0.001\n") == 1 and text.count("max_steps = 80\n") == 1
-    text = text.replace("= 0.001\n", "= 0.005\n")
-    own = tmp_path_factory.mktemp("settings") / "training.cfg"
-    own.write_text(text.replace("max_steps = 80\n", "max_steps = 150\n"))
-    monkeypatch.setattr(finetune, "SETTINGS", own)
+    train_longer(tmp_path_factory.mktemp("settings"), monkeypatch)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import spacy
 
 from helpers.browser import browser_at, needs_a_browser, server_of
-from spacy_instructner.serving import finetune
+from helpers.serving import train_longer
 
 
 @pytest.fixture(scope="session")
@@ -29,13 +29,7 @@ def folder(tiny_causal: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
-    """A random model of two layers takes more than the default one."""
-    text = finetune.SETTINGS.read_text(encoding="utf8")
-    assert text.count("= 0.001\n") == 1 and text.count("max_steps = 80\n") == 1
-    text = text.replace("= 0.001\n", "= 0.005\n")
-    own = tmp_path_factory.mktemp("settings") / "training.cfg"
-    own.write_text(text.replace("max_steps = 80\n", "max_steps = 150\n"))
-    monkeypatch.setattr(finetune, "SETTINGS", own)
+    train_longer(tmp_path_factory.mktemp("settings"), monkeypatch)
 
 
 @pytest.fixture

@@ -211,18 +211,30 @@ def test_routes_that_there_are_not(client: Any) -> None:
     assert detail(client.post("/health", content=b"x" * 5000), 405)
 
 
+def hold_back(
+    client: Any,
+    entered: threading.Event,
+    go: threading.Event,
+    seen: list[str] | None = None,
+) -> None:
+    """Let each batch wait for `go`, once it has come. seen: takes up its texts."""
+    own = client.service.annotator
+    answer = own.annotate
+
+    def slow(questions: Any) -> Any:
+        if seen is not None:
+            seen.extend(each.text for each in questions)
+        entered.set()
+        assert go.wait(30)
+        return answer(questions)
+
+    own.annotate = slow
+
+
 def test_the_deadline_of_a_request(folder: Path) -> None:
     entered, go = threading.Event(), threading.Event()
     with api_client(folder, seconds=30.0) as client:
-        own = client.service.annotator
-        answer = own.annotate
-
-        def slow(questions: Any) -> Any:
-            entered.set()
-            assert go.wait(30)
-            return answer(questions)
-
-        own.annotate = slow
+        hold_back(client, entered, go)
         late = annotate(client, "Anna", seconds=0.05)
         assert "Time was up" in detail(late, 504) and entered.is_set()
         # A second one waits behind it, and is never begun.
@@ -238,15 +250,7 @@ def test_a_full_queue(folder: Path) -> None:
     entered, go = threading.Event(), threading.Event()
     settings = BatchSettings(texts=1, waiting=2)
     with api_client(folder, settings=settings, waiting=100) as client:
-        own = client.service.annotator
-        answer = own.annotate
-
-        def slow(questions: Any) -> Any:
-            entered.set()
-            assert go.wait(30)
-            return answer(questions)
-
-        own.annotate = slow
+        hold_back(client, entered, go)
         with ThreadPoolExecutor(2) as threads:
             first = threads.submit(annotate, client, "Anna")
             assert entered.wait(30)
@@ -266,16 +270,7 @@ def test_a_client_that_is_gone_takes_no_place(folder: Path) -> None:
     entered, go = threading.Event(), threading.Event()
     seen: list[str] = []
     with api_client(folder) as client:
-        own = client.service.annotator
-        answer = own.annotate
-
-        def slow(questions: Any) -> Any:
-            seen.extend(each.text for each in questions)
-            entered.set()
-            assert go.wait(30)
-            return answer(questions)
-
-        own.annotate = slow
+        hold_back(client, entered, go, seen)
 
         def body(*texts: str) -> bytes:
             return json.dumps({"texts": texts}).encode()

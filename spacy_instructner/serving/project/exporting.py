@@ -8,6 +8,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
 from ...char_spans import CharSpan
+from ...corpus.chunk import prodigy_task
 from ...files import to_lines
 from ...formats.docs import make_doc
 from ...formats.rows import Row
@@ -78,31 +79,8 @@ def _meta(own: ExportedText) -> dict[str, str]:
 
 
 def _task(own: ExportedText, doc: Doc) -> dict[str, Any]:
-    task: dict[str, Any] = {
-        "text": own.text,
-        "tokens": [
-            {
-                "text": token.text,
-                "start": token.idx,
-                "end": token.idx + len(token),
-                "id": token.i,
-                "ws": bool(token.whitespace_),
-            }
-            for token in doc
-        ],
-        "spans": [
-            {
-                "start": ent.start_char,
-                "end": ent.end_char,
-                "label": ent.label_,
-                "token_start": ent.start,
-                "token_end": ent.end - 1,
-            }
-            for ent in doc.ents
-        ],
-        "meta": _meta(own),
-    }
-    return task | (
+    spans = [_span((ent.start_char, ent.end_char, ent.label_)) for ent in doc.ents]
+    return prodigy_task(doc, spans, _meta(own)) | (
         {"answer": own.answer, "_view_id": "ner_manual"} if own.answer else {}
     )
 
