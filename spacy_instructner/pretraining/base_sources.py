@@ -138,7 +138,7 @@ def read_base_sources(
             _kept(folder.dev, files.longest, filled),
             [label for label in labels if label not in excluded],
             {label: _Wording.find(words, name, label) for label in labels},
-            wording.near_of(name, labels),
+            wording.near_of(name, labels, catalog.parents.get(name, {})),
             cutters[folder.language],
         )
     return read
@@ -246,11 +246,25 @@ class _Wording:
         """The wording of a source's label."""
         return words.get(f"{source}/{label}") or wording_of(label, words)
 
-    def near_of(self, source: str, labels: Sequence[str]) -> dict[str, frozenset[str]]:
-        """The labels near each label: whichever of the two names the other."""
-        found: dict[str, set[str]] = {}
+    def near_of(
+        self,
+        source: str,
+        labels: Sequence[str],
+        parents: Mapping[str, frozenset[str]],
+    ) -> dict[str, frozenset[str]]:
+        """The labels near each label: whichever of the two names the other. What is near a
+        label is near each of its parents, too, unless they hold it: where any organization
+        may be an airline, an organization may be any airline."""
+        found: dict[str, set[str]] = {label: set() for label in (*labels, *parents)}
         for label in labels:
             for other in self.near.get(f"{source}/{label}", ()):
-                found.setdefault(label, set()).add(other)
+                found[label].add(other)
                 found.setdefault(other, set()).add(label)
-        return {label: frozenset(own) for label, own in found.items()}
+        # A parent that holds another stands behind it.
+        for parent, held in parents.items():
+            inherited = set[str]().union(*(found[label] for label in held))
+            found[parent] |= inherited - held - {parent}
+        for label, own in [(label, frozenset(own)) for label, own in found.items()]:
+            for other in own:
+                found[other].add(label)
+        return {label: frozenset(own) for label, own in found.items() if own}
