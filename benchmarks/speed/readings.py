@@ -28,6 +28,9 @@ TEMPLATES = WORDING.parent / "queries"
 # Words in a text, labels: an everyday question, a sentence of an encyclopaedia.
 SIZES = ((14, 4), (43, 9))
 LABELS = (4, 9, 20, 80, 200)
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
+# Groups of rows with numbers of labels.
+BY_LABELS = {FLOAT32: "readings", BFLOAT16: "readings-bfloat16"}
 INTRODUCTION = "Please extract the entities of each type from the sentence.\n"
 BEFORE = f"{INTRODUCTION}Types: {{types}}\nSentence: {{sentence}}\n"
 TWICE = f"{BEFORE}Sentence: {{sentence}}\n"
@@ -95,9 +98,10 @@ def runs_of(
         nlp = pipeline(name, labels, precision)
         docs = [nlp.make_doc(text) for text in texts]
         runs[name] = partial(annotate, nlp, docs)
-    gliner = gliner_small(labels)
-    if gliner is not None:
-        runs["GLiNER, small"] = partial(gliner, list(texts))
+    for other in dict.fromkeys((FLOAT32, precision)):
+        gliner = gliner_small(labels, precision=other)
+        if gliner is not None:
+            runs[f"GLiNER, small, {other}"] = partial(gliner, list(texts))
     return runs
 
 
@@ -114,22 +118,20 @@ def in_turns_of_cpu(
     return in_turns(runs, times, time.process_time)
 
 
-def compare(
-    count: int, times: int, precisions: Sequence[str] = ("float32", "bfloat16")
-) -> list[Row]:
+def compare(count: int, times: int) -> list[Row]:
     """Milliseconds a text of each way of reading. count: texts of the smaller size."""
     rows: list[Row] = []
-    for precision in precisions:
+    for precision, by_labels in BY_LABELS.items():
         for words, labels in SIZES:
             texts = made_texts(words, max(4, count * SIZES[0][0] // words))
             runs = runs_of(texts, label_names(labels), precision, list(READINGS))
             group = f"readings.{words}-words-{labels}-labels-{precision}"
             rows += rows_of(group, in_turns_of_cpu(runs, times), len(texts))
-    for labels in LABELS:
-        texts = made_texts(SIZES[1][0], max(4, count // 8))
-        runs = runs_of(texts, label_names(labels), "float32", list(READINGS))
-        seconds = in_turns_of_cpu(runs, max(1, times // 2))
-        rows += rows_of("readings", seconds, len(texts), labels)
+        for labels in LABELS:
+            texts = made_texts(SIZES[1][0], max(4, count // 8))
+            runs = runs_of(texts, label_names(labels), precision, list(READINGS))
+            seconds = in_turns_of_cpu(runs, max(1, times // 2))
+            rows += rows_of(by_labels, seconds, len(texts), labels)
     return rows
 
 

@@ -100,14 +100,17 @@ def transformer_ner(labels: Sequence[str], name: Path | None) -> Tagger | None:
     return _piped(_initialized(nlp, labels))
 
 
-def gliner_small(labels: Sequence[str], batch_size: int = 8) -> Tagger | None:
+def gliner_small(
+    labels: Sequence[str], batch_size: int = 8, precision: str = "float32"
+) -> Tagger | None:
     """GLiNER at the size of its small model: DeBERTa-v3-small, an LSTM, and spans of
     up to 12 words. The weights are random.
 
     The tokenizer is that of all-MiniLM-L6-v2, whose package must be there too: its
     vocabulary is smaller than DeBERTa's, its pieces for everyday English few.
 
-    batch_size: texts a pass; 8 is GLiNER's default."""
+    batch_size: texts a pass; 8 is GLiNER's default.
+    precision: "bfloat16" has torch compute so where it thinks it safe (autocast)."""
     folder = minilm_folder()
     try:
         from gliner.config import UniEncoderSpanConfig
@@ -116,6 +119,7 @@ def gliner_small(labels: Sequence[str], batch_size: int = 8) -> Tagger | None:
         return None
     if folder is None:
         return None
+    import torch
     from thinc.api import get_torch_default_device
     from transformers import AutoTokenizer
 
@@ -133,13 +137,16 @@ def gliner_small(labels: Sequence[str], batch_size: int = 8) -> Tagger | None:
         max_len=384,
     )
     model = UniEncoderSpanGLiNER(config, tokenizer=tokenizer)
-    model.to(get_torch_default_device()).eval()
+    device = get_torch_default_device()
+    model.to(device).eval()
     kinds = list(labels)
+    low = precision == "bfloat16"
 
     def tag(texts: list[str]) -> list[Any]:
         # Random weights call half of all spans entities, trained ones few: above a
         # score of 1 there is none, and sorting them out costs nothing.
-        return model.inference(texts, kinds, threshold=1.0, batch_size=batch_size)
+        with torch.autocast(device.type, torch.bfloat16, enabled=low):
+            return model.inference(texts, kinds, threshold=1.0, batch_size=batch_size)
 
     return tag
 

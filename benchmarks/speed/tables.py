@@ -15,7 +15,10 @@ from .measure import Results, Row
 RESULTS = Path(__file__).parents[1] / "results" / "speed.json"
 # Parts that were measured on another machine have a file of their own: with what it was.
 OTHER_MACHINES = {
-    **{name: RESULTS.with_name("readings.json") for name in ("readings", "drafts")},
+    **{
+        name: RESULTS.with_name("readings.json")
+        for name in ("readings", "readings-bfloat16", "drafts")
+    },
     "load": RESULTS.with_name("load.json"),
 }
 MACHINE_OF = "machine of "
@@ -33,6 +36,7 @@ CURVES = {
     "length": "length of the text (words)",
     "labels": "labels",
     "readings": "labels",
+    "readings-bfloat16": "labels",
     "drafts": "labels",
     "budget": "batch_tokens (model tokens)",
     "beams": "beams",
