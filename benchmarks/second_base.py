@@ -2,9 +2,9 @@
 
 Each stage has two runs, which draw other texts, side by side on a thread each. The next one
 begins from the mean of their weights (as local SGD does: Stich 2019, arXiv:1805.09767). The learn
-rate falls to 0 at the end of the fourth; it rises and falls again in the fifth, which learns what is
-new there: to be asked for labels that hold one another. Runs go on where they were stopped.
-FOLDER/mean-5 is the adapter; the curve goes into benchmarks/results/second_base.json.
+rate falls to 0 at the end of the fourth; it rises and falls again in the fifth and the sixth, which
+learn what is new there: to be asked for labels that hold one another. Runs go on where they were stopped.
+FOLDER/mean-6 is the adapter; the curve goes into benchmarks/results/second_base.json.
 """
 
 import argparse
@@ -66,12 +66,21 @@ NESTED = {
     "corpora.train.weights.hands": 2.0,
     "corpora.train.weights.multiconer2_en": 3.0,
 }
+# The same once more, with more of it, and with what labels mean more often: the stage before
+# had lost some of that.
+NESTED_AGAIN = {
+    **NESTED,
+    "corpora.train.nested": 0.6,
+    "corpora.train.undefined": 0.5,
+    "corpora.train.many": 0.1,
+}
 STAGES = (
     Stage(400, 400, 0.001, 3000, (11, 12)),
     Stage(1000, 500, 0.001, 4000, (21, 22)),
     Stage(1300, 650, 0.00075, 2800, (31, 32)),
     Stage(1500, 500, 0.0004, 1500, (41, 42)),
     Stage(900, 450, 0.0007, 1000, (51, 52), NESTED),
+    Stage(900, 450, 0.0007, 1000, (61, 62), NESTED_AGAIN),
 )
 
 
