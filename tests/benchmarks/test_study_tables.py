@@ -210,6 +210,7 @@ def test_published_figures() -> None:
         "MIT Movie (eng or trivia)",
         "wnut2017",
         "gum",
+        "Few-NERD (inter)",
     }
     assert {f.k for f in own} == {0, 5, 10}
     assert all(0 < f.f1 < 100 and f.protocol and f.source for f in own)
