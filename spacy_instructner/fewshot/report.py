@@ -112,7 +112,8 @@ def about(groups: Groups) -> str:
 
 def notes(groups: Groups) -> list[str]:
     """What a reader of F1 must know of the draws: which methods have others than the rest,
-    and which runs no interval can be made of."""
+    which have runs with other settings than their first one, and which runs no interval
+    can be made of."""
     found = []
     settings = dict.fromkeys(setting for setting, _ in groups)
     of = {
@@ -126,6 +127,16 @@ def notes(groups: Groups) -> list[str]:
     if uneven:
         said = "Methods do not all have the same draws. Compare them only on draws that"
         found.append(f"{said} both have. Numbers of draws: {'; '.join(uneven)}.")
+    mixed = [
+        f"{method} ({called(setting)})"
+        for (setting, method), own in groups.items()
+        if len({record.get("config") for record in own}) > 1
+    ]
+    if mixed:
+        said = (
+            "Not all draws were measured with the same settings, as a default may have"
+        )
+        found.append(f"{said} changed in between: {', '.join(mixed)}.")
     bare = [
         f"{method} ({called(setting)})"
         for (setting, method), own in groups.items()
@@ -253,9 +264,9 @@ def compared(groups: Groups, reference: str) -> str:
         made.append(
             escaped(f"Not compared, as {reference} has no run: {'; '.join(absent)}.")
         )
-    for setting, methods in seen.items():
+    for where, methods in seen.items():
         why = f"as {reference} or the other had learned the train split before"
-        made.append(escaped(f"Not compared, {why}: {setting}: {', '.join(methods)}."))
+        made.append(escaped(f"Not compared, {why}: {where}: {', '.join(methods)}."))
     return "\n\n".join(made)
 
 

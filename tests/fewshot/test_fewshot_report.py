@@ -199,6 +199,18 @@ def test_methods_with_three_and_with_five_draws(tmp_path: Path) -> None:
     assert again == [*row[:7], ""] and report.notes(report.group(grid, few)) == []
 
 
+def test_draws_with_other_settings_are_named(tmp_path: Path) -> None:
+    grid = write_grid(tmp_path)
+    runs = grid.matching(["workshop.at-least-k-1.*"])
+    records = [{**counted(run, run.seed), "config": "91ab6e3f7c54"} for run in runs]
+    assert report.notes(report.group(grid, records)) == []
+    records[-1]["config"] = "000000000000"
+    assert report.notes(report.group(grid, records)) == [
+        "Not all draws were measured with the same settings, as a default may have "
+        "changed in between: untrained (workshop, at-least-k 1)."
+    ]
+
+
 def test_one_draw_says_that_it_is_one(tmp_path: Path) -> None:
     grid = write_grid(tmp_path)
     runs = grid.matching(["workshop.at-least-k-1.0.*", "one-file.at-least-k-1.0.quick"])
