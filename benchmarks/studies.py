@@ -24,14 +24,16 @@ CONFIGS = ROOT / "configs"
 
 @dataclass(frozen=True)
 class Sources:
-    """config: a study's grid; reference: the method that others are compared with."""
+    """config: a study's grid; reference: the method that others are compared with;
+    default: the package's default method, which is compared with each other one."""
 
     config: str
     reference: str = ""
+    default: str = ""
 
 
 STUDIES = {
-    "headline": Sources("benchmark.yml", "from-scratch"),
+    "headline": Sources("benchmark.yml", "from-scratch", "one-pass"),
     "tuning": Sources("tuning.yml"),
     "ablations": Sources("ablations.yml", "cllmfs-plain"),
     "objectives": Sources("objectives.yml"),
@@ -57,7 +59,9 @@ def section(name: str, folder: str) -> str:
             f"![{plot.alternative}]({folder}/{study}-f1-{data}.svg)"
             for data, plot in f1_plots(groups).items()
         ),
+        "notes": lambda: "\n\n".join([*missing(grid, groups), *report.notes(groups)]),
         "beside": lambda: report.beside(groups, reference),
+        "against-default": lambda: report.compared(groups, STUDIES[study].default),
         "means": lambda: report.f1(averaged(groups)),
         "means-beside": lambda: report.beside(averaged(groups), reference),
         "errors": lambda: report.error_shares(groups),
@@ -88,7 +92,7 @@ def f1_plots(groups: Groups) -> dict[str, Plot]:
     found: dict[str, Plot] = {}
     by_data: dict[tuple[str, str], list[Setting]] = {}
     for setting in dict.fromkeys(setting for setting, _ in groups):
-        by_data.setdefault(setting[:2], []).append(setting)
+        by_data.setdefault((setting.data, setting.protocol), []).append(setting)
     for (data, protocol), settings in by_data.items():
         series = []
         for number, method in enumerate(report.methods_of(groups)):
@@ -105,7 +109,7 @@ def f1_plots(groups: Groups) -> dict[str, Plot]:
 
 
 def _k(setting: Setting) -> int:
-    return setting[2]
+    return setting.k
 
 
 def averaged(groups: Groups) -> Groups:
@@ -114,9 +118,9 @@ def averaged(groups: Groups) -> Groups:
     found: Groups = {}
     alike: dict[tuple[str, int], list[Setting]] = {}
     for setting in dict.fromkeys(setting for setting, _ in groups):
-        alike.setdefault(setting[1:], []).append(setting)
+        alike.setdefault((setting.protocol, setting.k), []).append(setting)
     for (protocol, k), settings in alike.items():
-        name = f"mean of {' and '.join(data for data, _, _ in settings)}"
+        name = f"mean of {' and '.join(map(report.named, settings))}"
         for method in report.methods_of(groups):
             parts = [groups.get((setting, method), []) for setting in settings]
             if len(parts) < 2 or not all(parts) or any(map(report.is_seen, parts)):
@@ -128,13 +132,27 @@ def averaged(groups: Groups) -> Groups:
                     "data": name,
                     "seed": seed,
                     "f1": statistics.mean(score[seed] for score in scores),
+                    # Those of one data set are not of their mean.
+                    "by_text": None,
                 }
                 for seed in scores[0]
                 if all(seed in score for score in scores)
             ]
             if own:
-                found[(name, protocol, k), method] = own
+                found[Setting(name, protocol, k), method] = own
     return found
+
+
+def missing(grid: Grid, groups: Groups) -> list[str]:
+    """How many runs of the grid are not measured, and of which draws; [] where none is."""
+    there = {record["name"] for own in groups.values() for record in own}
+    left = [run for run in grid.runs if run.name not in there]
+    if not left:
+        return []
+    draws = ", ".join(map(str, sorted({run.seed for run in left})))
+    data = ", ".join(dict.fromkeys(run.data.name for run in left))
+    of = f"{len(left)} of {len(grid.runs)} runs of the grid"
+    return [report.escaped(f"{of} are still to be measured: draws {draws} of {data}.")]
 
 
 def best_thresholds(groups: Groups) -> str:
@@ -177,10 +195,11 @@ def known(groups: Groups, sweep: bool) -> str:
     """F1 of all types, and where the types are known. sweep: of MIT Movie trivia, on
     which single objectives were tried, else of the other sets."""
     rows = []
-    for ((data, _, k), method), own in groups.items():
-        if (data == "mit_movie_trivia") == sweep:
+    for (setting, method), own in groups.items():
+        if (setting.data == "mit_movie_trivia") == sweep:
             shares = [spread([r[of] for r in own]) for of in ("f1", "f1_known")]
-            rows.append([f"{data}, {k} shots", method, *shares, len(own)])
+            data = f"{report.named(setting)}, {setting.k} shots"
+            rows.append([data, method, *shares, len(own)])
     return table(["data", "method", "F1, all types", "F1, types known", "draws"], rows)
 
 

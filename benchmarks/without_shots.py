@@ -47,6 +47,8 @@ SETS = {
         ("gum", "test"),
     ),
 }
+# What a reader of figures must know, beside the name of the set.
+NOTES = {"wnut2017": "train split seen by the bases"}
 DEFAULT = "the default"
 # What is measured by this name, and its settings.
 KNOWN: dict[str, dict[str, Any]] = {
@@ -148,6 +150,12 @@ def section(name: str, folder: str) -> str:
     return tables[name](srsly.read_json(RESULTS))
 
 
+def noted(texts: str) -> str:
+    """A set and its split, with the note of the set."""
+    note = NOTES.get(texts.partition(",")[0])
+    return f"{texts} ({note})" if note else texts
+
+
 def chosen_by(results: Mapping[str, Any]) -> str:
     """The sets for development."""
     measured = results["development"]
@@ -162,7 +170,8 @@ def chosen_by(results: Mapping[str, Any]) -> str:
         ]
         for row in measured
     ]
-    head = ["what", *sets, *(f"{each}, best threshold" for each in sets)]
+    heads = [noted(each) for each in sets]
+    head = ["what", *heads, *(f"{each}, best threshold" for each in heads)]
     return table([*head, "best threshold", "CPU s"], rows)
 
 
@@ -175,7 +184,7 @@ def reported(results: Mapping[str, Any]) -> str:
         found = [*own.values(), sum(crossner) / len(crossner)]
         seconds = f"{sum(row['seconds'].values()):.0f}"
         rows.append([row["name"], *(f"{each:.1f}" for each in found), seconds])
-    sets = results["reported"][0]["own"]
+    sets = map(noted, results["reported"][0]["own"])
     return table(["what", *sets, "CrossNER, mean of five", "CPU s"], rows)
 
 

@@ -20,7 +20,8 @@ class DataSet:
 
     test: what is scored; train: what support sets are drawn from, which may be the same
     file; support: a file name with {k} and {seed} for protocol "given"; definitions:
-    what its labels mean; encoding: of the annotated files, as Python calls it.
+    what its labels mean; encoding: of the annotated files, as Python calls it; note: what
+    a reader of its figures must know, beside its name in every table.
     """
 
     name: str
@@ -29,6 +30,7 @@ class DataSet:
     support: str | None = None
     definitions: Path | None = None
     encoding: str = UTF8
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ def _data_set(name: str, raw: Block, data: Path, beside: Path) -> DataSet:
         support=str(data / support) if support else None,
         definitions=beside / definitions if definitions else None,
         encoding=raw.pop("encoding", str, UTF8),
+        note=raw.pop("note", str, ""),
     )
     raw.done()
     return found

@@ -4,15 +4,26 @@ them. Every entry says how many draws it is of. Source: ours."""
 import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..evaluation.bootstrap import RESAMPLES, Interval
 from ..evaluation.metrics import ERRORS, Counts, total
+from .comparisons import WITHOUT_COUNTS, compare, own_interval
 from .grid import Grid
 from .study import Record, hash_of
 
-# A row of runs that differ in the seed alone: data, protocol (with the ways of an
-# episode), k; and the method.
-Setting = tuple[str, str, int]
+
+class Setting(NamedTuple):
+    """What runs share that differ in the method and the seed alone. protocol: with the
+    ways of an episode; note: of the data set."""
+
+    data: str
+    protocol: str
+    k: int
+    note: str = ""
+
+
+# Runs that differ in the seed alone.
 Groups = dict[tuple[Setting, str], list[Record]]
 # Beside what a method says of data whose train split it has learned.
 SEEN = "†"
@@ -29,9 +40,15 @@ PROTOCOLS = {
 ABOUT = {
     "f1": "Strict micro F1 in percent over all labels, mean ± standard deviation over "
     "draws (number of draws). A seed is the same draw for all methods. Draws are {}.",
+    "interval": " The range after it holds the mean in 95 % of "
+    f"{RESAMPLES:,} resamples of draws and sentences; of one draw, of its sentences alone.",
     "known": "Each text is asked only for its own labels: compare with nothing else.",
     "beside": "The difference in F1, draw by draw, and the number of draws on which it is "
     "above zero.",
+    "compared": "F1 of {0} minus F1 of the other, with its 95 % interval: both are "
+    f"resampled alike, draws and sentences, {RESAMPLES:,} times. Where the interval does not "
+    "hold 0, {0} is better (above 0) or worse (below) by more than chance in draws and "
+    "sentences explains. Draws: those that are paired.",
     "errors": "The kind of a wrong prediction depends on the annotated entity that it "
     "overlaps most; it is spurious if it overlaps none. An annotated entity that no "
     "prediction overlaps is missed. Predicted: entities, mean of the draws.",
@@ -61,12 +78,15 @@ def markdown(grid: Grid, records: Sequence[Record], reference: str = "") -> str:
         there = ", ".join(methods)
         raise ValueError(f"There is no run of {reference!r}. There are: {there}.")
     everything = [record for own in groups.values() for record in own]
-    parts = {"F1": [about(groups), f1(groups)]}
+    parts = {"F1": [about(groups), f1(groups), *notes(groups)]}
     if _known(everything, "f1_known"):
         parts["F1, labels of each text known"] = [ABOUT["known"], f1_known(groups)]
     if len(methods) > 1:
         title = f"F1 beside {reference}, on the same draws"
         parts[title] = [ABOUT["beside"], beside(groups, reference)]
+        title = f"F1 of {reference} minus each other method"
+        said = ABOUT["compared"].format(escaped(reference))
+        parts[title] = [said, compared(groups, reference)]
     parts["Errors, in percent of all"] = [ABOUT["errors"], error_shares(groups)]
     if _known(everything, "calibration_error"):
         parts["Calibration error"] = [ABOUT["calibration"], calibration(groups)]
@@ -83,10 +103,49 @@ def markdown(grid: Grid, records: Sequence[Record], reference: str = "") -> str:
 
 def about(groups: Groups) -> str:
     """What the figures of F1 are."""
-    drawn = dict.fromkeys(protocol.split()[-1] for (_, protocol, _), _ in groups)
+    drawn = dict.fromkeys(setting.protocol.split()[-1] for setting, _ in groups)
     said = "; ".join(f"{name}: {PROTOCOLS[name]}" for name in drawn)
+    ranges = ABOUT["interval"] if any(map(own_interval, groups.values())) else ""
     seen = ABOUT["seen"] if any(map(is_seen, groups.values())) else ""
-    return ABOUT["f1"].format(said) + seen
+    return ABOUT["f1"].format(said) + ranges + seen
+
+
+def notes(groups: Groups) -> list[str]:
+    """What a reader of F1 must know of the draws: which methods have others than the rest,
+    which have runs with other settings than their first one, and which runs no interval
+    can be made of."""
+    found = []
+    settings = dict.fromkeys(setting for setting, _ in groups)
+    of = {
+        s: [own for (other, _), own in groups.items() if other == s] for s in settings
+    }
+    uneven = [
+        f"{called(setting)} ({' or '.join(map(str, numbers))})"
+        for setting, rows in of.items()
+        if len(numbers := sorted({len(own) for own in rows})) > 1
+    ]
+    if uneven:
+        said = "Methods do not all have the same draws. Compare them only on draws that"
+        found.append(f"{said} both have. Numbers of draws: {'; '.join(uneven)}.")
+    mixed = [
+        f"{method} ({called(setting)})"
+        for (setting, method), own in groups.items()
+        if len({record.get("config") for record in own}) > 1
+    ]
+    if mixed:
+        said = (
+            "Not all draws were measured with the same settings, as a default may have"
+        )
+        found.append(f"{said} changed in between: {', '.join(mixed)}.")
+    bare = [
+        f"{method} ({called(setting)})"
+        for (setting, method), own in groups.items()
+        if any(record.get("by_text") is None for record in own)
+    ]
+    if bare:
+        said = f"No interval, as rows are {WITHOUT_COUNTS}"
+        found.append(f"{said}: {', '.join(bare)}.")
+    return list(map(escaped, found))
 
 
 def group(grid: Grid, records: Iterable[Record]) -> Groups:
@@ -94,7 +153,8 @@ def group(grid: Grid, records: Iterable[Record]) -> Groups:
     by_name = {record["name"]: record for record in records}
     found: dict[Setting, Groups] = {}
     for run in grid.runs:
-        setting = (run.data.name, _drawn(run.protocol, run.ways), run.k)
+        drawn = _drawn(run.protocol, run.ways)
+        setting = Setting(run.data.name, drawn, run.k, run.data.note)
         own = found.setdefault(setting, {}).setdefault((setting, run.method.name), [])
         own += [by_name[run.name]] if run.name in by_name else []
     return {key: own for of in found.values() for key, own in of.items() if own}
@@ -109,8 +169,12 @@ def methods_of(groups: Groups) -> list[str]:
 
 
 def called(setting: Setting) -> str:
-    name, protocol, k = setting
-    return f"{name}, {protocol} {k}"
+    return f"{named(setting)}, {setting.protocol} {setting.k}"
+
+
+def named(setting: Setting) -> str:
+    """The data set, with its note."""
+    return f"{setting.data} ({setting.note})" if setting.note else setting.data
 
 
 def is_seen(records: Sequence[Record]) -> bool:
@@ -132,7 +196,17 @@ def _known(records: Sequence[Record], name: str) -> list[float]:
 
 
 def f1(groups: Groups) -> str:
-    return wide(groups, lambda own: mean_of([r["f1"] for r in own], 100))
+    def entry(own: list[Record]) -> str:
+        return mean_of([r["f1"] for r in own], 100) + ends(own_interval(own), ", ")
+
+    return wide(groups, entry)
+
+
+def ends(interval: Interval | None, before: str = "") -> str:
+    """From where to where it goes, in percent, behind something; "" where there is none."""
+    if interval is None:
+        return ""
+    return f"{before}{100 * interval.low:.1f} to {100 * interval.high:.1f}"
 
 
 def f1_known(groups: Groups) -> str:
@@ -140,19 +214,60 @@ def f1_known(groups: Groups) -> str:
 
 
 def beside(groups: Groups, reference: str) -> str:
-    """The difference to a method, over the draws that both have."""
+    """The difference to a method, over the draws that both have. Where either had learned
+    the train split, there is none."""
+    references = {
+        s[:3]: own for (s, method), own in groups.items() if method == reference
+    }
 
     def entry(own: list[Record]) -> str:
         one = own[0]
-        if is_seen(own) or one["method"] == reference:
-            return ""
         setting = (one["data"], _drawn(one["protocol"], one["ways"]), one["k"])
-        theirs = {r["seed"]: r["f1"] for r in groups.get((setting, reference), ())}
+        others = references.get(setting, [])
+        if is_seen(own) or is_seen(others) or one["method"] == reference:
+            return ""
+        theirs = {r["seed"]: r["f1"] for r in others}
         gaps = [r["f1"] - theirs[r["seed"]] for r in own if r["seed"] in theirs]
         won = sum(gap > 0 for gap in gaps)
         return f"{mean_of(gaps, 100)}, better on {won}" if gaps else ""
 
     return wide(groups, entry)
+
+
+def compared(groups: Groups, reference: str) -> str:
+    """What a method has more than each other one, draw by draw, with the interval; and
+    below what is not compared."""
+    rows: list[list[Any]] = []
+    seen: dict[str, list[str]] = {}
+    for (setting, method), own in groups.items():
+        theirs = groups.get((setting, reference), [])
+        if method == reference or not theirs:
+            continue
+        if is_seen(own) or is_seen(theirs):
+            seen.setdefault(called(setting), []).append(method)
+            continue
+        found = compare(theirs, own)
+        draws = {0: "none", 1: "1 (its sentences alone)"}
+        entries = ["", "", "", ""]
+        if found.seeds:
+            means = [f"{100 * f1:.1f}" for f1 in found.f1]
+            gap = 100 * (found.f1[0] - found.f1[1])
+            entries = [*means, f"{gap:.1f}", ends(found.interval)]
+        paired = draws.get(len(found.seeds), len(found.seeds))
+        left_out = "; ".join(found.left_out)
+        rows.append([called(setting), method, *entries, paired, left_out])
+    header = ["data", "method", f"F1 of {reference}", "F1 of the method", "difference"]
+    made = [table([*header, "95 % interval", "draws", "left out"], rows)]
+    settings = dict.fromkeys(setting for setting, _ in groups)
+    absent = [called(s) for s in settings if (s, reference) not in groups]
+    if absent:
+        made.append(
+            escaped(f"Not compared, as {reference} has no run: {'; '.join(absent)}.")
+        )
+    for where, methods in seen.items():
+        why = f"as {reference} or the other had learned the train split before"
+        made.append(escaped(f"Not compared, {why}: {where}: {', '.join(methods)}."))
+    return "\n\n".join(made)
 
 
 def error_shares(groups: Groups) -> str:

@@ -31,6 +31,7 @@ from .draws import draws
 from .grid import Run
 from .machine import machine
 from .study import Record, Study
+from .text_counts import encode
 
 # Writes entities on Docs, and gives them back in order.
 Annotate = Callable[[Iterable[Doc]], Iterable[Doc]]
@@ -107,14 +108,13 @@ def scored(
     """What a study keeps of entities, annotated and predicted, by text.
 
     counts: by label, true positives, false positives, false negatives; by_text: the
-    same three, each as a list with a number a text, for a paired test; f1: strict
-    micro F1; threshold_f1: F1 at the threshold that is best for these very texts, None
+    same three of each text (`text_counts`), for paired intervals; f1: strict micro F1; threshold_f1: F1 at the threshold that is best for these very texts, None
     without scores, as calibration_error. Of scores, four digits count."""
     predicted = [
         [(*e[:3], None if e[3] is None else round(e[3], 4)) for e in found]
         for found in predicted
     ]
-    kinds, counts = ("tp", "fp", "fn"), count(gold, predicted)
+    counts = count(gold, predicted)
     best = best_threshold(gold, predicted)
     texts = [
         split(total(count([own], [found]).values()))
@@ -122,7 +122,7 @@ def scored(
     ]
     return {
         "counts": {label: split(own) for label, own in counts.items()},
-        "by_text": {kind: [t[at] for t in texts] for at, kind in enumerate(kinds)},
+        "by_text": encode(texts),
         "f1": total(counts.values()).f1,
         "errors": errors(gold, predicted),
         "calibration_error": calibration_error(gold, predicted),

@@ -11,6 +11,7 @@ from benchmarks.published import UNCHECKED, published, read_published
 from helpers.fewshot import CONFIGS, GRID, record_of, write_grid
 from spacy_instructner.fewshot import report
 from spacy_instructner.fewshot.study import Study
+from spacy_instructner.fewshot.text_counts import encode, text_counts
 
 PUBLISHED = CONFIGS / "published.yml"
 FIGURES = """
@@ -64,6 +65,34 @@ def test_the_mean_of_data_sets_is_of_what_all_have(tmp_path: Path) -> None:
     )
     one = [r for r in records if r["data"] == "workshop"]
     assert studies.averaged(report.group(grid, one)) == {}
+
+
+def test_the_note_of_a_data_set_stands_beside_its_mean(tmp_path: Path) -> None:
+    """And counts of one data set are not taken for those of the mean."""
+    noted = GRID.replace("  workshop: {", "  workshop: {note: seen before, ")
+    grid = write_grid(tmp_path, noted)
+    runs = grid.matching(["*.at-least-k-1.*.quick"])
+    records = [record_of(run, 0.5, by_text=encode([[1, 0, 2]] * 50)) for run in runs]
+    groups = report.group(grid, records)
+    assert "50.0 ± 0.0 (2), 50.0 to 50.0" in report.f1(groups)
+    assert report.f1(studies.averaged(groups)).splitlines() == [
+        "| method | mean of workshop (seen before) and one-file, at-least-k 1 |",
+        "| --- | --- |",
+        "| quick | 50.0 ± 0.0 (2) |",
+    ]
+    plots = studies.f1_plots(report.group(grid, [record_of(r, 0.5) for r in grid.runs]))
+    assert list(plots) == ["workshop", "one-file"]
+
+
+def test_what_is_missing_of_a_grid(tmp_path: Path) -> None:
+    grid = write_grid(tmp_path)
+    records = [record_of(run, 0.2) for run in grid.runs]
+    assert studies.missing(grid, report.group(grid, records)) == []
+    some = [record for record in records if record["name"].count(".at-least-k-1.0.")]
+    assert studies.missing(grid, report.group(grid, some)) == [
+        "13 of 17 runs of the grid are still to be measured: draws 0, 1, 3 of workshop, "
+        "one-file, drawn."
+    ]
 
 
 def test_what_a_threshold_could_add(tmp_path: Path) -> None:
@@ -128,10 +157,16 @@ def test_known_types(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("study", studies.STUDIES)
 def test_every_run_of_a_study_is_measured(study: str) -> None:
+    """Of the headline, two draws may be missing as yet: then its page says so."""
     grid, groups = studies.read(study)
     there = Study(studies.RESULTS / f"{study}.jsonl").names()
-    assert there == {run.name for run in grid.runs}
-    assert sum(map(len, groups.values())) == len(grid.runs)
+    names = {run.name for run in grid.runs}
+    assert there <= names and sum(map(len, groups.values())) == len(there)
+    left = [run for run in grid.runs if run.name not in there]
+    assert {run.seed for run in left} <= ({3, 4} if study == "headline" else set())
+    notes = studies.section(f"{study} notes", "")
+    said = f"{len(left)} of {len(names)} runs of the grid are still to be measured: "
+    assert (said in notes) == bool(left)
     with pytest.raises(KeyError):
         studies.section(f"{study} f2", "")
 
@@ -140,10 +175,11 @@ def test_every_run_of_a_study_is_measured(study: str) -> None:
 def test_counts_of_a_study_agree_with_one_another(study: str) -> None:
     for record in Study(studies.RESULTS / f"{study}.jsonl").records():
         by_label = [sum(own) for own in zip(*record["counts"].values(), strict=True)]
-        assert by_label == [sum(own) for own in record["by_text"].values()]
+        counts = text_counts(record)
+        assert counts is not None and len(counts) == record["texts"]
+        assert by_label == counts.sum(axis=0).tolist()
         tp, fp, fn = by_label
         assert record["f1"] == (2 * tp / (2 * tp + fp + fn) if tp else 0.0)
-        assert {len(own) for own in record["by_text"].values()} == {record["texts"]}
         wrong = sum(own for kind, own in record["errors"].items() if kind != "missed")
         assert wrong == fp and record["errors"]["missed"] <= fn
         best = record["threshold_f1"]
@@ -174,6 +210,7 @@ def test_published_figures() -> None:
         "MIT Movie (eng or trivia)",
         "wnut2017",
         "gum",
+        "Few-NERD (inter)",
     }
     assert {f.k for f in own} == {0, 5, 10}
     assert all(0 < f.f1 < 100 and f.protocol and f.source for f in own)

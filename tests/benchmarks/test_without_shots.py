@@ -69,3 +69,12 @@ def test_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert last("without_shots errors") == "| the default | 0 | 2 | 4 | 6 | 8 |"
     with pytest.raises(KeyError):
         without_shots.section("without_shots of what", "plots")
+
+
+def test_a_set_that_the_bases_have_seen_says_so() -> None:
+    """In the heads of the tables that stand on the page."""
+    seen = "wnut2017, dev (train split seen by the bases)"
+    assert without_shots.noted("wnut2017, dev") == seen
+    assert without_shots.noted("gum, test") == "gum, test"
+    head = without_shots.section("without_shots reported", "").splitlines()[0]
+    assert f"| {seen} | gum, test |" in head

@@ -14,6 +14,7 @@ from spacy_instructner.fewshot import report
 from spacy_instructner.fewshot.grid import PROTOCOLS, Grid
 from spacy_instructner.fewshot.report import markdown
 from spacy_instructner.fewshot.study import Study
+from spacy_instructner.fewshot.text_counts import encode
 
 # As a label, a method and a data set may be called.
 NASTY = "<b>|`\\|$x$ --> </svg><script>alert(1)</script> &lt; \"'"
@@ -78,6 +79,8 @@ def test_report(tmp_path: Path) -> None:
         "| --- | --- |\n"
         "| quick | 60.0 ± 14.1 (2) |\n"
         "| untrained | 15.0 ± 7.1 (2) |\n\n"
+        "No interval, as rows are without counts by sentence: quick (workshop, "
+        "at-least-k 1), untrained (workshop, at-least-k 1).\n\n"
         "## F1 beside quick, on the same draws\n\n"
     )
     assert (
@@ -90,7 +93,9 @@ def test_report(tmp_path: Path) -> None:
     )
     assert "| untrained | 0.250 (1) |" in text
     # Without scores, no row; nor is the reference compared with itself.
-    assert text.count("| untrained |") == 5 and text.count("| quick |") == 3
+    assert text.count("| untrained |") == 6 and text.count("| quick |") == 3
+    left_out = "| none | draws 0, 1: without counts by sentence |"
+    assert f"| workshop, at-least-k 1 | untrained |  |  |  |  {left_out}" in text
     assert "| runs | 4 |" in text.split("## Machines and versions")[1]
     assert "| workshop, at-least-k 1 | quick | 2 | 60 | 2.5 | 7 | 9 | 50 |" in text
     assert "## F1 by label: workshop, at-least-k 1" in text
@@ -117,6 +122,15 @@ def test_what_has_seen_the_train_split_is_marked_and_not_compared(
     assert "† is not few-shot: the method had learned the train split before" in text
     assert "| untrained | 25.0 (1) | 25.0 (1) | 25.0 (1) † | 25.0 (1) † |" in text
     assert "| untrained | 0.0 (1), better on 0 | 0.0 (1), better on 0 |  |  |" in text
+    # Nor is anything compared with what is no few-shot figure.
+    turned = markdown(grid, records, "untrained")
+    assert "| quick | 0.0 (1), better on 0 | 0.0 (1), better on 0 |  |  |" in turned
+    for said, other in ((text, "untrained"), (turned, "quick")):
+        reference = "quick" if other == "untrained" else "untrained"
+        assert (
+            f"Not compared, as {reference} or the other had learned the train split "
+            f"before: one-file, at-least-k 1: {other}.\n\n"
+        ) in said
     assert "| one-file, at-least-k 1 | untrained † | 1 |" in text
     assert "| label | quick (1) | untrained (1) † |" in text
     assert "†" not in markdown(grid, records[:4])
@@ -132,10 +146,103 @@ def test_a_draw_that_only_one_has_is_not_compared(tmp_path: Path) -> None:
     assert "| untrained | 10.0 (1), better on 1 |" in text
 
 
+def counted(run: Any, right: int) -> dict[str, Any]:
+    """A run that finds so many of the two entities of each of fifty texts, with nothing
+    wrong: of one more in each tenth text, to have something to resample."""
+    rows = [[min(right + (at % 10 == 0), 2), 0, 0] for at in range(50)]
+    rows = [[tp, 0, 2 - tp] for tp, _, _ in rows]
+    found = sum(tp for tp, _, _ in rows)
+    return record_of(run, 2 * found / (found + 100), by_text=encode(rows))
+
+
+def test_methods_with_three_and_with_five_draws(tmp_path: Path) -> None:
+    """Means are of all draws that a method has, differences of those that both have."""
+    five = GRID.replace("seeds: [0, 1]", "seeds: [0, 1, 2, 3, 4]")
+    grid = write_grid(tmp_path, five.replace("[1, 2]", "[1]"))
+    runs = grid.matching(["workshop.at-least-k-1.*"])
+    # quick misses the first three draws a little, and finds all in the other two.
+    records = [
+        counted(run, 1 if run.seed < 3 else 2)
+        if run.method.name == "quick"
+        else counted(run, 0)
+        for run in runs
+        if run.method.name == "quick" or run.seed < 3
+    ]
+    groups = report.group(grid, records)
+    one, other = 2 * 55 / 155, 2 * 5 / 105
+    rows = {row[0]: row[1] for row in rows_of(report.f1(groups))}
+    mean = (3 * one + 2) / 5
+    assert rows["quick"].startswith(f"{100 * mean:.1f} ± ")
+    assert "(5), " in rows["quick"]
+    low, high = map(float, rows["quick"].split("(5), ")[1].split(" to "))
+    assert 100 * one - 3 < low < 100 * mean < high <= 100.0
+    assert rows["untrained"].startswith(f"{100 * other:.1f} ± 0.0 (3), ")
+    (row,) = rows_of(report.compared(groups, "quick"))[1:]
+    gap = f"{100 * (one - other):.1f}"
+    assert row[:5] == [
+        "workshop, at-least-k 1", "untrained", f"{100 * one:.1f}", f"{100 * other:.1f}", gap,
+    ]  # fmt: skip
+    low, high = map(float, row[5].split(" to "))
+    assert 50 < low < float(gap) < high < 75
+    assert row[6:] == ["3", "draws 3, 4: quick alone"]
+    assert f"-{gap} ± 0.0 (3), better on 0" in report.beside(groups, "quick")
+    assert report.notes(groups) == [
+        "Methods do not all have the same draws. Compare them only on draws that both "
+        "have. Numbers of draws: workshop, at-least-k 1 (3 or 5)."
+    ]
+    text = markdown(grid, records)
+    assert "in 95 % of 2,000 resamples of draws and sentences; of one draw" in text
+    assert "## F1 of quick minus each other method\n\nF1 of quick minus F1 of" in text
+    # With the draws that both have alone, it is the same comparison.
+    few = [record for record in records if record["seed"] < 3]
+    again = rows_of(report.compared(report.group(grid, few), "quick"))[1]
+    assert again == [*row[:7], ""] and report.notes(report.group(grid, few)) == []
+
+
+def test_draws_with_other_settings_are_named(tmp_path: Path) -> None:
+    grid = write_grid(tmp_path)
+    runs = grid.matching(["workshop.at-least-k-1.*"])
+    records = [{**counted(run, run.seed), "config": "91ab6e3f7c54"} for run in runs]
+    assert report.notes(report.group(grid, records)) == []
+    records[-1]["config"] = "000000000000"
+    assert report.notes(report.group(grid, records)) == [
+        "Not all draws were measured with the same settings, as a default may have "
+        "changed in between: untrained (workshop, at-least-k 1)."
+    ]
+
+
+def test_one_draw_says_that_it_is_one(tmp_path: Path) -> None:
+    grid = write_grid(tmp_path)
+    runs = grid.matching(["workshop.at-least-k-1.0.*", "one-file.at-least-k-1.0.quick"])
+    records = [counted(run, int(run.method.name == "quick")) for run in runs]
+    groups = report.group(grid, records)
+    text = report.compared(groups, "untrained")
+    (row,) = rows_of(text)[1:]
+    assert row[1] == "quick" and row[6] == "1 (its sentences alone)"
+    assert text.endswith("as untrained has no run: one-file, at-least-k 1.")
+    for record in records:
+        record["by_text"] = None
+    (row,) = rows_of(report.compared(report.group(grid, records), "untrained"))[1:]
+    assert row[2:7] == ["", "", "", "", "none"]
+
+
+def test_a_note_stands_beside_the_name_of_its_data(tmp_path: Path) -> None:
+    noted = GRID.replace("  one-file: {", "  one-file: {note: train | split seen, ")
+    grid = write_grid(tmp_path, noted)
+    runs = grid.matching(["*.at-least-k-1.*"])
+    text = markdown(grid, [counted(run, run.seed) for run in runs])
+    name = r"one-file (train \| split seen), at-least-k 1"
+    header = f"| method | workshop, at-least-k 1 | {name} |"
+    assert text.count(header) == 2
+    assert f"| {name} | quick | 2 |" in text and f"## F1 by label: {name}" in text
+    assert "| untrained | 0.0 ± 0.0 (2), better on 0 | 0.0 ± 0.0 (2), better" in text
+    assert "one-file, " not in text
+
+
 def test_rows_stand_in_the_grids_order_whatever_is_measured(grid: Grid) -> None:
     records = [r for r in records_of(grid) if r["method"] == "second" or r["seed"]]
     groups = report.group(grid, records[::-1])
-    assert [(k, method) for (_, _, k), method in groups] == [
+    assert [(setting.k, method) for setting, method in groups] == [
         (10, "first"),
         (10, "second"),
         (5, "first"),

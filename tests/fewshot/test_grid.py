@@ -50,6 +50,7 @@ def test_runs_and_their_order(tmp_path: Path) -> None:
         ("config: quick.cfg, train", "train", "name a `config` or a `function`"),
         ("{config: quick.cfg, ", "{function: 'a:b', ", "untrained: unknown: train"),
         ("{config: quick.cfg, ", "{config: a, function: 'a:b', ", "name a `config` or"),
+        ("{support: ", "{note: 5, support: ", "drawn: `note` must be of type str, not"),
         ("train: false", "weights: big", "`weights` must be of type dict, not 'big"),
         ("texts: 0", "known: 1", "`known` must be of type bool, not 1"),
         ("train: false", "seen: [worksop]", "untrained: seen: unknown: worksop"),
@@ -85,7 +86,7 @@ def test_two_blocks_must_agree_on_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name,data,pattern,runs",
     [
-        ("benchmark.yml", SHARED, "mit_*.at-least-k-*.tok2vec", 2 * 2 * 3),
+        ("benchmark.yml", SHARED, "mit_*.at-least-k-*.tok2vec", 2 * 2 * 5),
         ("benchmark_workshop.yml", WORKSHOP, "*", 3 * 4),
         ("tuning.yml", SHARED, "*.mpnet-*", 7 + 2),
         ("ablations.yml", SHARED, "*.cllmfs*", 2 * 5),

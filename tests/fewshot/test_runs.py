@@ -18,6 +18,7 @@ from spacy_instructner.fewshot.runs import (
     without_paths,
 )
 from spacy_instructner.fewshot.study import Study, hash_of
+from spacy_instructner.fewshot.text_counts import decode
 
 GOLD = [
     [(0, 4, "A"), (10, 14, "B")],
@@ -34,7 +35,7 @@ PREDICTED: list[list[tuple[int, int, str, float | None]]] = [
 def test_what_is_counted() -> None:
     found = scored(GOLD, PREDICTED)
     assert found["counts"] == {"A": [1, 3, 2], "B": [0, 2, 2]}
-    assert found["by_text"] == {"tp": [1, 0, 0], "fp": [1, 3, 1], "fn": [1, 3, 0]}
+    assert decode(found["by_text"]).tolist() == [[1, 1, 1], [0, 3, 3], [0, 1, 0]]
     assert found["f1"] == total(count(GOLD, PREDICTED).values()).f1
     assert found["errors"] == errors(GOLD, PREDICTED)
     # 0.9 (right), 0.8 (wrong), 0.35 and 0.31 (both wrong), 1.0 (wrong).
@@ -44,7 +45,8 @@ def test_what_is_counted() -> None:
     assert found["threshold_f1"] == pytest.approx(2 * 1 / (3 + 5))
     bare = scored(GOLD, [[], [], []])
     assert bare["calibration_error"] is bare["threshold_f1"] is None
-    assert bare["by_text"]["fn"] == [2, 3, 0] and bare["f1"] == 0.0
+    assert decode(bare["by_text"]).T.tolist() == [[0] * 3, [0] * 3, [2, 3, 0]]
+    assert bare["f1"] == 0.0
     assert split(Counts(2, 5, 3)) == [2, 3, 1]
 
 
@@ -56,9 +58,10 @@ def test_a_run(tmp_path: Path) -> None:
     assert (record["k"], record["seed"], record["method"]) == (2, 1, "quick")
     assert min(record["support"]["entities"].values()) >= 2
     assert record["texts"] == 10
-    assert {len(own) for own in record["by_text"].values()} == {10}
+    counts = decode(record["by_text"])
+    assert counts.shape == (10, 3)
     by_label = [sum(own) for own in zip(*record["counts"].values(), strict=True)]
-    assert by_label == [sum(own) for own in record["by_text"].values()]
+    assert by_label == counts.sum(axis=0).tolist()
     docs = draws(run, spacy.blank("en")).test
     annotated = by_label[0] + by_label[2]
     assert annotated == sum(len(doc.ents) for doc in docs) > 0
