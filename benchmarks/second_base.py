@@ -58,6 +58,8 @@ class Stage:
     settings: Mapping[str, float] = field(default_factory=dict)
 
 
+# The last stage that never asks for labels that hold one another.
+BEFORE_NESTED = 4
 # Labels that hold one another are asked for together, and the sources that have them come
 # more often.
 NESTED = {
@@ -324,7 +326,7 @@ def main() -> None:
         "curve": curve(folder, last),
         "nested": [
             score_nested(f"mean of {stage}", folder / f"mean-{stage}", data)
-            for stage in (len(STAGES) - 1, len(STAGES))
+            for stage in range(BEFORE_NESTED, len(STAGES) + 1)
         ],
         "held_out": {asked: as_json(each) for asked, each in found.items()},
     }

@@ -199,25 +199,6 @@ def test_labels_hold_others_of_their_source(base: Path) -> None:
             draws(base, catalog=catalog).read(NLP)
 
 
-def test_parents_are_near_what_is_near_their_labels(base: Path) -> None:
-    """A river may be a lake, so it may be any pond where ponds are lakes."""
-    parents = {"pond": ["lake"], "basin": ["pond"], "water": ["lake", "river"]}
-    sources = {"places": {"group": "a", "parents": parents}}
-    catalog = write_json(
-        base.parent / "catalog.json", {"groups": {"a": 1.0}, "sources": sources}
-    )
-    own = draws(base, catalog=catalog).read(NLP)["places"]
-    assert own.source.near == {
-        "lake": {"river"},
-        "river": {"lake", "pond", "basin"},
-        "pond": {"river"},
-        "basin": {"river"},
-    }
-    (river, *_) = [text for text in own.source.train if "river" in text.labels]
-    # Water is in it; of a pond nothing is known.
-    assert own.source.absent(river) == {"city"}
-
-
 def test_joined_texts_ask_for_what_each_of_them_knows(base: Path) -> None:
     several = 0
     for example in some(600, base, joined=1.0, absent=0.5, **ALL):
