@@ -131,7 +131,7 @@ def test_the_pool_and_what_is_scored_share_no_text(tmp_path: Path) -> None:
         assert not set(pool) & set(scored) and {"Bo 0", "Bo 1"} < set(scored)
         assert [own.pool[0].spans] == [((0, 2, "some name"),)]
         assert scored == [doc.text for doc in found[0].scored]
-    with pytest.raises(ValueError, match="9 and 3 are needed"):
+    with pytest.raises(ValueError, match="3 and 9 are needed"):
         read_simulated(tmp_path, "mit_movie_trivia", 0, 9, 3)
 
 
@@ -162,7 +162,7 @@ def brief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert text.count("max_steps = 80\n") == 1 and text.count("= 0.001\n") == 1
     own = tmp_path / "training.cfg"
     text = text.replace("= 0.001\n", "= 0.01\n")
-    own.write_text(text.replace("max_steps = 80\n", "max_steps = 6\n"))
+    own.write_text(text.replace("max_steps = 80\n", "max_steps = 60\n"))
     monkeypatch.setattr(finetune, "SETTINGS", own)
 
 
@@ -204,19 +204,18 @@ def test_a_run_goes_on_where_it_stopped(tiny_causal: Path, tmp_path: Path) -> No
         ) -> list[Record]:
             folder = tmp_path / f"{run.order}-{name}"
             folder.mkdir()
-            return list(simulate(folder, run, texts, done, config, (2, 5)))
+            return list(simulate(folder, run, texts, done, config, (2, 4)))
 
         every = rows("whole", [])
-        assert [row["texts"] for row in every] == [0, 2, 4, 5]
-        assert [len(row["chosen"]) for row in every] == [0, 2, 2, 1]
+        assert [row["texts"] for row in every] == [0, 2, 4]
+        assert [len(row["chosen"]) for row in every] == [0, 2, 2]
         places = [place for row in every for place in row["chosen"]]
-        assert len(set(places)) == 5 and every[-1]["entities"] == 10
-        assert every[-1]["words"] == 25 and every[0]["scored"] == 2
-        assert all(0.0 <= row["f1"] <= 1.0 for row in every)
+        assert len(set(places)) == 4 and every[-1]["entities"] == 8
+        assert every[-1]["words"] == 20 and every[0]["scored"] == 2
         assert every[1]["name"] == f"mit_restaurant:1:{order}:2"
         # What was learned shows, and whoever goes on finds the same.
-        assert len({row["f1"] for row in every}) > 1
-        for done in (1, 3, 4):
+        assert every[0]["f1"] < every[2]["f1"] <= 1.0
+        for done in (2, 3):
             rest = rows(f"from-{done}", every[:done])
             assert list(map(compared, rest)) == list(map(compared, every[done:]))
 
