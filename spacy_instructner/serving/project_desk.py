@@ -116,22 +116,18 @@ def bring(
     annotation (bool): whether what an annotated file says of its texts counts as decided.
     RETURNS (tuple): what was added, and why some texts were left out. Raises ValueError
         for a file that cannot be read, or holds no text; nothing is added then."""
-    added: dict[str, Any]
-    annotated = has_annotation(path)
-    if annotated and (annotation or suffix_of(path) not in JSONL):
-        found = read_decided(path, desk.words.whole, desk.longest)
-        texts, problems = found.texts, found.notes
-        if annotation:
-            added = desk.add_decided(texts, name)
-        else:
-            added = desk.add([ImportedText(t.text, t.name) for t in texts], name)
+    if has_annotation(path) and (annotation or suffix_of(path) not in JSONL):
+        decided = read_decided(path, desk.words.whole, desk.longest)
+        if annotation and decided.texts:
+            return desk.add_decided(decided.texts, name), decided.notes
+        texts = [ImportedText(own.text, own.name) for own in decided.texts]
+        problems = decided.notes
     else:
         plain = read_texts(path, cut, column, desk.longest)
         texts, problems = plain.texts, plain.problems
-        added = desk.add(texts, name)
     if not texts and not problems:
         raise ValueError(f"{name} holds no text.")
-    return added, problems
+    return desk.add(texts, name), problems
 
 
 def model_view(own: ModelVersion) -> dict[str, Any]:
