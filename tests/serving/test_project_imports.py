@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from helpers.browser import go, said
 from helpers.project_calls import API, accept, get, post, refused, upload
 from helpers.serving import LABELS, project_client
 
@@ -69,3 +70,27 @@ def test_a_project_that_is_full_says_so(client: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(f"{desk}MOST_TEXTS", 3)
     refused(client.post(f"{API}/texts", json=body), 422, "at most 3 texts; with these")
     assert get(client)["texts"] == 3
+
+
+@pytest.mark.long
+def test_an_annotated_file_is_brought_in_a_browser(page: Any) -> None:
+    row = {"text": TEXTS[0], "spans": [{"start": 0, "end": 4, "label": "WHO"}]}
+    other = {"text": TEXTS[1], "spans": []}
+
+    def drop(name: str, *rows: Any) -> None:
+        content = "\n".join(map(json.dumps, rows)).encode()
+        own = {"name": name, "mimeType": "text/plain", "buffer": content}
+        page.set_input_files("#file", own)
+
+    go(page, "Texts")
+    drop("a.jsonl", row, {"text": "Annabel.", "spans": row["spans"]})
+    page.get_by_text("a.jsonl, line 2: WHO at 0-4 ('Anna')").wait_for()
+    drop("a.jsonl", row)
+    said(page, "1 new text, 1 accepted as annotated")
+    drop("a.jsonl", row)
+    said(page, "0 new texts, 1 there already, 1 decided before, which stay")
+    page.select_option("#annotation", "false")
+    drop("b.jsonl", other)
+    said(page, "1 new text\\.")
+    page.locator(".texts li.new", has_text=TEXTS[1]).wait_for()
+    assert page.locator(".texts li.accepted mark").all_inner_texts() == ["Anna"]
