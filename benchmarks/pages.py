@@ -27,6 +27,7 @@ from . import (
     interval_coverage,
     second_base,
     sentences,
+    simulated_tables,
     studies,
     without_shots,
 )
@@ -50,6 +51,7 @@ SECTIONS: dict[str, Callable[[str, str], str]] = {
     "reliability": reliability.section,
     "second_base": second_base.section,
     "sentences": sentences.section,
+    "simulated": simulated_tables.section,
     "speed": speed.section,
     "without_shots": without_shots.section,
 }
@@ -58,6 +60,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     **studies.plots(),
     **base.plots(),
     **reliability.plots(),
+    **simulated_tables.plots(),
     **speed_plots.plots(),
 }
 

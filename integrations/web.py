@@ -14,6 +14,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from typer import Exit
 from wasabi import msg
 
+from spacy_instructner.cli._endpoint import Endpoint, in_address
 from spacy_instructner.cli.serve import is_loopback
 from spacy_instructner.corpus.pipelines import Pipeline
 from spacy_instructner.serving.page_guard import Guard
@@ -86,13 +87,13 @@ def read_password(host: str, user: str) -> str:
 
 def host_names(host: str, names: Sequence[str]) -> list[str]:
     """The names by which a server may be called."""
-    return [f"[{host}]" if ":" in host else host, "localhost", "127.0.0.1", *names]
+    return [in_address(host), "localhost", "127.0.0.1", *names]
 
 
 def run_server(app: FastAPI, pipelines: ProjectPipelines, host: str, port: int) -> None:
     """Answer until Ctrl-C. A training that is under way is ended first, and kept."""
-    shown = f"[{host}]" if ":" in host else host
-    msg.info(f"http://{shown}:{port}", f"{pipelines.base.name}; stop with Ctrl-C")
+    url = Endpoint(host, port, [], None).url
+    msg.info(url, f"{pipelines.base.name}; stop with Ctrl-C")
     try:
         uvicorn.run(app, host=host, port=port, log_level="warning")
     finally:

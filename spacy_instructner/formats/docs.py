@@ -11,6 +11,7 @@ from pathlib import Path
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.util import get_words_and_spaces
+from spacy.vocab import Vocab
 
 from ..char_spans import CharSpan
 from .conll import read_conll
@@ -44,7 +45,7 @@ def read_docs(
         missing file, and ValueError, with the line, for a file that cannot be read."""
     suffix = suffix_of(path)
     if suffix == SPACY:
-        return _read_spacy(path, nlp), []
+        return read_spacy(path, nlp.vocab), []
     if suffix not in (*JSONL, JSON, *CONLL):
         if not path.is_file():
             raise OSError(f"There is no file {path}.")
@@ -63,10 +64,11 @@ def read_docs(
     return docs, [*problems, *more]
 
 
-def _read_spacy(path: Path, nlp: Language) -> list[Doc]:
+def read_spacy(path: Path, vocab: Vocab) -> list[Doc]:
+    """Raises OSError for a missing file, and ValueError for one that is no .spacy file."""
     content = read_bytes(path)
     try:
-        return list(DocBin().from_bytes(content).get_docs(nlp.vocab))
+        return list(DocBin().from_bytes(content).get_docs(vocab))
     except Exception as error:
         # msgpack, zlib and spaCy each have their own.
         raise ValueError(f"{path} is not a .spacy file: {error}") from error

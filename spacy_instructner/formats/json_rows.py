@@ -91,6 +91,15 @@ def read_json_row(value: Any, where: str) -> Row:
     return row
 
 
+def is_annotated_row(value: Any) -> bool:
+    """Does a JSON value have annotation as one of the tools writes it?"""
+    if is_pair(value):
+        return True
+    return isinstance(value, dict) and (
+        is_plain_answer(value) or any(each.recognises(value) for each in ROW_FORMATS)
+    )
+
+
 def drafts_of(value: Any, where: str) -> list[Draft]:
     """What a tool wrote in a row. Raises ValueError if no tool wrote it, or if two tools
     read it differently."""

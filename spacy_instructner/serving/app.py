@@ -38,13 +38,12 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import Receive, Scope, Send
 
 from ..corpus.chunk import pipeline_name
-from ..corpus.pipelines import fingerprint
 from ..files import to_json
 from .jobs import JobUnderWay
 from .page_guard import Guard, TokenGate, check_token
 from .project.project_folder import ProjectFolder
 from .project_desk import ProjectDesk
-from .project_models import ProjectModels
+from .project_models import ProjectModels, begin_project
 from .project_routes import make_routes
 from .session import TRAINING, Event, PipelineSession
 
@@ -279,17 +278,6 @@ async def invalid(request: Request, error: Exception) -> Response:
     ]
     content = json.dumps({"detail": detail})
     return Response(content, 422, media_type="application/json")
-
-
-def begin_project(project: ProjectFolder, session: PipelineSession) -> None:
-    """Say to a project which pipeline is served."""
-    component: Any = session.nlp.get_pipe(session.name)
-    project.set_base(
-        pipeline_name(session.nlp),
-        fingerprint(session.nlp),
-        component.cfg["threshold"] or 0.0,
-        session.labels(),
-    )
 
 
 def check_text(text: str, limits: Limits) -> None:

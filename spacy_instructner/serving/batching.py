@@ -13,8 +13,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Generic, NoReturn, TypeVar
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -37,17 +37,20 @@ class BatchSettings:
     """What is answered together.
 
     texts, characters: most of a batch, one text at least; wait: seconds that a text waits
-    for others, at most, while the thread is idle; waiting: texts in the queue, at most."""
+    for others, at most, while the thread is idle; waiting, waiting_characters: texts in the
+    queue, and their characters, at most. A queue that is empty takes any questions that come
+    together, so that none is refused for good."""
 
     texts: int = 32
     characters: int = 20_000
     wait: float = 0.005
     waiting: int = 256
+    # About what is answered in the two minutes that a request may wait by default.
+    waiting_characters: int = 2_000_000
 
     def __post_init__(self) -> None:
-        least = {"texts": 1, "characters": 1, "wait": 0, "waiting": 1}
-        for name, value in least.items():
-            own = getattr(self, name)
+        for name in asdict(self):
+            value, own = 0 if name == "wait" else 1, getattr(self, name)
             if not value <= own < math.inf:
                 raise ValueError(f"`{name}` must be {value} or more, not {own}.")
 
@@ -106,12 +109,13 @@ class Batcher(Generic[Q, A]):
         the questions leave the queue."""
         if not questions:
             return []
-        self._check_room(len(questions))
+        sizes = [self.size(each) for each in questions]
+        self._check_room(sizes)
         loop = asyncio.get_running_loop()
         came = loop.time()
         tickets: list[Ticket[Q, A]] = [
-            Ticket(each, self.size(each), came, loop.create_future())
-            for each in questions
+            Ticket(each, size, came, loop.create_future())
+            for each, size in zip(questions, sizes)
         ]
         self.waiting.extend(tickets)
         self._changed.set()
@@ -130,16 +134,22 @@ class Batcher(Generic[Q, A]):
                 future.cancel()
             self.waiting = deque(t for t in self.waiting if not t.future.done())
 
-    def _check_room(self, questions: int) -> None:
+    def _check_room(self, sizes: Sequence[int]) -> None:
         if self.closing:
             raise QueueFull("The server is about to stop. Ask another one.", 1)
-        if len(self.waiting) + questions > self.settings.waiting:
-            left = math.ceil(len(self.waiting) * self._seconds)
-            raise QueueFull(
-                f"{len(self.waiting)} texts are waiting, and the queue holds "
-                f"{self.settings.waiting}. Try again later.",
-                max(1, min(left, LONGEST_RETRY)),
-            )
+        settings, texts = self.settings, len(self.waiting)
+        characters = sum(ticket.size for ticket in self.waiting)
+        if texts + len(sizes) > settings.waiting:
+            self._refuse(f"{texts} texts", settings.waiting)
+        if texts and characters + sum(sizes) > settings.waiting_characters:
+            self._refuse(f"{characters} characters", settings.waiting_characters)
+
+    def _refuse(self, waiting: str, most: int) -> NoReturn:
+        left = math.ceil(len(self.waiting) * self._seconds)
+        raise QueueFull(
+            f"{waiting} are waiting, and the queue holds {most}. Try again later.",
+            max(1, min(left, LONGEST_RETRY)),
+        )
 
     async def _run(self) -> None:
         while True:

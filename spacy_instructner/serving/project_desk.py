@@ -1,20 +1,24 @@
 """A project, its models, its jobs and its tabs: what the endpoints share. Source: ours."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import HTTPException
 
 from ..char_spans import CharSpan
+from ..formats.docs import JSONL
+from ..formats.text_files import suffix_of
 from .jobs import JobRunner, JobUnderWay
+from .project.annotated_imports import DecidedText, has_annotation, read_decided
 from .project.findings import alike, marked_alike, status, text_view
-from .project.imports import ImportedText
+from .project.imports import ImportedText, read_texts
 from .project.project_folder import COLOURS, ProjectConflict
 from .project.project_state import ModelVersion
 from .project.words import WordCutter
 from .project_models import ProjectModels
-from .project_rows import MOST_TEXTS
+from .project_rows import MOST_CHARACTERS, MOST_TEXTS
 from .tabs import Tabs
 
 T = TypeVar("T")
@@ -75,10 +79,55 @@ class ProjectDesk:
 
     def add(self, texts: list[ImportedText], source: str) -> dict[str, Any]:
         """Raises ValueError where the project would have too many."""
-        if len(self.project.state.texts) + len(texts) > MOST_TEXTS:
-            raise ValueError(f"A project has at most {MOST_TEXTS} texts.")
-        new, again = self.project.add_texts(texts, source)
+        with self.project.lock:
+            self.check_room(own.text for own in texts)
+            new, again = self.project.add_texts(texts, source)
         return {"new": new, "again": again}
+
+    def add_decided(self, texts: list[DecidedText], source: str) -> dict[str, Any]:
+        """Raises ValueError as `add`, and for labels that a project cannot have."""
+        with self.project.lock:
+            self.check_room(own.text for own in texts)
+            return dict(self.project.add_decided(texts, source))
+
+    def check_room(self, texts: Iterable[str]) -> None:
+        """Raises ValueError where a project with these texts, too, would be too large."""
+        every = {own.text for own in self.project.state.texts.values()}.union(texts)
+        characters = sum(map(len, every))
+        for count, most, what in (
+            (len(every), MOST_TEXTS, "texts"),
+            (characters, MOST_CHARACTERS, "characters"),
+        ):
+            if count > most:
+                raise ValueError(
+                    f"A project has at most {most} {what}; with these it would have "
+                    f"{count}. Nothing is added. Bring fewer, or begin another project "
+                    "with --project."
+                )
+
+
+def bring(
+    desk: ProjectDesk, path: Path, name: str, cut: str, column: str, annotation: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """Add the texts of a file.
+
+    path (Path): of the file; name (str): what it is called.
+    cut, column (str): as `read_texts`.
+    annotation (bool): whether what an annotated file says of its texts counts as decided.
+    RETURNS (tuple): what was added, and why some texts were left out. Raises ValueError
+        for a file that cannot be read, or holds no text; nothing is added then."""
+    if has_annotation(path) and (annotation or suffix_of(path) not in JSONL):
+        decided = read_decided(path, desk.words.whole, desk.longest)
+        if annotation and decided.texts:
+            return desk.add_decided(decided.texts, name), decided.notes
+        texts = [ImportedText(own.text, own.name) for own in decided.texts]
+        problems = decided.notes
+    else:
+        plain = read_texts(path, cut, column, desk.longest)
+        texts, problems = plain.texts, plain.problems
+    if not texts and not problems:
+        raise ValueError(f"{name} holds no text.")
+    return desk.add(texts, name), problems
 
 
 def model_view(own: ModelVersion) -> dict[str, Any]:

@@ -24,8 +24,10 @@ from spacy.util import load_model
 
 from ..component import InstructionNERPipe
 from ..config_checks import write_threshold
+from ..corpus.chunk import pipeline_name
 from ..corpus.entities import scored_entities_of, scored_spans_of
 from ..corpus.piped import Failure, annotate_each
+from ..corpus.pipelines import fingerprint
 from ..corpus.texts import pieces
 from ..evaluation.metrics import Counts, count
 from ..evaluation.predicted_texts import predict_texts
@@ -46,6 +48,17 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 VERSION = re.compile(r"\d+(\.\d+){0,3}((a|b|rc|\.post|\.dev)\d+)?")
 # The first setuptools that builds wheels by itself.
 SETUPTOOLS = 70
+
+
+def begin_project(project: ProjectFolder, session: PipelineSession) -> None:
+    """Say to a project which pipeline is served."""
+    component: Any = session.nlp.get_pipe(session.name)
+    project.set_base(
+        pipeline_name(session.nlp),
+        fingerprint(session.nlp),
+        component.cfg["threshold"] or 0.0,
+        session.labels(),
+    )
 
 
 class ProjectModels:
@@ -128,7 +141,7 @@ class ProjectModels:
 
     # Training.
 
-    def train(self, parts: int = 0) -> Iterator[Event]:
+    def train(self, parts: int = 0) -> Generator[Event, None, None]:
         """Train a fresh copy of the served pipeline on the texts that were accepted, use
         it, annotate all texts with it; then measure its kind by cross-fitting.
 

@@ -35,10 +35,10 @@ from .project.findings import (
     text_view,
     threshold_view,
 )
-from .project.imports import ImportedText, read_texts
+from .project.imports import ImportedText
 from .project.project_folder import COLOURS
 from .project.project_state import ProjectLabel
-from .project_desk import ProjectDesk, places_of, told
+from .project_desk import ProjectDesk, bring, places_of, told
 from .project_models import FILES
 from .project_rows import (
     DecisionRow,
@@ -184,8 +184,10 @@ def _add_importing(router: APIRouter, desk: ProjectDesk) -> None:
         name: Annotated[str, Query(max_length=LONGEST_NAME)],
         cut: str = "lines",
         column: Words = "text",
+        annotation: bool = True,
     ) -> dict[str, Any]:
-        """Add the texts of a file."""
+        """Add the texts of a file. annotation: whether those of an annotated file count as
+        decided."""
 
         def read() -> dict[str, Any]:
             # The name says what the file is, and never where.
@@ -195,17 +197,11 @@ def _add_importing(router: APIRouter, desk: ProjectDesk) -> None:
             )
             path.rename(own)
             try:
-                found = read_texts(own, cut, column, desk.longest)
+                added, left_out = bring(desk, own, name, cut, column, annotation)
             except ValueError as error:
                 raise ValueError(str(error).replace(str(own), name)) from error
-            if not found.texts and not found.problems:
-                raise ValueError(f"{name} holds no text.")
-            problems = found.problems[:20]
-            return {
-                **desk.add(found.texts, name),
-                "left_out": len(found.problems),
-                "problems": [why.replace(str(own), name) for why in problems],
-            }
+            problems = [why.replace(str(own), name) for why in left_out[:20]]
+            return {**added, "left_out": len(left_out), "problems": problems}
 
         return told(read)
 

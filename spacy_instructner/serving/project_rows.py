@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-# Texts of a project, and characters of the name of where they come from.
-MOST_TEXTS, LONGEST_SOURCE = 100_000, 200
+# Texts of a project, and their characters, all of which are in memory; characters of the name
+# of where they come from.
+MOST_TEXTS, MOST_CHARACTERS, LONGEST_SOURCE = 100_000, 100_000_000, 200
 
 
 class PastedTexts(BaseModel):

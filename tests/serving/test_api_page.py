@@ -132,6 +132,7 @@ def test_limits_are_those_of_the_code() -> None:
         assert option.default == value or f"{value:g}" in option.help, name
     text = " ".join(pages.text_of(PAGE).split())
     assert f"at most {limits.texts} texts, {limits.labels} labels and 4 MB" in text
+    assert f"at most {batches.waiting_characters:,} characters together" in text
     assert limits.bytes == 4_000_000
     assert f"have {limits.meaning} characters each at most" in text
     assert f"also ends at {batches.characters:,} characters" in text

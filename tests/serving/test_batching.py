@@ -188,6 +188,34 @@ def test_a_full_queue_refuses_all_or_none(make: Made, answerer: Answerer) -> Non
     run(batcher, work)
 
 
+def test_a_queue_is_full_of_characters_before_it_is_full_of_texts(
+    make: Made, answerer: Answerer
+) -> None:
+    batcher = make(texts=9, waiting=9, waiting_characters=10)
+
+    async def work() -> None:
+        answerer.go.clear()
+        first = later(batcher, "a")
+        await answerer.busy()
+        # More than the queue holds, but it is empty: it would never have room.
+        long = later(batcher, "x" * 8, "y" * 8)
+        await queued(batcher, 2)
+        with pytest.raises(QueueFull, match="16 characters are waiting, .* holds 10"):
+            await batcher.ask(["b"], 30)
+        long.cancel()
+        await queued(batcher, 0)
+        eight = later(batcher, "z" * 8)
+        await queued(batcher, 1)
+        with pytest.raises(QueueFull, match="8 characters are waiting, .* holds 10"):
+            await batcher.ask(["b", "cc"], 30)
+        two = later(batcher, "b", "c")
+        await queued(batcher, 3)
+        answerer.go.set()
+        assert await asyncio.gather(first, eight, two) == [["A"], ["Z" * 8], ["B", "C"]]
+
+    run(batcher, work)
+
+
 def test_a_refused_client_is_told_when_to_come_again(make: Made) -> None:
     batcher = make(waiting=1)
 

@@ -1,7 +1,6 @@
 """The endpoints of a project: from texts to a pipeline, by HTTP alone."""
 
 import io
-import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 import pytest
 import spacy
 
+from helpers.project_calls import API, accept, follow, get, post, refused, upload
 from helpers.serving import LABELS, project_client
 from spacy_instructner.data.corpora import read_docs
 
-API = "/api/project"
 TEXTS = [
     "Anna lives in Paris.",
     "Bo 👩‍👩‍👧 left Rome.",
@@ -27,49 +26,6 @@ TEXTS = [
 def client(folder: Path, tmp_path: Path) -> Iterator[Any]:
     with project_client(folder, tmp_path / "project") as client:
         yield client
-
-
-def post(client: Any, path: str, **body: Any) -> Any:
-    answer = client.post(API + path, json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def get(client: Any, path: str = "", **query: Any) -> Any:
-    answer = client.get(API + path, params=query)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def upload(client: Any, name: str, content: bytes, **query: Any) -> Any:
-    own = {"content-type": "application/octet-stream"}
-    query = {"name": name, **query}
-    return client.post(f"{API}/import", params=query, content=content, headers=own)
-
-
-def follow(client: Any) -> list[dict[str, Any]]:
-    answer = client.get(f"{API}/job")
-    assert answer.status_code == 200, answer.text
-    return [json.loads(line) for line in answer.text.splitlines()]
-
-
-def refused(answer: Any, status: int, said: str) -> None:
-    assert answer.status_code == status, answer.text
-    assert said in json.dumps(answer.json(), ensure_ascii=False)
-
-
-def accept(client: Any, text: int, *spans: tuple[str, str]) -> int:
-    own = get(client, f"/texts/{text}")
-    places = [
-        {
-            "start": own["text"].index(words),
-            "end": own["text"].index(words) + len(words),
-            "label": label,
-        }
-        for words, label in spans
-    ]
-    more = {"answer": "accept", "changed": True, "seen": own["seen"]}
-    return int(post(client, "/decide", text=text, spans=places, **more)["event"])
 
 
 def test_texts_come_in(client: Any) -> None:

@@ -5,6 +5,7 @@ import { Marked, many } from "./marked.js";
 import { Alike } from "./alike.js";
 
 const PAGE = 50;
+const KINDS = ".txt,.csv,.jsonl,.ndjson,.docx,.gz,.json,.spacy,.conll,.iob,.iob2,.bio,.tsv,.conllu";
 export const STATUS = {
   new: "not annotated", found: "to correct", failed: "failed",
   accepted: "accepted", corrected: "corrected", rejected: "rejected",
@@ -25,17 +26,20 @@ function Import({ project, act, say }) {
   const [busy, setBusy] = useState("");
   const [cut, setCut] = useState("lines");
   const [column, setColumn] = useState("text");
+  const [annotation, setAnnotation] = useState(true);
   const [pasted, setPasted] = useState("");
   const [problems, setProblems] = useState([]);
 
-  const told = ({ new: fresh, again, left_out: left = 0, problems: why = [] }) => {
+  const told = ({ new: fresh, again, accepted, decided, left_out: left = 0, problems: why = [] }) => {
     setProblems(why);
-    say(`${many(fresh, "new text")}${again ? `, ${again} there already` : ""}${left ? `, ${left} left out` : ""}.`);
+    const said = [many(fresh, "new text"), again && `${again} there already`, accepted && `${accepted} accepted as annotated`,
+      decided && `${decided} decided before, which stay`, left && `${left} left out`];
+    say(`${said.filter(Boolean).join(", ")}.`);
   };
   const bring = async (files) => {
     for (const file of files) {
       setBusy(file.name);
-      const done = await act(() => upload(file, { cut, column }));
+      const done = await act(() => upload(file, { cut, column, annotation }));
       if (done) told(done);
     }
     setBusy("");
@@ -50,9 +54,9 @@ function Import({ project, act, say }) {
   return html`<section class=${over ? "drop over" : "drop"} aria-label="Bring texts"
       onDragOver=${(event) => { event.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)} onDrop=${drop}>
     <p><label class="button main" for="file">Choose files</label>
-      <input id="file" class="hidden" type="file" multiple accept=".txt,.csv,.jsonl,.ndjson,.docx,.gz"
+      <input id="file" class="hidden" type="file" multiple accept=${KINDS}
         onChange=${(event) => { bring([...event.target.files]); event.target.value = ""; }}/>
-      ${" or drop them here: .txt, .csv, .jsonl, .docx"}</p>
+      ${" or drop them here: .txt, .csv, .jsonl, .docx; annotated: .jsonl, .json, .spacy, .conll"}</p>
     <div class="row">
       <label>In plain text and Word, a text is
         <select value=${cut} onChange=${(event) => setCut(event.target.value)}>
@@ -60,6 +64,9 @@ function Import({ project, act, say }) {
           <option value="whole">all of the file</option></select></label>
       <label>In .csv and .jsonl, texts are in
         <input size="8" value=${column} onInput=${(event) => setColumn(event.target.value)}/></label>
+      <label>In annotated files, annotation
+        <select id="annotation" value=${annotation} onChange=${(event) => setAnnotation(event.target.value === "true")}>
+          <option value="true">counts as accepted</option><option value="false">is left out</option></select></label>
     </div>
     <details open=${!project.texts}><summary>Paste or type texts</summary>
       <textarea id="paste" rows="5" dir="auto" aria-label="Texts to add" value=${pasted}

@@ -86,17 +86,21 @@ def uncertainty(finding: TextFinding | None, least: float) -> float:
     """How unsure a model is about a text, from 0 to 1: that of the span whose score is
     nearest to the threshold, from either side; 0 where nothing was near. Source: ours,
     after margin sampling (Scheffer et al. 2001)."""
-    if finding is None:
-        return 0.0
-    near = 0.0
-    for *_, score in finding.spans:
-        if score is None:
-            continue
-        if score < least:
-            near = max(near, score / least)
-        else:
-            near = max(near, (1 - score) / (1 - least) if least < 1 else 1.0)
-    return near
+    return max(uncertainties(finding, least), default=0.0)
+
+
+def uncertainties(finding: TextFinding | None, least: float) -> list[float]:
+    """How unsure a model is about each span that has a score, from 0 (a score of 0 or 1)
+    to 1 (that of the threshold). Source: ours."""
+    scores = [s for *_, s in finding.spans if s is not None] if finding else []
+    return [
+        score / least
+        if score < least
+        else (1 - score) / (1 - least)
+        if least < 1
+        else 1.0
+        for score in scores
+    ]
 
 
 def queue(state: ProjectState) -> list[int]:

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from ...char_spans import CharSpan
 from ...formats.text_files import repaired
+from .annotated_imports import DecidedText, decided_event
 from .imports import ImportedText
 from .journal import Journal
 from .project_state import (
@@ -191,6 +192,25 @@ class ProjectFolder:
                 self._add("texts", source=repaired(source)[0], texts=rows)
                 self._known |= fresh
             return len(rows), again
+
+    def add_decided(self, texts: Sequence[DecidedText], source: str) -> dict[str, int]:
+        """Add texts with what is in them, and their labels, all of it or nothing.
+
+        RETURNS (dict[str, int]): "new" texts, texts that were there "again", "accepted"
+            ones, and how many were "decided" before and stay as they are. Raises
+            ValueError for labels that a project cannot have."""
+        with self.lock:
+            event = decided_event(self.state, texts, COLOURS)
+            check_labels(event["labels"])
+            event["labels"] = [asdict(own) for own in event["labels"]]
+            new, accepted = len(event["texts"]), len(event["decisions"])
+            if new or accepted:
+                own = {"source": repaired(source)[0], "model": self.state.using}
+                self._add("decided", **own, **event)
+                self._known |= {row["text"] for row in event["texts"]}
+            annotated = sum(each.spans is not None for each in texts)
+            counts = {"new": new, "again": len(texts) - new, "accepted": accepted}
+            return {**counts, "decided": annotated - accepted}
 
     def add_found(
         self, model: int, asked: str, rows: Sequence[Mapping[str, Any]]

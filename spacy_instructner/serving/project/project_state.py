@@ -217,6 +217,16 @@ def _decision(state: ProjectState, event: Event) -> None:
     _add_layer(state, event["text"], own)
 
 
+def _decided(state: ProjectState, event: Event) -> None:
+    """Texts that come with decisions, and the labels of these."""
+    if event["labels"]:
+        _labels(state, {**event, "renamed": {}})
+    _texts(state, event)
+    for row in event["decisions"]:
+        own = {"answer": "accept", "changed": False, "model": event["model"]}
+        _decision(state, {**own, **row})
+
+
 def _marking(state: ProjectState, event: Event) -> None:
     for row in event["texts"]:
         own = Marking(state.revision, _spans(row["spans"]), event["added"])
@@ -276,6 +286,7 @@ APPLY: dict[str, Callable[[ProjectState, Event], None]] = {
     "labels": _labels,
     "found": _found,
     "decision": _decision,
+    "decided": _decided,
     "marking": _marking,
     "undo": _undo,
     "threshold": _threshold,

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spacy_instructner.serving.project.annotated_imports import DecidedText
 from spacy_instructner.serving.project.imports import ImportedText
 from spacy_instructner.serving.project.project_folder import (
     COLOURS,
@@ -85,6 +86,15 @@ ACTS = st.lists(
         st.builds(
             lambda text: lambda own: own.add_texts([ImportedText(text, "1")], "b"),
             st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+        ),
+        st.builds(
+            lambda text, label: (
+                lambda own: own.add_decided(
+                    [DecidedText(text, "1", ((0, 2, label),))], "c"
+                )
+            ),
+            st.sampled_from([*TEXTS, "Cy came."]),
+            st.sampled_from(["PLACE", "C"]),
         ),
         st.builds(
             lambda n: lambda own: own.add_training(n, 2, ["PLACE"], [1.5], 2.0),
@@ -327,3 +337,42 @@ def test_the_same_text_comes_once(project: ProjectFolder) -> None:
     assert project.add_texts(more, "b.txt") == (1, 2)
     assert project.state.texts[5].source == "b.txt"
     assert project.add_texts(more, "b.txt") == (0, 3)
+
+
+def test_decided_texts_come_and_go_together(project: ProjectFolder) -> None:
+    own = [
+        DecidedText("Bo left.", "1", ((0, 2, "PERSON"),)),
+        DecidedText("Cy came.", "2", ((0, 2, "GUEST"),)),
+        DecidedText("Nobody.", "3", None),
+    ]
+    before = deepcopy(project.state)
+    assert project.add_decided(own, "b") == {
+        "new": 2, "again": 1, "accepted": 2, "decided": 0,
+    }  # fmt: skip
+    state = project.state
+    assert list(state.labels) == ["PERSON", "PLACE", "GUEST"]
+    assert state.revision == before.revision + 1 and state.asked != before.asked
+    number = max(state.texts)
+    assert [state.texts[n].text for n in (number - 1, number)] == [
+        "Cy came.",
+        "Nobody.",
+    ]
+    decision = state.decision(number - 1)
+    assert decision is not None and decision.spans == ((0, 2, "GUEST"),)
+    assert (decision.answer, decision.changed) == ("accept", False)
+    assert state.decision(number) is None
+    # The same again changes nothing, not even the journal.
+    assert project.add_decided(own, "b") == {
+        "new": 0, "again": 3, "accepted": 0, "decided": 2,
+    }  # fmt: skip
+    assert state.revision == before.revision + 1
+    assert project.undo() == [2, number - 1] and state.decision(2) is None
+
+
+def test_labels_that_cannot_be_leave_nothing_behind(project: ProjectFolder) -> None:
+    before = same(project.state)
+    own = [DecidedText("Bo.", "1", ((0, 2, "x" * 81),))]
+    with pytest.raises(ValueError, match="at most 80 characters"):
+        project.add_decided(own, "b")
+    assert same(project.state) == before
+    assert project.add_texts([ImportedText("Bo.", "1")], "c") == (1, 0)
