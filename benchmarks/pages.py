@@ -23,6 +23,7 @@ from spacy_instructner.files import write_whole
 from . import (
     base,
     claims,
+    forgetting_shots,
     interpolation,
     second_base,
     sentences,
@@ -44,6 +45,7 @@ SECTIONS: dict[str, Callable[[str, str], str]] = {
     **dict.fromkeys(studies.STUDIES, studies.section),
     "base": base.section,
     "claims": claims.section,
+    "forgetting_shots": forgetting_shots.section,
     "interpolation": interpolation.section,
     "reliability": reliability.section,
     "second_base": second_base.section,

@@ -37,6 +37,8 @@ from .unannotated import cutter, found_in, own_texts, prepare, seed_of, self_ann
 
 # How often each own text is asked, for other labels each time.
 ASKED = 2
+# How many of those that come with the package are drawn from.
+SHIPPED_TEXTS = 300
 
 
 def build_rehearsal_v1(
@@ -100,7 +102,8 @@ class Rehearsal:
         own = self._asked(texts, kept, others, rng)
         pools = [self_annotated(own, found_in(pipe, own))] if own else []
         if self.shipped:
-            made = shipped_docs(sources, cutter(nlp, pipe), self.labels, rng)
+            cut = cutter(nlp, pipe)
+            made = shipped_docs(sources, cut, self.labels, SHIPPED_TEXTS, rng)
             pools.append(tuple(prepare(nlp, pipe, made)))
         answers: dict[str, PseudoLabels] = {}
         if unmentioned:

@@ -139,20 +139,24 @@ def draw_labels(
 
 
 def shipped_docs(
-    sources: Iterable[RehearsalSource], nlp: Language, count: int, rng: random.Random
+    sources: Iterable[RehearsalSource],
+    nlp: Language,
+    labels: int,
+    texts: int,
+    rng: random.Random,
 ) -> list[Doc]:
-    """The texts of sources as annotated Docs, each of which asks for so many labels of its source
-    at most: first those that it has. Texts with an entity that does not fall on the pipeline's
-    tokens are left out."""
+    """At most so many texts of sources as annotated Docs, each of which asks for so many labels of
+    its source at most: first those that it has. Texts with an entity that does not fall on the
+    pipeline's tokens are left out."""
+    everything = [(each, *own) for each in sources for own in each.texts]
     docs = []
-    for source in sources:
-        for text, spans in source.texts:
-            doc, problems = make_doc(Row(source.source, text, spans=tuple(spans)), nlp)
-            if problems:
-                continue
-            labels = asked_labels(source, rng)
-            own = {label for _, _, label in spans}
-            present = [each for each in labels if each.label in own]
-            absent = [each for each in labels if each.label not in own]
-            docs.append(asking(doc, draw_labels(present, absent, count, rng)))
+    for source, text, spans in rng.sample(everything, min(texts, len(everything))):
+        doc, problems = make_doc(Row(source.source, text, spans=tuple(spans)), nlp)
+        if problems:
+            continue
+        words = asked_labels(source, rng)
+        own = {label for _, _, label in spans}
+        present = [each for each in words if each.label in own]
+        absent = [each for each in words if each.label not in own]
+        docs.append(asking(doc, draw_labels(present, absent, labels, rng)))
     return docs
