@@ -9,6 +9,7 @@ from spacy.util import logger, registry, resolve_dot_names
 
 from ..component import InstructionNERPipe
 from ..data.gold import survey
+from ..models.thinc_model import has_backbone
 from ..state import FurtherChoice
 
 
@@ -35,9 +36,10 @@ def resume_all(nlp: Language) -> Language:
         name
         for name, pipe in nlp.components
         if isinstance(pipe, InstructionNERPipe)
-        # Those that spaCy initializes are enabled meanwhile.
+        # Those that spaCy initializes are enabled meanwhile, and others have no weights.
         and name in nlp.disabled
-        and name not in (*training["frozen_components"], *config["nlp"]["disabled"])
+        and has_backbone(pipe.model)
+        and name not in training["frozen_components"]
     ]
     if not names:
         raise ValueError(

@@ -68,7 +68,7 @@ def add_pseudo_labels(doc: Doc, labels: PseudoLabels) -> Doc:
     is unsure. Tokens of unsure spans that are in no entity become unknown for their label, as those
     of an entity that cannot be kept (`LOST_KEY`)."""
     made = doc.copy()
-    lost = [list(each) for each in lost_in(doc)]
+    lost = lost_in(doc)
     outside = {token.i for token in doc if token.ent_iob == 2}
     entities: list[Span] = []
     unsure = list(labels.unsure)
@@ -87,7 +87,7 @@ def add_pseudo_labels(doc: Doc, labels: PseudoLabels) -> Doc:
         tokens = open_.intersection(
             t.i for t in made for a, b in own if a < t.idx + len(t) and t.idx < b
         )
-        lost += [[start, end, label] for start, end in runs(tokens)]
+        lost += [(start, end, label) for start, end in runs(tokens)]
         unknown |= tokens
     made.set_ents(
         entities,
@@ -95,5 +95,5 @@ def add_pseudo_labels(doc: Doc, labels: PseudoLabels) -> Doc:
         default="unmodified",
     )
     if lost:
-        made.user_data[LOST_KEY] = lost
+        made.user_data[LOST_KEY] = [list(each) for each in lost]
     return made

@@ -67,7 +67,6 @@ def runs(tmp_path: Path) -> dict[str, Run]:
     return found
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("method", list(METHODS))
 def test_a_row_has_what_was_known_before_and_after(
     runs: dict[str, Run],
