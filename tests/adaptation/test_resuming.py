@@ -136,3 +136,54 @@ def test_without_a_sourced_component_it_is_told(make_nlp: MakeNLP) -> None:
     nlp = make_nlp()
     with pytest.raises(ValueError, match="has no component to go on with"):
         resume_all(nlp)
+
+
+def config_anew(tiny_causal: Path, tmp_path: Path) -> Config:
+    """A config that begins from nothing, with rehearsal."""
+    DocBin(docs=gold_docs(spacy.blank("en"))).to_disk(tmp_path / "train.spacy")
+    config = Config().from_disk(ROOT / "configs" / "fewshot.cfg", interpolate=False)
+    config["paths"]["train"] = str(tmp_path / "train.spacy")
+    config["corpora"]["train"]["protocol"] = "all"
+    config["training"].update(max_steps=2, eval_frequency=2)
+    model = config["components"][NAME]["model"]
+    model.update(name=str(tiny_causal), precision="float32", start=None, layers=None)
+    config["initialize"]["components"][NAME]["rehearsal"] = {
+        "@misc": "spacy-instructner.Rehearsal.v1",
+        "labels": 2,
+    }
+    return config
+
+
+@pytest.mark.long
+def test_rehearsal_beside_interpolation(tiny_causal: Path, tmp_path: Path) -> None:
+    config = config_anew(tiny_causal, tmp_path)
+    config["initialize"]["components"][NAME]["interpolation"] = {
+        "@misc": "spacy-instructner.Interpolation.v1",
+        "shares": [0.0, 1.0],
+    }
+    nlp = init_nlp(config)
+    pipe = nlp.get_pipe(NAME)
+    assert isinstance(pipe, InstructionNERPipe)
+    assert set(pipe.cfg["interpolation"]["f1"]) == {"0", "1"}
+    assert len(pipe.state.further[0].pools) == 2 and pipe.state.updates == 0
+    (tmp_path / "out").mkdir()
+    train(nlp, tmp_path / "out")
+    assert pipe.state.updates >= 2
+    loaded = spacy.load(tmp_path / "out" / "model-last").get_pipe(NAME)
+    assert loaded.cfg["interpolation"] == pipe.cfg["interpolation"]
+
+
+def test_windows_that_need_sentences(tiny_causal: Path, tmp_path: Path) -> None:
+    config = config_anew(tiny_causal, tmp_path)
+    config["nlp"]["pipeline"] = ["sentencizer", NAME]
+    config["components"]["sentencizer"] = {"factory": "sentencizer"}
+    config["components"][NAME]["windows"] = {"@misc": "spacy-instructner.Sentences.v1"}
+    with pytest.raises(ValueError, match="annotating_components"):
+        init_nlp(config)
+    config["training"]["annotating_components"] = ["sentencizer"]
+    nlp = init_nlp(config)
+    further = nlp.get_pipe(NAME).state.further[0]
+    assert all(doc.has_annotation("SENT_START") for own in further.pools for doc in own)
+    (tmp_path / "out").mkdir()
+    train(nlp, tmp_path / "out")
+    assert nlp.get_pipe(NAME).state.updates >= 2
