@@ -8,7 +8,6 @@ stay as they were measured.
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +27,16 @@ from spacy_instructner.evaluation.weight_choice import (
     fold_config,
 )
 from spacy_instructner.fewshot.draws import draws
-from spacy_instructner.fewshot.grid import GIVEN, Run, read_grid
+from spacy_instructner.fewshot.grid import Run
 from spacy_instructner.fewshot.machine import machine
 from spacy_instructner.fewshot.report import table
 from spacy_instructner.models.thinc_model import get_backbone, interpolate
 from spacy_instructner.models.weight_interpolation import Named, trained_weights
 
-ROOT = Path(__file__).parents[1]
+from .few_shots import CONFIG, NAME, ROOT, asked_for, drawn_of, read_runs
+
 RESULTS = ROOT / "benchmarks" / "results" / "interpolation.json"
-GRIDS = ("benchmark.yml", "parallel.yml")
-CONFIG = ROOT / "configs" / "fewshot.cfg"
-NAME = "instruction_ner"
-K, TEXTS, OTHER_TEXTS = 5, 300, 150
+OTHER_TEXTS = 150
 # What is learned, and whose labels are asked for besides.
 OTHERS = {
     "mit_movie_trivia": "mit_restaurant",
@@ -47,18 +44,6 @@ OTHERS = {
     "mit_movie_eng": "mit_restaurant",
     "wnut2017": "mit_movie_trivia",
 }
-
-
-def read_runs(data: Path) -> dict[str, Run]:
-    """A run of each data set of the grids, by its name."""
-    grids = [read_grid(ROOT / "configs" / each, data) for each in GRIDS]
-    return {run.data.name: run for grid in grids for run in grid.runs}
-
-
-def drawn_of(run: Run, seed: int) -> Run:
-    """The draw of five shots from its data. Its method does not matter."""
-    protocol = GIVEN if run.data.support else "at-least-k"
-    return replace(run, protocol=protocol, k=K, seed=seed, texts=TEXTS, ways=0)
 
 
 def f1_by_share(nlp: Language, start: Named, docs: Sequence[Doc]) -> dict[str, float]:
@@ -85,10 +70,9 @@ def measure(runs: Mapping[str, Run], data: str, seed: int) -> dict[str, Any]:
     nlp = train_on(config, drawn.support, overrides, quiet=True, on_begin=keep)
     parts = fold_config(nlp, nlp.get_pipe(NAME), 2)
     row = {"data": data, "seed": seed, "test": f1_by_share(nlp, start, drawn.test)}
-    meanings = srsly.read_json(Path(str(other.data.definitions)))
-    nlp.get_pipe(NAME).set_labels(list(meanings), {}, meanings)
     docs = draws(other, blank).test[:OTHER_TEXTS]
-    row["other"] = f1_by_share(nlp, start, docs)
+    with asked_for(nlp, other):
+        row["other"] = f1_by_share(nlp, start, docs)
     crossed = WeightChoice(SHARES, 2, 500).cross_fit(parts, NAME, drawn.support)
     row["crossed"] = {f"{share:g}": f1 for share, f1 in crossed.items()}
     return {**row, "machine": machine()}

@@ -23,6 +23,7 @@ from spacy_instructner.files import write_whole
 from . import (
     base,
     claims,
+    forgetting_shots,
     interpolation,
     interval_coverage,
     second_base,
@@ -46,6 +47,7 @@ SECTIONS: dict[str, Callable[[str, str], str]] = {
     **dict.fromkeys(studies.STUDIES, studies.section),
     "base": base.section,
     "claims": claims.section,
+    "forgetting_shots": forgetting_shots.section,
     "interpolation": interpolation.section,
     "interval_coverage": interval_coverage.section,
     "reliability": reliability.section,

@@ -28,15 +28,9 @@ from .models.thinc_model import (
     get_backbone,
     get_inference_backbone,
 )
-from .predictions import (
-    AnsweredWindow,
-    Prediction,
-    answer_requests,
-    make_predictions,
-    predict_each,
-)
+from .predictions import Prediction, answer_windows, make_predictions, predict_each
 from .settings import Settings
-from .state import NO_LABELS, InterpolationChoice, State
+from .state import NO_LABELS, FurtherChoice, InterpolationChoice, State
 from .tasks.base import BoundTask, Request, TrainingRecord
 from .tasks.labels import Labels, LabelSet
 from .training.records import (
@@ -207,13 +201,8 @@ class InstructionNERPipe(TrainablePipe):
         # Weights that stay as they are, whatever other threads do.
         backbone = get_inference_backbone(self.model)
         windows = self._bound_windows(backbone, docs, labels)
-        asked = [(each.window, each.requests()) for each in windows]
-        requests = [request for _, own in asked for request in own]
-        rest = iter(answer_requests(backbone, requests, self.decoder))
-        answers = [[next(rest) for _ in own] for _, own in asked]
-        if self.claims is not None:
-            answers = self.claims.decide(backbone, windows, answers)
-        answered = [AnsweredWindow(*each, own) for each, own in zip(asked, answers)]
+        decide = self.claims.decide if self.claims else None
+        answered = answer_windows(backbone, windows, self.decoder, decide)
         decode = backbone.encoder.decode if self.save_io else None
         return make_predictions(len(docs), answered, self.calibration, decode)
 
@@ -269,6 +258,7 @@ class InstructionNERPipe(TrainablePipe):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "InstructionNERPipe.update")
+        examples = self.state.join(examples)
         self.state.forget_calibration()
         backbone = get_backbone(self.model)
         add_trained(self.model, backbone)
@@ -304,6 +294,8 @@ class InstructionNERPipe(TrainablePipe):
         names: dict[str, str] | None = None,
         definitions: dict[str, str] | None = None,
         interpolation: InterpolationChoice | None = None,
+        rehearsal: FurtherChoice | None = None,
+        self_training: FurtherChoice | None = None,
     ) -> None:
         """Find labels and weights, and begin with a fresh adapter.
 
@@ -315,6 +307,7 @@ class InstructionNERPipe(TrainablePipe):
             besides those of the config.
         interpolation (Optional[InterpolationChoice]): how much of what is learned is
             taken; None for all.
+        rehearsal, self_training (Optional[FurtherChoice]): texts that join updates.
         Raises ValueError for a path of the config that is named and not read. Where
         anything goes wrong, the component stays as it was.
         """
@@ -335,6 +328,8 @@ class InstructionNERPipe(TrainablePipe):
             begin_afresh(self.model)
             if chosen:
                 self.state.interpolate(self.model, chosen)
+            chosen_texts = rehearsal, self_training
+            self.state.begin_further(chosen_texts, nlp, self, get_examples)
         if found.incomplete and self.labels:
             ids = self.answer_ids(found.incomplete)
             warn_of_lost(found.misaligned, found.unlabelled, ids)

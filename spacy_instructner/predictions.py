@@ -16,7 +16,12 @@ from .resolve import Found, merge
 from .scoring.one_pass import score
 from .scoring.scoring_request import ScoringRequest
 from .tasks.base import Request
-from .windows import Window, tell_unread
+from .windows import BoundWindow, Window, tell_unread
+
+# Decides spans that several labels claim: `claims.ClaimDecider.decide`.
+Decide = Callable[
+    [Backbone, Sequence[BoundWindow], list[list[Answer]]], list[list[Answer]]
+]
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,26 @@ def answer_requests(
     return [
         next(of_written if isinstance(each, DecodingRequest) else of_scored)
         for each in requests
+    ]
+
+
+def answer_windows(
+    backbone: Backbone,
+    windows: Sequence[BoundWindow],
+    decoder: DecodingConfig,
+    decide: Decide | None = None,
+) -> list[AnsweredWindow]:
+    """What the model says about windows. decide: which of several labels a span has, where
+    they are to compete."""
+    asked = [each.requests() for each in windows]
+    requests = [request for own in asked for request in own]
+    rest = iter(answer_requests(backbone, requests, decoder))
+    answers = [[next(rest) for _ in own] for own in asked]
+    if decide is not None:
+        answers = decide(backbone, windows, answers)
+    return [
+        AnsweredWindow(each.window, own, said)
+        for each, own, said in zip(windows, asked, answers)
     ]
 
 

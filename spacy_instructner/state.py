@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from spacy.tokens import Doc
+from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model
 
 from .binding import make_demonstrations, read_demonstrations
 from .calibration import Calibration
-from .models.thinc_model import current_backbone, interpolate
+from .models.thinc_model import interpolate, shim_of
 from .tasks.base import Demonstration, ExampleReader
 from .tasks.labels import (
     Labels,
@@ -24,10 +25,13 @@ from .tasks.labels import (
     unasked_words,
     with_own_words,
 )
+from .training.further_texts import FurtherTexts, joined
 
 # Gets the pipeline, where one is known, its component and the training data, and says how
 # much of what is learned is taken: {"share": from 0 to 1, "f1": {share: F1}}.
 InterpolationChoice = Callable[[Any, Any, Callable[[], Any]], Mapping[str, Any]]
+# Gets the same, and says which texts join the updates that follow.
+FurtherChoice = Callable[[Any, Any, Callable[[], Any]], FurtherTexts]
 NO_LABELS = (
     "The component {name!r} has no labels to look for. Give them in one of three ways: "
     'in the config, nlp.add_pipe("instruction_ner", config={{"labels": ["PERSON"]}}); '
@@ -41,13 +45,16 @@ class State:
     """cfg: what holds now; configured: what the config said of it; labels_given: whether
     somebody gave the labels (labels found in data give way to those of other data);
     weights_saved: whether the folder that was loaded has weights; as_configured: whether
-    nothing was loaded or changed since the config was read."""
+    nothing was loaded or changed since the config was read; further: texts that join updates,
+    which are not saved; updates: how many there were since these were chosen."""
 
     cfg: dict[str, Any]
     configured: dict[str, Any]
     labels_given: bool = False
     weights_saved: bool = False
     as_configured: bool = False
+    further: tuple[FurtherTexts, ...] = ()
+    updates: int = 0
 
     @classmethod
     def of(cls, configured: dict[str, Any]) -> "State":
@@ -62,6 +69,28 @@ class State:
             gives it. Raises ValueError as `models.thinc_model.interpolate`."""
         interpolate(model, chosen["share"])
         self.cfg["interpolation"] = dict(chosen)
+
+    # Further texts.
+
+    def begin_further(
+        self,
+        choices: Sequence[FurtherChoice | None],
+        nlp: Any,
+        pipe: Any,
+        get_examples: Callable[[], Any],
+    ) -> None:
+        """Choose the texts that join updates from now on. pipe: the component, which says what
+        it finds in them now."""
+        self.further, self.updates = (), 0
+        self.further = tuple(
+            choice(nlp, pipe, get_examples) for choice in choices if choice
+        )
+
+    def join(self, examples: Sequence[Example]) -> list[Example]:
+        """All that is learned in an update of these Examples."""
+        update, self.updates = self.updates, self.updates + 1
+        self.further = tuple(each.at(update) for each in self.further)
+        return joined(self.further, update, examples)
 
     # Labels.
 
@@ -173,6 +202,7 @@ class State:
         """What was found out about weights that are given up."""
         self.forget_calibration()
         self.cfg.pop("interpolation", None)
+        self.further, self.updates = (), 0
 
     def demonstrations(
         self, reader: ExampleReader | None, vocab: Vocab, again: bool = False
@@ -215,16 +245,20 @@ class State:
 
     @contextmanager
     def all_or_nothing(self, model: Model) -> Iterator[None]:
-        """What fails before the weights are changed, at its end, has changed nothing."""
-        cfg, weights = dict(self.cfg), current_backbone(model)
+        """What fails has changed nothing, neither settings nor weights."""
+        cfg, shim, identity = dict(self.cfg), shim_of(model), model.attrs["identity"]
+        weights, interpolation = shim._model, shim.interpolation
         others = {k: value for k, value in self.__dict__.items() if k != "cfg"}
         try:
             yield
         except BaseException:
-            if current_backbone(model) is weights:
-                self.cfg.clear()
-                self.cfg.update(cfg)
-                self.__dict__.update(others)
+            if shim._model is not weights:
+                shim.put(weights)
+                shim.interpolation = interpolation
+                model.attrs["identity"] = identity
+            self.cfg.clear()
+            self.cfg.update(cfg)
+            self.__dict__.update(others)
             raise
 
 

@@ -34,7 +34,8 @@ def read_example(example: Example) -> AlignedGold:
     missing; those of an entity that cannot be aligned are lost to its label alone."""
     reference = example.reference
     tokens = len(example.predicted)
-    if not reference.has_annotation("ENT_IOB"):
+    # Where all is lost to some labels, others are annotated.
+    if not reference.has_annotation("ENT_IOB") and not lost_in(reference):
         return AlignedGold(Gold((), frozenset(range(tokens))))
     entities: list[Entity] = []
     misaligned = [Span(reference, *each) for each in lost_in(reference)]

@@ -20,6 +20,8 @@ from ..formats.outputs import write_docs
 
 # Of a component, what it is asked for.
 WORDS = ("labels", "label_names", "label_definitions", "known_labels")
+# Of its [initialize]: what joins its updates.
+FURTHER = ("rehearsal", "self_training")
 
 
 def support_overrides(config: Config, support: str) -> dict[str, Any]:
@@ -61,10 +63,13 @@ def support_overrides(config: Config, support: str) -> dict[str, Any]:
 
 def config_again(nlp: Language, name: str, cfg: Mapping[str, Any]) -> Config:
     """The config of a pipeline, for training it anew with the labels and the words for
-    them that its component has now. name, cfg: of the component."""
+    them that its component has now, and with the further texts that it learned from. name, cfg: of
+    the component."""
     config = nlp.config.copy()
     config["components"][name] |= {key: cfg[key] for key in WORDS}
-    config["initialize"]["components"].pop(name, None)
+    begun = config["initialize"]["components"].pop(name, {})
+    if further := {key: begun[key] for key in FURTHER if begun.get(key)}:
+        config["initialize"]["components"][name] = further
     return config
 
 

@@ -157,6 +157,12 @@ def fold_config(nlp: Language, pipe: InstructionNERPipe, parts: int) -> Config:
     training = config["training"]
     if steps := known["max_steps"]:
         training["max_steps"] = math.ceil(steps * (parts - 1) / parts)
+        begun = config.interpolate()["initialize"]["components"].get(pipe.name, {})
+        if "self_training" in begun:
+            # As early in a shorter training.
+            after = begun["self_training"]["after"] * (parts - 1) // parts
+            own = config["initialize"]["components"][pipe.name]["self_training"]
+            own["after"] = max(1, after)
         # Scored once, and not ended by it.
         training["eval_frequency"] = training["max_steps"]
         training["patience"] = 0

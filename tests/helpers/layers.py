@@ -22,6 +22,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("factory",),
     ("corpus",),
     ("evaluation",),
-    ("pretraining", "serving", "fewshot"),
+    ("pretraining", "serving", "fewshot", "adaptation"),
     ("cli",),
 )

@@ -1,0 +1,1 @@
+"""What a component learns beside its training texts: rehearsal, and self-training."""
