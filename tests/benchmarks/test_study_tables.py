@@ -130,8 +130,10 @@ def test_known_types(tmp_path: Path) -> None:
 def test_every_run_of_a_study_is_measured(study: str) -> None:
     grid, groups = studies.read(study)
     there = Study(studies.RESULTS / f"{study}.jsonl").names()
-    assert there == {run.name for run in grid.runs}
-    assert sum(map(len, groups.values())) == len(grid.runs)
+    runs = {run.name for run in grid.runs}
+    # The mark is taken away with the last run.
+    assert there < runs if studies.STUDIES[study].under_way else there == runs
+    assert sum(map(len, groups.values())) == len(there)
     with pytest.raises(KeyError):
         studies.section(f"{study} f2", "")
 
