@@ -72,8 +72,8 @@ def print_compared(found: Mapping[str, "Compared"]) -> None:
     ]
     first = next(iter(found.values()))
     msg.good(f"{first.texts} texts, {first.entities} entities, {first.words} words")
-    header = ("Pipeline", "Precision", "Recall", "F1")
-    header += ("Words/second", "Words/CPU second", "MB")
+    speeds = ("Words/second", "Words/CPU second")
+    header = ("Pipeline", "Precision", "Recall", "F1", *speeds, "MB")
     msg.table(rows, header=header, aligns=("l", *"r" * 6), divider=True)
 
 
