@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from spacy.util import dot_to_object, load_config
 
 from benchmarks import sizes, studies
 from helpers.fewshot import record_of, write_grid
@@ -138,6 +139,24 @@ def test_the_study_has_every_size_of_every_data_set() -> None:
     assert {"one-pass", "one-pass-long", "tok2vec-long", "mpnet-long"} <= own
     names = {run.data.definitions for run in grid.runs}
     assert all(path is not None and path.is_file() for path in names)
+
+
+def test_what_a_method_changes_is_a_setting_of_its_config() -> None:
+    grid = read_grid(studies.CONFIGS / "sizes.yml", Path())
+    methods = {run.method.name: run.method for run in grid.runs}
+    for method in methods.values():
+        assert method.config is not None
+        config = load_config(method.config)
+        for name in (*method.overrides, *method.weights):
+            section, _, last = name.rpartition(".")
+            block = dot_to_object(config, section)
+            # A reader of spaCy's takes `limit`, ours `protocol` and `k`.
+            assert last in block, f"{method.name}: {name}"
+        steps = {**config["training"], **{
+            name.removeprefix("training."): own for name, own in method.overrides.items()
+        }}  # fmt: skip
+        # Scored at the end alone: what is scored in between is no training.
+        assert steps["eval_frequency"] == steps["max_steps"], method.name
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the data sets")
