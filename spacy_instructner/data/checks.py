@@ -10,8 +10,8 @@ from ..char_spans import CharSpan
 from ..span_groups import characters_of
 from .sampling import label_counts, same_text
 
-# From so many sentences, or so many entities of every label, plain spaCy is likely to be level
-# with the component, and much faster. Source: ours; provisional, until `LARGE_SOURCE` has the
+# From so many sentences, or so many entities of every label, plain spaCy may be level with the
+# component, and is much faster. Source: ours; a provisional guess, until `LARGE_SOURCE` has the
 # figures of the study `sizes` ("Where plain spaCy is level").
 LARGE_TEXTS = 500
 LARGE_PER_LABEL = 50
@@ -40,9 +40,9 @@ def check_size(train: Sequence[Doc]) -> list[Finding]:
     message = (
         f"The data has {len(train)} texts, and {fewest} or more entities of each label. From "
         f"about {LARGE_TEXTS} texts, or {LARGE_PER_LABEL} entities of each label, a plain "
-        "spaCy `ner` is likely to be level or better, and it is much faster "
-        f"({LARGE_SOURCE}). Train one, too (spacy init config --pipeline ner), and compare "
-        "both on your test data: spacy instructner compare."
+        "spaCy `ner` may be level or better, and it is much faster. The figure is "
+        f"provisional ({LARGE_SOURCE}). Train one, too (spacy init config --pipeline ner), "
+        "and compare both on your test data: spacy instructner compare."
     )
     return [Finding(message)]
 
