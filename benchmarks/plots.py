@@ -53,12 +53,14 @@ class Series:
 class Plot:
     """Curves over numbers, through the means of the values, with their spread.
 
-    title; quantity: what values are, with the unit; places: what places are."""
+    title; quantity: what values are, with the unit; places: what places are; logarithmic:
+    whether a step of the axis of places is a factor."""
 
     title: str
     quantity: str
     series: tuple[Series, ...]
     places: str
+    logarithmic: bool = False
 
     @property
     def alternative(self) -> str:
@@ -116,10 +118,13 @@ def _curves(axes: Any, plot: Plot) -> None:
     # Bars at the same place stand a little apart; points alone stand where they are.
     spread = any(len(values) > 1 for series in plot.series for values in series.values)
     step = width / 100 if spread else 0.0
+    if plot.logarithmic:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
     for at, series in enumerate(plot.series):
         shift = step * (at - (len(plot.series) - 1) / 2)
         axes.errorbar(
-            [place + shift for place in series.places],
+            [place if plot.logarithmic else place + shift for place in series.places],
             [statistics.mean(values) for values in series.values],
             yerr=_spreads(series.values),
             color=COLOURS[series.number % len(COLOURS)],
@@ -128,7 +133,8 @@ def _curves(axes: Any, plot: Plot) -> None:
             capsize=2,
         )
     # Where their numbers can be read one beside the other.
-    if all(b - a >= width / 10 for a, b in zip(places, places[1:])):
+    apart = all(b - a >= width / 10 for a, b in zip(places, places[1:]))
+    if apart and not plot.logarithmic:
         axes.set_xticks(places)
     axes.set_xlabel(plot.places)
     axes.set_ylabel(plot.quantity)

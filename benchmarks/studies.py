@@ -14,6 +14,7 @@ from spacy_instructner.fewshot.report import Groups, Setting, table
 from spacy_instructner.fewshot.study import Record, Study
 
 from . import plots as plotting
+from . import sizes
 from .plots import Plot, Series
 from .published import published, read_published
 
@@ -25,19 +26,22 @@ CONFIGS = ROOT / "configs"
 @dataclass(frozen=True)
 class Sources:
     """config: a study's grid; reference: the method that others are compared with;
-    default: the package's default method, which is compared with each other one."""
+    default: the package's default method, which is compared with each other one; under_way:
+    whether runs of it are still to be measured."""
 
     config: str
     reference: str = ""
     default: str = ""
+    under_way: bool = False
 
 
 STUDIES = {
-    "headline": Sources("benchmark.yml", "from-scratch", "one-pass"),
+    "headline": Sources("benchmark.yml", "from-scratch", "one-pass", under_way=True),
     "tuning": Sources("tuning.yml"),
     "ablations": Sources("ablations.yml", "cllmfs-plain"),
     "objectives": Sources("objectives.yml"),
     "parallel": Sources("parallel.yml"),
+    "sizes": Sources("sizes.yml", "one-pass", under_way=True),
 }
 
 
@@ -74,16 +78,21 @@ def section(name: str, folder: str) -> str:
         "published": lambda: published(read_published(CONFIGS / "published.yml")),
         "known": lambda: known(groups, sweep=False),
         "known-sweep": lambda: known(groups, sweep=True),
+        **sizes.sections(grid, groups, reference, folder),
     }
     return makers[own]()
 
 
 def plots() -> dict[str, Callable[[], str]]:
     """What draws the plots, by name of the file."""
-    return {
-        f"headline-f1-{data}.svg": partial(plotting.draw, plot)
-        for data, plot in f1_plots(read("headline")[1]).items()
+    found = {
+        **{f"headline-f1-{d}": own for d, own in f1_plots(read("headline")[1]).items()},
+        **{
+            f"sizes-f1-{d}": own
+            for d, own in sizes.size_plots(read("sizes")[1]).items()
+        },
     }
+    return {f"{name}.svg": partial(plotting.draw, own) for name, own in found.items()}
 
 
 def f1_plots(groups: Groups) -> dict[str, Plot]:

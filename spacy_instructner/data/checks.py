@@ -10,6 +10,13 @@ from ..char_spans import CharSpan
 from ..span_groups import characters_of
 from .sampling import label_counts, same_text
 
+# From so many sentences, or so many entities of every label, plain spaCy may be level with the
+# component, and is much faster. Source: ours; a provisional guess, until `LARGE_SOURCE` has the
+# figures of the study `sizes` ("Where plain spaCy is level").
+LARGE_TEXTS = 500
+LARGE_PER_LABEL = 50
+LARGE_SOURCE = "docs/research/sizes.md"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -18,6 +25,26 @@ class Finding:
 
     message: str
     fatal: bool = False
+
+
+def check_size(train: Sequence[Doc]) -> list[Finding]:
+    """Look whether the data are so many that another kind of pipeline should be tried.
+
+    train (Sequence[Doc]): annotated texts.
+    RETURNS (list[Finding]): one, where there are `LARGE_TEXTS` texts, or `LARGE_PER_LABEL`
+        entities of each label; none of it is fatal."""
+    counts = label_counts(train)
+    fewest = min(counts.values(), default=0)
+    if not counts or (len(train) < LARGE_TEXTS and fewest < LARGE_PER_LABEL):
+        return []
+    message = (
+        f"The data has {len(train)} texts, and {fewest} or more entities of each label. From "
+        f"about {LARGE_TEXTS} texts, or {LARGE_PER_LABEL} entities of each label, a plain "
+        "spaCy `ner` may be level or better, and it is much faster. The figure is "
+        f"provisional ({LARGE_SOURCE}). Train one, too (spacy init config --pipeline ner), "
+        "and compare both on your test data: spacy instructner compare."
+    )
+    return [Finding(message)]
 
 
 def check_texts(train: Sequence[Doc], test: Sequence[Doc]) -> list[Finding]:

@@ -55,6 +55,8 @@ ABOUT = {
     "calibration": "Expected calibration error of the scores of predicted entities, in "
     "ten bins: 0 is best, 1 is worst.",
     "costs": "Medians of the draws; numbers of texts and entities are means.",
+    "cpu": "Medians of the draws, all threads together; what a GPU does is not in them. "
+    "Without the runs that kept seconds by the clock alone.",
     "labels": "All draws together (their number).",
     "seen": f" {SEEN} is not few-shot: the method had learned the train split before.",
 }
@@ -91,6 +93,8 @@ def markdown(grid: Grid, records: Sequence[Record], reference: str = "") -> str:
     if _known(everything, "calibration_error"):
         parts["Calibration error"] = [ABOUT["calibration"], calibration(groups)]
     parts["Seconds"] = [ABOUT["costs"], costs(groups)]
+    if _known(everything, "cpu_seconds"):
+        parts["CPU seconds"] = [ABOUT["cpu"], cpu_costs(groups)]
     for setting in dict.fromkeys(setting for setting, _ in groups):
         title = f"F1 by label: {called(setting)}"
         parts[title] = [ABOUT["labels"], by_label(groups, setting)]
@@ -169,7 +173,11 @@ def methods_of(groups: Groups) -> list[str]:
 
 
 def called(setting: Setting) -> str:
-    return f"{named(setting)}, {setting.protocol} {setting.k}"
+    name = named(setting)
+    # Of all sentences there is no number to draw.
+    if setting.protocol == "all":
+        return f"{name}, {setting.protocol}"
+    return f"{name}, {setting.protocol} {setting.k}"
 
 
 def named(setting: Setting) -> str:
@@ -300,6 +308,28 @@ def costs(groups: Groups) -> str:
 
     columns = ("seconds to train", "texts a second", "texts to learn")
     return _long(groups, (*columns, "entities to learn", "texts scored"), entries)
+
+
+def cpu_costs(groups: Groups) -> str:
+    """CPU seconds of the runs that kept them."""
+    kept = {key: own for key, of in groups.items() if (own := with_cpu_seconds(of))}
+    columns = ("CPU seconds to train", "texts a CPU second")
+    return _long(kept, columns, lambda own: [cpu_to_train(own), cpu_speed(own)])
+
+
+def with_cpu_seconds(records: Sequence[Record]) -> list[Record]:
+    return [r for r in records if "cpu_seconds" in r]
+
+
+def cpu_to_train(records: Sequence[Record]) -> str:
+    """The median of the draws, in CPU seconds."""
+    return f"{statistics.median(r['cpu_seconds']['train'] for r in records):.0f}"
+
+
+def cpu_speed(records: Sequence[Record]) -> str:
+    """The median of the draws, in texts a CPU second."""
+    speeds = [r["texts"] / r["cpu_seconds"]["annotate"] for r in records]
+    return f"{statistics.median(speeds):.3g}"
 
 
 def by_label(groups: Groups, setting: Setting) -> str:

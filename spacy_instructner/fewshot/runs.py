@@ -58,27 +58,27 @@ def measure(runs: Sequence[Run], study: Study) -> Iterator[tuple[Run, Any]]:
 
 def measured(run: Run) -> Record:
     """Measure a run. RETURNS: where it stands in the grid, its draw's size, what
-    `scored` counts, `f1_known` where the grid asks for it, seconds, the config (or the
-    function's settings) without its seed, and the machine. Raises what drawing,
-    learning or annotating raises."""
+    `scored` counts, `f1_known` where the grid asks for it, seconds by the clock and of
+    the CPU, the config (or the function's settings) without its seed, and the machine.
+    Raises what drawing, learning or annotating raises."""
     config = make_config(run)
     blank = get_lang_class(config["nlp"]["lang"] if config else "en")()
     drawn = draws(run, blank)
-    begin = time.perf_counter()
+    begin = clocks()
     if config is None:
         nlp, annotate = blank, fitted(run, blank, drawn.support)
     else:
         overrides = overrides_of(run, config)
         nlp = train_on(config, drawn.support, overrides, run.method.train)
         annotate = nlp.pipe
-    train_seconds = time.perf_counter() - begin
+    train_seconds = since(begin)
     # Read by the pipeline that is trained: its vocabulary is another one.
     docs = list(DocBin(docs=drawn.test).get_docs(nlp.vocab))
     # What is done once, at the first text, is not the texts' cost.
     list(annotate([without_annotation(docs[0])]))
-    begin = time.perf_counter()
+    begin = clocks()
     found = list(annotate([without_annotation(doc) for doc in docs]))
-    seconds = time.perf_counter() - begin
+    seconds = since(begin)
     known: Record = {}
     if run.known:
         known["f1_known"] = evaluate(nlp, docs)["types_known"]["ents_f"] or 0.0
@@ -96,10 +96,22 @@ def measured(run: Run) -> Record:
         "texts": len(docs),
         **scored(list(map(entities_of, docs)), list(map(scored_entities_of, found))),
         **known,
-        "seconds": {"train": train_seconds, "annotate": seconds},
+        "seconds": {"train": train_seconds[0], "annotate": seconds[0]},
+        "cpu_seconds": {"train": train_seconds[1], "annotate": seconds[1]},
         "config": without_paths(settings_of(run, nlp)),
         "machine": machine(),
     }
+
+
+def clocks() -> tuple[float, float]:
+    """Seconds by the clock, and CPU seconds of this process, all its threads together."""
+    return time.perf_counter(), time.process_time()
+
+
+def since(begin: tuple[float, float]) -> tuple[float, float]:
+    """Seconds by both clocks since then. CPU seconds are nearly the same on a machine that
+    is busy with something else; what a GPU does is not in them."""
+    return time.perf_counter() - begin[0], time.process_time() - begin[1]
 
 
 def scored(

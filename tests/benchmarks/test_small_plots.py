@@ -48,12 +48,13 @@ def test_a_name_is_in_the_legend_whatever_it_begins_with() -> None:
 def test_places_are_marked_where_their_numbers_have_room() -> None:
     pytest.importorskip("matplotlib")
 
-    def marks(*places: float) -> list[str]:
+    def marks(*places: float, logarithmic: bool = False) -> list[str]:
         series = Series("one", 0, places, tuple((1.0,) for _ in places))
-        svg = draw(Plot("title", "F1", (series,), "k"))
+        svg = draw(Plot("title", "F1", (series,), "k", logarithmic))
         # Of the horizontal axis: what comes before the vertical one.
         return re.findall(r">([^<>\s]+)</text>", svg.split('id="matplotlib.axis_2"')[0])
 
     assert marks(5, 10, 20) == ["5", "10", "20", "k"]
+    assert marks(1, 10, 100, logarithmic=True) == ["1", "10", "100", "k"]
     *numbers, _ = marks(0, 1, 20)
     assert [float(number) for number in numbers] == [2.5 * at for at in range(9)]

@@ -157,15 +157,16 @@ def test_known_types(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("study", studies.STUDIES)
 def test_every_run_of_a_study_is_measured(study: str) -> None:
-    """Of the headline, two draws may be missing as yet: then its page says so."""
+    """Where runs are missing as yet, its page says so."""
     grid, groups = studies.read(study)
     there = Study(studies.RESULTS / f"{study}.jsonl").names()
-    names = {run.name for run in grid.runs}
-    assert there <= names and sum(map(len, groups.values())) == len(there)
+    runs = {run.name for run in grid.runs}
+    # The mark is taken away with the last run.
+    assert there < runs if studies.STUDIES[study].under_way else there == runs
+    assert sum(map(len, groups.values())) == len(there)
     left = [run for run in grid.runs if run.name not in there]
-    assert {run.seed for run in left} <= ({3, 4} if study == "headline" else set())
     notes = studies.section(f"{study} notes", "")
-    said = f"{len(left)} of {len(names)} runs of the grid are still to be measured: "
+    said = f"{len(left)} of {len(runs)} runs of the grid are still to be measured: "
     assert (said in notes) == bool(left)
     with pytest.raises(KeyError):
         studies.section(f"{study} f2", "")

@@ -2,10 +2,22 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
+from spacy.tokens import Doc, Span
+from spacy.vocab import Vocab
 
 import spacy_instructner.cli  # noqa: F401
 from helpers.cli import fail, run
+from helpers.places import ROOT
+from spacy_instructner.data.checks import (
+    LARGE_PER_LABEL,
+    LARGE_SOURCE,
+    LARGE_TEXTS,
+    check_size,
+)
 
 
 def debug(
@@ -47,6 +59,60 @@ def test_debug_data_on_sound_data(tiny_causal: Path, tmp_path: Path) -> None:
         "Training is possible with these data" in output
         and "more than once" not in output
     )
+
+
+def rows_of(labels: Sequence[str]) -> list[Doc]:
+    """A text for each label, of an entity; without one for ""."""
+    found = []
+    for label in labels:
+        doc = Doc(Vocab(), words=["Anna", "met"])
+        doc.set_ents([Span(doc, 0, 1, label)] if label else [], default="outside")
+        found.append(doc)
+    return found
+
+
+@pytest.mark.parametrize(
+    "labels,large",
+    [
+        (["PER"] * 5 + [""] * (LARGE_TEXTS - 5), True),
+        (["PER"] * 5 + [""] * (LARGE_TEXTS - 6), False),
+        (["PER", "PLACE"] * LARGE_PER_LABEL, True),
+        (["PER", "PLACE"] * LARGE_PER_LABEL + ["CITY"], False),
+        # Nothing to be learned is not many.
+        ([""] * LARGE_TEXTS, False),
+        ([], False),
+    ],
+)
+def test_data_are_large_by_texts_or_by_every_label(
+    labels: list[str], large: bool
+) -> None:
+    found = check_size(rows_of(labels))
+    assert len(found) == large and not any(finding.fatal for finding in found)
+
+
+def test_the_page_that_says_what_is_large_is_there() -> None:
+    """It names the same figures."""
+    page = " ".join((ROOT / LARGE_SOURCE).read_text(encoding="utf8").split())
+    assert (
+        f"{LARGE_TEXTS} sentences, or {LARGE_PER_LABEL} entities of each label" in page
+    )
+
+
+def test_debug_data_says_when_plain_spacy_may_do(
+    tiny_causal: Path, tmp_path: Path
+) -> None:
+    rows = [
+        {"text": f"Anna {n} met", "spans": [{"start": 0, "end": 4, "label": "PER"}]}
+        for n in range(LARGE_PER_LABEL)
+    ]
+    source = tmp_path / "a.jsonl"
+    source.write_text("\n".join(map(json.dumps, rows)))
+    output = debug(tiny_causal, tmp_path, source)
+    assert "The data has 50 texts, and 50 or more entities of each label" in output
+    assert "a plain spaCy `ner` may be level or better" in output
+    assert LARGE_SOURCE in output and "Training is possible with these data" in output
+    source.write_text("\n".join(map(json.dumps, rows[1:])))
+    assert "plain spaCy" not in debug(tiny_causal, tmp_path, source)
 
 
 def test_debug_data_finds_everything(tiny_causal: Path, tmp_path: Path) -> None:

@@ -108,6 +108,25 @@ def test_report(tmp_path: Path) -> None:
     assert markdown(grid, []) == nothing
 
 
+def test_cpu_seconds_stand_beside_those_of_the_clock(grid: Grid) -> None:
+    records = records_of(grid)
+    assert "CPU" not in markdown(grid, records)
+    for record, train in zip(records, (10.0, 90.0)):
+        record["cpu_seconds"] = {"train": train, "annotate": 2.5}
+    section = markdown(grid, records).split("## CPU seconds")[1].split("\n## ")[0]
+    # The other runs kept none.
+    assert [record["method"] for record in records[:2]] == ["first", "second"]
+    assert rows_of(section)[1:] == [
+        ["one, at-least-k 10", name, "1", seconds, "20"]
+        for name, seconds in (("first", "10"), ("second", "90"))
+    ]
+
+
+def test_all_sentences_have_no_number() -> None:
+    assert report.called(("one", "all", 0)) == "one, all"
+    assert report.called(("one", "sentences", 500)) == "one, sentences 500"
+
+
 def test_what_has_seen_the_train_split_is_marked_and_not_compared(
     tmp_path: Path,
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from helpers.fewshot import CONFIGS, GRID, WORKSHOP, write_grid
 from spacy_instructner.evaluation.metrics import Counts, count, errors, total
 from spacy_instructner.fewshot.draws import draws
 from spacy_instructner.fewshot.runs import (
+    clocks,
     make_config,
     measured,
     scored,
+    since,
     split,
     without_paths,
 )
@@ -72,6 +75,7 @@ def test_a_run(tmp_path: Path) -> None:
     assert record["calibration_error"] is None
     assert record["config"]["training"]["max_steps"] == 4
     assert record["seconds"]["train"] > 0 < record["seconds"]["annotate"]
+    assert record["cpu_seconds"]["train"] > 0 < record["cpu_seconds"]["annotate"]
     assert "torch" in record["machine"] and "f1_known" not in record
     # No text, and no place on this machine.
     kept = json.dumps(record)
@@ -88,6 +92,17 @@ def test_a_run(tmp_path: Path) -> None:
     assert again == {"kind": "run", "format": 2, "name": run.name, **record} | {
         "config": config
     }
+
+
+def test_cpu_seconds_leave_waiting_out() -> None:
+    begin = clocks()
+    time.sleep(0.2)
+    seconds, cpu_seconds = since(begin)
+    assert seconds >= 0.2 and cpu_seconds < 0.1
+    begin = clocks()
+    while time.process_time() - begin[1] < 0.05:
+        pass
+    assert since(begin)[1] >= 0.05
 
 
 def test_without_training_the_model_is_asked_as_it_is(

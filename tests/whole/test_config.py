@@ -13,7 +13,7 @@ from thinc.api import Config
 
 from helpers.places import ROOT
 from helpers.project import CONFIGS, GROUPS, declared
-from helpers.shipped_configs import good
+from helpers.shipped_configs import NER, good
 from helpers.tiny_models import byte_level_tokenizer
 from spacy_instructner.models.tokenization import TextEncoder
 from spacy_instructner.tasks.labels import make_label_set
@@ -53,7 +53,9 @@ def spacy_command(*arguments: object) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_debug_config(path: Path) -> None:
-    good("debug", "config", path, "--paths.train", "train.spacy")
+    # Ours take the support set where there is no development data.
+    dev = ["--paths.dev", "dev.spacy"] if path.name in NER else []
+    good("debug", "config", path, "--paths.train", "train.spacy", *dev)
 
 
 def test_what_is_asked_by_default_is_what_the_configs_ask() -> None:
