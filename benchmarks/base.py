@@ -25,7 +25,7 @@ from spacy_instructner.evaluation.support_set import train_on
 from spacy_instructner.fewshot.draws import draws
 from spacy_instructner.fewshot.grid import Grid, Run, read_grid
 from spacy_instructner.fewshot.machine import machine
-from spacy_instructner.fewshot.report import table
+from spacy_instructner.fewshot.markdown_tables import table
 from spacy_instructner.fewshot.study import Record, Study
 from spacy_instructner.files import to_lines, write_whole
 from spacy_instructner.pretraining.loop import read_log

@@ -21,7 +21,7 @@ from spacy_instructner.corpus.entities import entities_of, scored_entities_of
 from spacy_instructner.data.blank_docs import without_annotation
 from spacy_instructner.evaluation.metrics import Counts, count, total
 from spacy_instructner.fewshot.machine import machine
-from spacy_instructner.fewshot.report import table
+from spacy_instructner.fewshot.markdown_tables import table
 from spacy_instructner.formats.docs import read_docs
 from spacy_instructner.tasks.labels import default_name
 

@@ -29,7 +29,7 @@ from spacy_instructner.evaluation.weight_choice import f1_counts
 from spacy_instructner.fewshot.draws import Draw, draws
 from spacy_instructner.fewshot.grid import DataSet, Method, Run
 from spacy_instructner.fewshot.machine import machine
-from spacy_instructner.fewshot.report import table
+from spacy_instructner.fewshot.markdown_tables import table
 from spacy_instructner.fewshot.study import Record, Study
 from spacy_instructner.files import to_lines
 from spacy_instructner.formats.docs import read_docs
@@ -191,11 +191,13 @@ def main() -> None:
     parser.add_argument("part", nargs="?", choices=tuple(PARTS), default="rehearsal")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data",
                         help="folder with the data sets")
+    parser.add_argument("--learned", nargs="+", choices=tuple(OTHERS), default=list(OTHERS),
+                        help="data sets")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="draws")
     # fmt: on
     args = parser.parse_args()
     runs = runs_of(args.data)
-    for seed, trained, method in product(args.seeds, OTHERS, PARTS[args.part]):
+    for seed, trained, method in product(args.seeds, args.learned, PARTS[args.part]):
         own = (trained, seed, method)
         name = ".".join(map(str, own))
         if record := STUDY.once(name, partial(measure, runs, *own)):

@@ -29,7 +29,7 @@ from spacy_instructner.evaluation.weight_choice import (
 from spacy_instructner.fewshot.draws import draws
 from spacy_instructner.fewshot.grid import Run
 from spacy_instructner.fewshot.machine import machine
-from spacy_instructner.fewshot.report import table
+from spacy_instructner.fewshot.markdown_tables import table
 from spacy_instructner.models.thinc_model import get_backbone, interpolate
 from spacy_instructner.models.weight_interpolation import Named, trained_weights
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from wasabi import msg
 
 from spacy_instructner.evaluation.bootstrap import f1_of, mean_interval
-from spacy_instructner.fewshot.report import table
+from spacy_instructner.fewshot.markdown_tables import table
 
 RESULTS = Path(__file__).parent / "results" / "interval_coverage.json"
 SENTENCES = 500

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from spacy_instructner.fewshot.grid import Block
-from spacy_instructner.fewshot.report import table
+from spacy_instructner.fewshot.markdown_tables import table
 from spacy_instructner.formats.text_files import read_yaml
 
 UNCHECKED = "from memory, not checked"

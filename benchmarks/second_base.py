@@ -23,7 +23,7 @@ from wasabi import msg
 
 from spacy_instructner.evaluation.metrics import Counts
 from spacy_instructner.fewshot.machine import machine
-from spacy_instructner.fewshot.report import table
+from spacy_instructner.fewshot.markdown_tables import table
 
 from .base import percent
 from .held_out import (

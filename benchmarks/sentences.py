@@ -16,7 +16,7 @@ from spacy.lang.en.examples import sentences
 from spacy.tokens import Doc
 
 from spacy_instructner.fewshot.machine import machine
-from spacy_instructner.fewshot.report import table
+from spacy_instructner.fewshot.markdown_tables import table
 from spacy_instructner.tasks.labels import LABELS_KEY
 
 from .without_shots import KNOWN, settings_of

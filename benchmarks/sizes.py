@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 from spacy_instructner.fewshot import report
 from spacy_instructner.fewshot.grid import Grid
-from spacy_instructner.fewshot.report import Groups, Setting, table
+from spacy_instructner.fewshot.markdown_tables import table
+from spacy_instructner.fewshot.report import Groups, Setting
 from spacy_instructner.fewshot.study import Record
 
 from .plots import Plot, Series

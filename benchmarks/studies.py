@@ -10,7 +10,8 @@ from pathlib import Path
 
 from spacy_instructner.fewshot import report
 from spacy_instructner.fewshot.grid import Grid, read_grid
-from spacy_instructner.fewshot.report import Groups, Setting, table
+from spacy_instructner.fewshot.markdown_tables import escaped, table
+from spacy_instructner.fewshot.report import Groups, Setting
 from spacy_instructner.fewshot.study import Record, Study
 
 from . import plots as plotting
@@ -161,7 +162,7 @@ def missing(grid: Grid, groups: Groups) -> list[str]:
     draws = ", ".join(map(str, sorted({run.seed for run in left})))
     data = ", ".join(dict.fromkeys(run.data.name for run in left))
     of = f"{len(left)} of {len(grid.runs)} runs of the grid"
-    return [report.escaped(f"{of} are still to be measured: draws {draws} of {data}.")]
+    return [escaped(f"{of} are still to be measured: draws {draws} of {data}.")]
 
 
 def best_thresholds(groups: Groups) -> str:
@@ -177,8 +178,7 @@ def by_label(groups: Groups) -> str:
     """A table for each setting, below a heading."""
     settings = dict.fromkeys(setting for setting, _ in groups)
     return "\n\n".join(
-        f"### {report.escaped(report.called(setting))}\n\n"
-        f"{report.by_label(groups, setting)}"
+        f"### {escaped(report.called(setting))}\n\n{report.by_label(groups, setting)}"
         for setting in settings
     )
 

@@ -22,7 +22,7 @@ from wasabi import msg
 from spacy_instructner.evaluation.metrics import ERRORS, count, errors, total
 from spacy_instructner.evaluation.predicted_texts import PredictedTexts, predict_texts
 from spacy_instructner.fewshot.machine import machine
-from spacy_instructner.fewshot.report import table
+from spacy_instructner.fewshot.markdown_tables import table
 
 from .claims import Texts, read_texts
 from .held_out import CONFIG, THRESHOLDS

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from spacy_instructner.fewshot.report import table
+from spacy_instructner.fewshot.markdown_tables import table
 
 from ..plots import Plot, Series, draw
 

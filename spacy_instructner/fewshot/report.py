@@ -1,7 +1,6 @@
 """What the runs of a grid say, as Markdown: a table a function, and a report of all of
 them. Every entry says how many draws it is of. Source: ours."""
 
-import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from ..evaluation.bootstrap import RESAMPLES, Interval
 from ..evaluation.metrics import ERRORS, Counts, total
 from .comparisons import WITHOUT_COUNTS, compare, own_interval
 from .grid import Grid
+from .markdown_tables import escaped, table
 from .study import Record, hash_of
 
 
@@ -397,20 +397,3 @@ def _long(
         for (setting, method), records in groups.items()
     ]
     return table(["data", "method", "draws", *columns], rows)
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Nothing in an entry can end the entry, the row or the section."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(literal, line))} |" for line in lines)
-
-
-def literal(value: object) -> str:
-    """On one line, without tags and comments. `Code` stays code."""
-    text = re.sub(r"\s+", " ", str(value)).replace("\\", r"\\").replace("|", r"\|")
-    return re.sub(r"&(?=#?\w+;)", "&amp;", text).replace("<", "&lt;")
-
-
-def escaped(text: str) -> str:
-    """So that it reads as it is: nothing in it is code, a link or bold."""
-    return re.sub(r"([`*\[\]])", r"\\\1", literal(text))
