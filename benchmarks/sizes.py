@@ -138,7 +138,7 @@ def rarest(groups: Groups, size: Setting) -> str:
 
 
 def drawn(size: Setting) -> str:
-    _, protocol, k = size
+    protocol, k = size.protocol, size.k
     known = {"at-least-k": f"at least {k} of each label", "all": "all"}
     return known.get(protocol, f"{k} {protocol}")
 

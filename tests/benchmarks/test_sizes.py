@@ -12,6 +12,7 @@ from helpers.fewshot import record_of, write_grid
 from helpers.places import SHARED
 from spacy_instructner.fewshot import report
 from spacy_instructner.fewshot.grid import Grid, Run, read_grid
+from spacy_instructner.fewshot.report import Setting
 
 GRID = """
 data:
@@ -61,10 +62,10 @@ def groups(grid: Grid) -> report.Groups:
 
 def test_sizes_go_from_small_to_large(groups: report.Groups) -> None:
     assert sizes.sizes(groups) == {
-        ("one", "at-least-k", 1): 11,
-        ("one", "at-least-k", 5): 51,
-        ("one", "sentences", 500): 500,
-        ("one", "all", 0): 900,
+        Setting("one", "at-least-k", 1): 11,
+        Setting("one", "at-least-k", 5): 51,
+        Setting("one", "sentences", 500): 500,
+        Setting("one", "all", 0): 900,
     }
     assert sizes.by_size(groups, sizes.f1_of) == (
         "| data | drawn | sentences | ours | theirs-long | theirs |\n"
@@ -89,7 +90,7 @@ def test_the_size_from_which_on_a_method_is_level(groups: report.Groups) -> None
         "| one | theirs | 500 sentences | 500 | 500 |"
     ]
     # Better once, and worse again: that is not level.
-    (last,) = groups[("one", "all", 0), "theirs-long"]
+    (last,) = groups[Setting("one", "all", 0), "theirs-long"]
     last["f1"] = 0.6
     assert sizes.level(groups, "ours").splitlines()[2:] == [
         "| one | theirs | not up to all | 900 | 900 |"
@@ -105,11 +106,11 @@ def test_the_size_from_which_on_a_method_is_level(groups: report.Groups) -> None
 def test_longer_training_counts_where_it_was_measured(groups: report.Groups) -> None:
     found = sizes.counting(groups)
     assert {method for _, method in found} == {"ours", "theirs"}
-    (long,) = found[("one", "sentences", 500), "theirs"]
+    (long,) = found[Setting("one", "sentences", 500), "theirs"]
     assert long["method"] == "theirs-long"
-    assert len(found[("one", "at-least-k", 1), "theirs"]) == 2
+    assert len(found[Setting("one", "at-least-k", 1), "theirs"]) == 2
     # What was measured stays as it is.
-    assert (("one", "sentences", 500), "theirs-long") in groups
+    assert (Setting("one", "sentences", 500), "theirs-long") in groups
 
 
 def test_plots(grid: Grid, groups: report.Groups) -> None:
