@@ -124,7 +124,9 @@ def test_cpu_seconds_stand_beside_those_of_the_clock(grid: Grid) -> None:
 
 def test_all_sentences_have_no_number() -> None:
     assert report.called(report.Setting("one", "all", 0)) == "one, all"
-    assert report.called(report.Setting("one", "sentences", 500)) == "one, sentences 500"
+    assert (
+        report.called(report.Setting("one", "sentences", 500)) == "one, sentences 500"
+    )
 
 
 def test_what_has_seen_the_train_split_is_marked_and_not_compared(
