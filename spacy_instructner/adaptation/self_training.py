@@ -16,19 +16,17 @@ from functools import partial
 from pathlib import Path
 
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import logger
 
 from ..component import InstructionNERPipe
-from ..corpus.texts import STDIN, Item, TextSource, pieces
-from ..data.blank_docs import without_annotation
-from ..formats.text_files import UTF8, repaired
+from ..corpus.texts import STDIN, TextSource, docs_of
+from ..formats.text_files import UTF8
 from ..state import FurtherChoice
-from ..tasks.labels import LABELS_KEY
 from ..training.further_texts import FurtherTexts
 from .precision_bound import find_bound
-from .unannotated import cutter, found_in, prepare, seed_of, self_annotated
+from .unannotated import bare, cutter, found_in, prepare, seed_of, self_annotated
 
 # What spans from the bound on are to be right, where the bound is found.
 PRECISION = 0.9
@@ -138,9 +136,9 @@ class SelfTraining:
             if item.problem:
                 problems.append(item.problem)
                 continue
-            for doc in _docs_of(item, nlp):
+            for doc in docs_of(nlp, item):
                 if doc.text.strip() and doc.text not in there:
-                    docs.setdefault(doc.text, doc)
+                    docs.setdefault(doc.text, bare(doc))
         if problems:
             warnings.warn(
                 f"{len(problems)} texts of {self.path} cannot be read and are left out, the first: "
@@ -181,15 +179,3 @@ class SelfTraining:
             )
             return ()
         return self_annotated([docs[at] for at in kept], [found[at] for at in kept])
-
-
-def _docs_of(item: Item, nlp: Language) -> list[Doc]:
-    """A text as words, its own where it has some, without annotation; in pieces where it is too
-    long for the pipeline."""
-    if not item.doc:
-        text, _ = repaired(item.text)
-        return [nlp.make_doc(piece) for piece in pieces(text, nlp.max_length)]
-    (read,) = DocBin().from_bytes(item.doc).get_docs(nlp.vocab)
-    doc = without_annotation(read)
-    doc.user_data.pop(LABELS_KEY, None)
-    return [doc]

@@ -9,6 +9,7 @@ from spacy.util import get_lang_class
 
 from ..component import InstructionNERPipe
 from ..data.blank_docs import without_annotation
+from ..evaluation.support_set import training_seed
 from ..tasks.labels import LABELS_KEY
 from ..training.pseudo_labels import PseudoLabels, add_pseudo_labels, pseudo_labels
 
@@ -21,9 +22,7 @@ def cutter(nlp: Language | None, pipe: InstructionNERPipe) -> Language:
 
 def seed_of(nlp: Language | None) -> int:
     """The seed of the pipeline's config; 0 where there is none."""
-    if nlp is None:
-        return 0
-    return int(nlp.config.interpolate()["training"]["seed"] or 0)
+    return training_seed(nlp.config) if nlp else 0
 
 
 def own_texts(examples: Iterable[Example]) -> list[Doc]:
@@ -31,10 +30,15 @@ def own_texts(examples: Iterable[Example]) -> list[Doc]:
     docs: dict[str, Doc] = {}
     for example in examples:
         if example.predicted.text.strip() and example.predicted.text not in docs:
-            doc = without_annotation(example.predicted)
-            doc.user_data.pop(LABELS_KEY, None)
-            docs[doc.text] = doc
+            docs[example.predicted.text] = bare(example.predicted)
     return list(docs.values())
+
+
+def bare(doc: Doc) -> Doc:
+    """The words of a text, without annotation and without labels of its own."""
+    own = without_annotation(doc)
+    own.user_data.pop(LABELS_KEY, None)
+    return own
 
 
 def prepare(

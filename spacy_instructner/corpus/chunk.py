@@ -15,7 +15,7 @@ from ..files import to_lines
 from ..windows import counted
 from .entities import scored_entities_of
 from .piped import Failure, annotate_each
-from .texts import Item, pack, pieces, repaired
+from .texts import Item, docs_of, pack, repaired
 
 OutputFormat = Literal["jsonl", "spacy"]
 
@@ -99,7 +99,7 @@ def _annotated(
 ) -> AnnotatedChunk:
     report = Report(texts=len(items))
     answers = annotate_each(
-        nlp, [partial(_docs, nlp, item) for item in items], options.batch_size
+        nlp, [partial(docs_of, nlp, item) for item in items], options.batch_size
     )
     name = pipeline_name(nlp)
     counts: Counter = Counter()
@@ -167,14 +167,6 @@ def _output_of(
         task = task_to_correct(item.id, answer, row["spans"], min(scores))
         to_correct = min(scores), task
     return _TextOutput(row, packed, to_correct)
-
-
-def _docs(nlp: Language, item: Item) -> list[Doc]:
-    if item.problem:
-        raise ValueError(item.problem)
-    if item.doc:
-        return list(DocBin().from_bytes(item.doc).get_docs(nlp.vocab))
-    return [nlp.make_doc(p) for p in pieces(repaired(item.text)[0], nlp.max_length)]
 
 
 def pipeline_name(nlp: Language) -> str:

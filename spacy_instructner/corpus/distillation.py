@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from spacy.tokens import Doc, DocBin, Span
+from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
 from ..data.blank_docs import without_annotation
 from ..data.sampling import same_text
+from ..formats.docs import read_spacy
 from .output_folder import MANIFEST, RUN
 
 PART = "part-" + "[0-9]" * 6 + ".spacy"
@@ -55,8 +56,7 @@ def annotated_texts(folder: Path, vocab: Vocab) -> Iterator[Doc]:
             "another folder."
         )
     for part in parts:
-        for doc in DocBin().from_disk(part).get_docs(vocab):
-            yield with_entities_alone(doc)
+        yield from map(with_entities_alone, read_spacy(part, vocab))
 
 
 def _check_finished(folder: Path) -> None:

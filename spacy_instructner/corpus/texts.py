@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
@@ -189,6 +190,16 @@ class TextSource:
                 yield Item(id_, doc.text, pack(doc).to_bytes())
         except Exception as error:
             raise ValueError(f"{self.name} is not a .spacy file: {error}") from error
+
+
+def docs_of(nlp: Language, item: Item) -> list[Doc]:
+    """A text as the pipeline reads it: with the words that it brings, or else in pieces
+    where it is too long. Raises ValueError for one that could not be read."""
+    if item.problem:
+        raise ValueError(item.problem)
+    if item.doc:
+        return list(DocBin().from_bytes(item.doc).get_docs(nlp.vocab))
+    return [nlp.make_doc(p) for p in pieces(repaired(item.text)[0], nlp.max_length)]
 
 
 def _kind(path: Path) -> str:

@@ -16,7 +16,7 @@ from ..calibration import Judged
 from ..corpus.pipelines import find_component
 from .metrics import judged
 from .predicted_texts import PredictedTexts, predict_texts
-from .support_set import config_again, folds, train_on
+from .support_set import config_again, folds, train_on, training_seed
 
 OnPredicted = Callable[[PredictedTexts], None]
 
@@ -67,9 +67,8 @@ def judge_folds(
         `folds`, `train_on` and `judge_texts`."""
     name, pipe = find_component(nlp)
     config = config_again(nlp, name, pipe.cfg)
-    seed = config.interpolate()["training"]["seed"]
     found: list[Judged] = []
-    for rest, held_out in folds(support, count, seed):
+    for rest, held_out in folds(support, count, training_seed(config)):
         found += judge_texts(train_on(config, rest, {}), held_out, on_predicted)
     return found
 

@@ -73,6 +73,11 @@ def config_again(nlp: Language, name: str, cfg: Mapping[str, Any]) -> Config:
     return config
 
 
+def training_seed(config: Config) -> int:
+    """The seed of a config's training; 0 where it has none."""
+    return int(config.interpolate()["training"]["seed"] or 0)
+
+
 def train_on(
     config: Config,
     support: Sequence[Doc],

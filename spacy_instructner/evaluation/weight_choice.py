@@ -28,7 +28,7 @@ from ..models.weight_interpolation import Named, trained_weights
 from ..state import InterpolationChoice
 from .metrics import Counts, count, total
 from .predicted_texts import predict_texts
-from .support_set import config_again, folds, train_on
+from .support_set import config_again, folds, train_on, training_seed
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -122,9 +122,8 @@ class WeightChoice:
     ) -> dict[float, float]:
         """F1 of all texts by share, each part asked by what the others taught. config: for
         the parts; name: of the component."""
-        seed = config.interpolate()["training"]["seed"] or 0
         counts = dict.fromkeys(self.shares, Counts(0, 0, 0))
-        for rest, held_out in folds(support, self.folds, seed):
+        for rest, held_out in folds(support, self.folds, training_seed(config)):
             starts: list[Named] = []
 
             def keep(nlp: Language, starts: list[Named] = starts) -> None:
@@ -144,20 +143,20 @@ def fold_config(nlp: Language, pipe: InstructionNERPipe, parts: int) -> Config:
     each text, without choosing anything again, and quiet. Raises ValueError for frozen
     components, which have no weights in a pipeline that is made anew."""
     config = config_again(nlp, pipe.name, pipe.cfg)
-    known = config.interpolate()["training"]
-    if frozen := known["frozen_components"]:
+    known = config.interpolate()
+    if frozen := known["training"]["frozen_components"]:
         raise ValueError(
-            f"`interpolation` trains the pipeline anew on parts of the data, where {frozen}"
-            " would have no weights, as they are frozen. Leave `interpolation` out, or give "
-            "it one of the `shares` alone."
+            f"The pipeline is trained anew on parts of the data, where {frozen} would have no "
+            "weights, as they are frozen. Leave `interpolation` out, or give it one of the "
+            "`shares` alone; give `self_training` a number as `bound`."
         )
     config["components"][pipe.name]["bundle"] = "adapter"
     for block in config["initialize"]["components"].values():
         block.pop("interpolation", None)
     training = config["training"]
-    if steps := known["max_steps"]:
+    if steps := known["training"]["max_steps"]:
         training["max_steps"] = math.ceil(steps * (parts - 1) / parts)
-        begun = config.interpolate()["initialize"]["components"].get(pipe.name, {})
+        begun = known["initialize"]["components"].get(pipe.name, {})
         if "self_training" in begun:
             # As early in a shorter training.
             after = begun["self_training"]["after"] * (parts - 1) // parts

@@ -15,7 +15,7 @@ from thinc.api import Adam, fix_random_seed
 
 from helpers.pipelines import LORA, MakeNLP
 from helpers.places import ROOT
-from helpers.training import adapter, examples, gold_docs, train_by_hand
+from helpers.training import adapter, examples, gold_docs, tiny_fewshot, train_by_hand
 from spacy_instructner.adaptation.rehearsal import build_rehearsal_v1
 from spacy_instructner.adaptation.resuming import resume, resume_all
 from spacy_instructner.component import InstructionNERPipe
@@ -140,13 +140,7 @@ def test_without_a_sourced_component_it_is_told(make_nlp: MakeNLP) -> None:
 
 def config_anew(tiny_causal: Path, tmp_path: Path) -> Config:
     """A config that begins from nothing, with rehearsal."""
-    DocBin(docs=gold_docs(spacy.blank("en"))).to_disk(tmp_path / "train.spacy")
-    config = Config().from_disk(ROOT / "configs" / "fewshot.cfg", interpolate=False)
-    config["paths"]["train"] = str(tmp_path / "train.spacy")
-    config["corpora"]["train"]["protocol"] = "all"
-    config["training"].update(max_steps=2, eval_frequency=2)
-    model = config["components"][NAME]["model"]
-    model.update(name=str(tiny_causal), precision="float32", start=None, layers=None)
+    config = tiny_fewshot(tiny_causal, tmp_path, 2)
     config["initialize"]["components"][NAME]["rehearsal"] = {
         "@misc": "spacy-instructner.Rehearsal.v1",
         "labels": 2,

@@ -16,8 +16,7 @@ from spacy.training.initialize import init_nlp
 from thinc.api import Adam, fix_random_seed
 
 from helpers.pipelines import LORA, MakeNLP
-from helpers.places import ROOT
-from helpers.training import examples, gold_docs
+from helpers.training import examples, gold_docs, tiny_fewshot
 from spacy_instructner.adaptation import precision_bound as bounds
 from spacy_instructner.adaptation.precision_bound import precision_bound
 from spacy_instructner.adaptation.self_training import build_self_training_v1
@@ -147,14 +146,7 @@ def test_the_bound_is_the_lowest_score_with_the_precision() -> None:
 @pytest.fixture
 def config(tiny_causal: Path, path: Path, tmp_path: Path) -> Config:
     """`fewshot.cfg` with self-training whose bound is found, on a tiny model."""
-    docs = gold_docs(spacy.blank("en"))
-    DocBin(docs=docs).to_disk(tmp_path / "support.spacy")
-    config = Config().from_disk(ROOT / "configs" / "fewshot.cfg", interpolate=False)
-    config["paths"]["train"] = str(tmp_path / "support.spacy")
-    config["corpora"]["train"]["protocol"] = "all"
-    config["training"].update(max_steps=6, eval_frequency=6)
-    model = config["components"][NAME]["model"]
-    model.update(name=str(tiny_causal), precision="float32", start=None, layers=None)
+    config = tiny_fewshot(tiny_causal, tmp_path, 6)
     config["initialize"]["components"][NAME].update(
         rehearsal={"@misc": "spacy-instructner.Rehearsal.v1", "shipped": False},
         self_training={

@@ -1,12 +1,17 @@
 """Annotated texts to learn from, and training by hand."""
 
+from pathlib import Path
+
+import spacy
 import torch
+from confection import Config
 from spacy.language import Language
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
 from helpers.pipelines import LORA, MakeNLP
+from helpers.places import ROOT
 from spacy_instructner.models.lora import adapter_state
 from spacy_instructner.models.thinc_model import get_backbone
 
@@ -50,3 +55,17 @@ def initialized(make_nlp: MakeNLP, **config: object) -> Language:
 def adapter(nlp: Language) -> dict[str, torch.Tensor]:
     hf = get_backbone(nlp.get_pipe("instruction_ner").model).hf
     return {name: tensor.clone() for name, tensor in adapter_state(hf).items()}
+
+
+def tiny_fewshot(tiny_causal: Path, folder: Path, steps: int) -> Config:
+    """`configs/fewshot.cfg` on a tiny model, from nothing, for all gold texts, which are
+    written into a folder."""
+    path = folder / "support.spacy"
+    DocBin(docs=gold_docs(spacy.blank("en"))).to_disk(path)
+    config = Config().from_disk(ROOT / "configs" / "fewshot.cfg", interpolate=False)
+    config["paths"]["train"] = str(path)
+    config["corpora"]["train"]["protocol"] = "all"
+    config["training"].update(max_steps=steps, eval_frequency=steps)
+    model = config["components"]["instruction_ner"]["model"]
+    model.update(name=str(tiny_causal), precision="float32", start=None, layers=None)
+    return config
